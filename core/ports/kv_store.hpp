@@ -1,0 +1,39 @@
+// The key-value store that holds every record. Production: RocksDB behind one writer thread with group commit.
+// Memory twin and simulation: a map that forgets what was not synced.
+#pragma once
+
+#include "core/ports/completion.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace latham::ports {
+
+struct kv_write {
+  std::string key;                    // 1..512 bytes
+  std::optional<std::string> value;   // nothing: delete. 1 MiB at most
+  friend bool operator==(const kv_write&, const kv_write&) = default;
+};
+using kv_batch = std::vector<kv_write>;
+using kv_pairs = std::vector<std::pair<std::string, std::string>>;
+
+class kv_store {
+public:
+  virtual ~kv_store() = default;
+
+  /// Applies the batch atomically and completes when it is durable against power loss. Batches become durable, and
+  /// complete, in call order. Fails with errc::limited when too many are waiting, disk_full, io; after io the store
+  /// refuses all further commits (what is durable is unknown: the owner must restart). Any thread.
+  virtual void commit(kv_batch batch, completion<void> done) = 0;
+
+  /// The value of `key` as of all commits that completed before the call.
+  virtual void get(std::string key, completion<std::optional<std::string>> done) = 0;
+
+  /// Up to `limit` (1..1000) pairs whose keys start with `prefix` and are greater than `after`, in key order.
+  virtual void scan(std::string prefix, std::string after, std::uint32_t limit, completion<kv_pairs> done) = 0;
+};
+
+}  // namespace latham::ports
