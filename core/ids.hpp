@@ -32,7 +32,6 @@ struct basic_id {
 
 /// A video as the user knows it: one upload and one current job. The upload session has the same id.
 using video_id = basic_id<struct video_tag>;
-using job_id = basic_id<struct job_tag>;
 using blob_id = basic_id<struct blob_tag>;
 
 /// Builds an id. `random` must come from ports::random.

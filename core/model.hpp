@@ -154,6 +154,20 @@ typename Inspector::result_type inspect(Inspector& f, output_entry& x) {
   return f(x.kind, x.rendition, x.segment, x.offset, x.bytes, x.duration, x.digest);
 }
 
+/// What the manifests need to know of one rendition in one output blob, so that they can be rendered without reading it.
+struct rendition_summary {
+  track_kind kind = track_kind::video;
+  std::uint8_t rendition = 0;
+  std::uint64_t bytes = 0;         // of its segments
+  std::uint64_t peak_bit_s = 0;    // of its most expensive segment
+  std::string codecs;              // RFC 6381, e.g. "avc1.64001f"
+  friend bool operator==(const rendition_summary&, const rendition_summary&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, rendition_summary& x) {
+  return f(x.kind, x.rendition, x.bytes, x.peak_bit_s, x.codecs);
+}
+
 /// One committed output: the blob and what it holds in short. The full index is at the head of the blob itself
 /// (core/output_blob.hpp).
 struct output_ref {
@@ -162,11 +176,12 @@ struct output_ref {
   std::uint64_t bytes = 0;
   std::uint32_t index_bytes = 0;   // length of the index at the head
   sha256_digest digest;            // tree digest of the whole blob
+  std::vector<rendition_summary> renditions;
   friend bool operator==(const output_ref&, const output_ref&) = default;
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, output_ref& x) {
-  return f(x.blob, x.store, x.bytes, x.index_bytes, x.digest);
+  return f(x.blob, x.store, x.bytes, x.index_bytes, x.digest, x.renditions);
 }
 
 // ---- States ------------------------------------------------------------------------------------------------------

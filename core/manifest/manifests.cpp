@@ -1,0 +1,141 @@
+#include "core/manifest/manifests.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace latham {
+
+namespace {
+
+double in_seconds(std::uint64_t ticks, std::uint32_t timescale) { return static_cast<double>(ticks) / static_cast<double>(timescale); }
+
+std::uint64_t peak_of(const std::vector<presented_rendition>& all) {
+  std::uint64_t peak = 0;
+  for (const auto& r : all) peak = std::max(peak, r.peak_bit_s);
+  return peak;
+}
+
+std::uint64_t average_of(const std::vector<presented_rendition>& all) {
+  std::uint64_t average = 0;
+  for (const auto& r : all) average = std::max(average, r.average_bit_s);
+  return average;
+}
+
+/// Track names and languages come from files that strangers upload.
+std::string quoted(std::string_view text) {
+  std::string out;
+  for (unsigned char c : text)
+    if (c >= 0x20 && c != '"' && c != '<' && c != '>' && c != '&' && c != 0x7f) out += static_cast<char>(c);
+  return out;
+}
+
+std::string iso_time(std::int64_t utc_ms) {
+  // Days to civil date, Howard Hinnant's algorithm through <chrono>.
+  using namespace std::chrono;
+  const sys_time<milliseconds> t{milliseconds{utc_ms}};
+  const auto day = floor<days>(t);
+  const year_month_day date{day};
+  const hh_mm_ss time{t - day};
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                     static_cast<unsigned>(date.day()), time.hours().count(), time.minutes().count(), time.seconds().count(), time.subseconds().count());
+}
+
+std::string timeline(const presented_rendition& r) {
+  std::string out;
+  for (std::size_t i = 0; i < r.durations.size();) {
+    auto end = i + 1;
+    while (end < r.durations.size() && r.durations[end] == r.durations[i]) ++end;
+    const auto start = i == 0 ? std::string{" t=\"0\""} : std::string{};
+    const auto repeat = end - i > 1 ? fmt::format(" r=\"{}\"", end - i - 1) : std::string{};
+    out += fmt::format("          <S{} d=\"{}\"{}/>\n", start, r.durations[i], repeat);
+    i = end;
+  }
+  return out;
+}
+
+std::string segment_template(const presentation& p, const presented_rendition& r) {
+  return fmt::format(
+    "        <SegmentTemplate timescale=\"{}\" startNumber=\"1\" initialization=\"{}/{}/init.mp4\" media=\"{}/{}/$Number$.m4s\">\n"
+    "         <SegmentTimeline>\n{}         </SegmentTimeline>\n        </SegmentTemplate>\n",
+    r.timescale, p.base, r.name, p.base, r.name, timeline(r));
+}
+
+}  // namespace
+
+std::uint32_t segment_frames_of(const source_plan& plan, std::uint32_t segment) noexcept {
+  const auto start = std::uint64_t{segment} * plan.segment_frames;
+  if (start >= plan.frames) return 0;
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(plan.segment_frames, plan.frames - start));
+}
+
+std::string hls_master(const presentation& p) {
+  std::string out = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n";
+  for (std::size_t i = 0; i < p.audio.size(); ++i) {
+    const auto& a = p.audio[i];
+    out += fmt::format("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"{} {}\",LANGUAGE=\"{}\",DEFAULT={},AUTOSELECT=YES,CHANNELS=\"2\",URI=\"{}/{}/playlist.m3u8\"\n",
+                       quoted(a.language), i + 1, quoted(a.language), i == 0 ? "YES" : "NO", p.base, a.name);
+  }
+  const auto rate = p.fps.to_double();
+  for (const auto& v : p.video) {
+    const auto codecs = p.audio.empty() ? v.codecs : v.codecs + "," + p.audio.front().codecs;
+    out += fmt::format("#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\",RESOLUTION={}x{},FRAME-RATE={:.3f}{}\n{}/{}/playlist.m3u8\n",
+                       std::max<std::uint64_t>(1, v.peak_bit_s + peak_of(p.audio)), std::max<std::uint64_t>(1, v.average_bit_s + average_of(p.audio)), codecs,
+                       v.size.width, v.size.height, rate, p.audio.empty() ? "" : ",AUDIO=\"audio\"", p.base, v.name);
+  }
+  return out;
+}
+
+std::string hls_media(const presentation& p, const presented_rendition& r) {
+  std::uint64_t longest = 0;
+  for (auto d : r.durations) longest = std::max(longest, d);
+  // RFC 8216, 4.3.3.1: each duration, rounded to the nearest integer, is at most the target. It must not change while an
+  // EVENT playlist grows, so the nominal length counts too.
+  const auto target = std::max<std::uint64_t>({1, (longest + r.timescale / 2) / r.timescale, (p.segment_ms + 500) / 1000 + (r.kind == track_kind::audio ? 1u : 0u)});
+  std::string out = fmt::format("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:{}\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MAP:URI=\"{}/{}/init.mp4\"\n",
+                                target, p.finished ? "VOD" : "EVENT", p.base, r.name);
+  for (std::size_t i = 0; i < r.durations.size(); ++i)
+    out += fmt::format("#EXTINF:{:.6f},\n{}/{}/{}.m4s\n", in_seconds(r.durations[i], r.timescale), p.base, r.name, i + 1);
+  if (p.finished) out += "#EXT-X-ENDLIST\n";
+  return out;
+}
+
+std::string dash_manifest(const presentation& p) {
+  std::string out = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n";
+  const auto buffer_s = p.segment_ms * 2 / 1000.0;
+  if (p.finished)
+    out += fmt::format("<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" profiles=\"urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019\" type=\"static\" mediaPresentationDuration=\"PT{:.3f}S\" minBufferTime=\"PT{:.1f}S\">\n",
+                       static_cast<double>(p.total_ms) / 1000.0, buffer_s);
+  else
+    out += fmt::format("<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" profiles=\"urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019\" type=\"dynamic\" availabilityStartTime=\"{}\" minimumUpdatePeriod=\"PT2S\" minBufferTime=\"PT{:.1f}S\">\n",
+                       iso_time(p.available_from_ms), buffer_s);
+  out += "  <Period id=\"0\" start=\"PT0S\">\n";
+  if (!p.video.empty()) {
+    const auto& top = p.video.back().size;
+    out += fmt::format("    <AdaptationSet id=\"0\" contentType=\"video\" mimeType=\"video/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\" maxWidth=\"{}\" maxHeight=\"{}\" frameRate=\"{}/{}\">\n",
+                       top.width, top.height, p.fps.num, p.fps.den);
+    for (const auto& v : p.video)
+      out += fmt::format("      <Representation id=\"{}\" bandwidth=\"{}\" codecs=\"{}\" width=\"{}\" height=\"{}\" sar=\"1:1\">\n{}      </Representation>\n", v.name,
+                         std::max<std::uint64_t>(1, v.peak_bit_s), v.codecs, v.size.width, v.size.height, segment_template(p, v));
+    out += "    </AdaptationSet>\n";
+  }
+  for (std::size_t i = 0; i < p.audio.size(); ++i) {
+    const auto& a = p.audio[i];
+    out += fmt::format("    <AdaptationSet id=\"{}\" contentType=\"audio\" mimeType=\"audio/mp4\" lang=\"{}\" segmentAlignment=\"true\" startWithSAP=\"1\">\n"
+                       "      <Representation id=\"{}\" bandwidth=\"{}\" codecs=\"{}\" audioSamplingRate=\"{}\">\n"
+                       "        <AudioChannelConfiguration schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" value=\"2\"/>\n{}      </Representation>\n    </AdaptationSet>\n",
+                       i + 1, quoted(a.language), a.name, std::max<std::uint64_t>(1, a.peak_bit_s), a.codecs, a.timescale, segment_template(p, a));
+  }
+  out += "  </Period>\n</MPD>\n";
+  return out;
+}
+
+expected<std::string> codecs_of(std::string_view init) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned>(static_cast<unsigned char>(init[i])); };
+  if (const auto at = init.find("avcC"); at != std::string_view::npos && at + 8 <= init.size())
+    return fmt::format("avc1.{:02x}{:02x}{:02x}", byte(at + 5), byte(at + 6), byte(at + 7));
+  // Our audio is always AAC-LC (object type 2 in MPEG-4 audio, object type indication 0x40).
+  if (init.find("esds") != std::string_view::npos) return std::string{"mp4a.40.2"};
+  return {errc::corrupt, "an init segment names neither H.264 nor AAC"};
+}
+
+}  // namespace latham

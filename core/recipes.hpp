@@ -1,0 +1,23 @@
+// Recipe 1 and what a request may change of it.
+#pragma once
+
+#include "core/expected.hpp"
+#include "core/model.hpp"
+
+#include <string_view>
+#include <vector>
+
+namespace latham {
+
+/// The default ladder, ascending: 144p to 2160p with their VBV caps.
+[[nodiscard]] const std::vector<rung>& default_ladder();
+
+/// The recipe for a requested ladder (width and height only; empty: the default). Each size gets the cap of the default
+/// rung with the nearest pixel count, scaled by pixels beyond the ends. Fails with invalid_argument and a sentence for
+/// odd, zero, too large, repeated or too many sizes.
+[[nodiscard]] expected<recipe> make_recipe(const std::vector<rung>& requested);
+
+/// "640x360", "640X360" or "640*360"? Only the first two. Fails with invalid_argument.
+[[nodiscard]] expected<rung> parse_rung(std::string_view text);
+
+}  // namespace latham

@@ -1,0 +1,662 @@
+#include "core/scheduler/scheduler.hpp"
+
+#include "core/assert.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <tuple>
+
+namespace latham {
+
+std::string_view to_string(task_kind kind) noexcept {
+  switch (kind) {
+    case task_kind::plan: return "plan";
+    case task_kind::video: return "video";
+    case task_kind::audio: return "audio";
+  }
+  return "unknown";
+}
+
+std::string to_string(const task_id& id) { return to_string(id.video) + "/" + std::string{to_string(id.kind)} + "/" + std::to_string(id.index); }
+
+namespace {
+
+bool is_inputs_fault(errc code) {
+  return code == errc::unsupported || code == errc::unprocessable || code == errc::too_large || code == errc::invalid_argument;
+}
+
+bool is_working(video_state s) { return s == video_state::queued || s == video_state::planning || s == video_state::encoding; }
+
+}  // namespace
+
+scheduler::scheduler(scheduler_config config, std::uint32_t generation) : config_{config}, last_{generation, 0} {}
+
+// ---- Restart -------------------------------------------------------------------------------------------------------
+
+void scheduler::load(video_record record) {
+  const auto id = record.request.video;
+  videos_[id].record = std::move(record);
+}
+
+void scheduler::load(task_record record) {
+  const auto key = std::pair{record.id.kind, record.id.index};
+  videos_[record.id.video].tasks[key].record = std::move(record);
+}
+
+void scheduler::load(lease_record record) {
+  const auto held = record.held;
+  leases_[held].record = std::move(record);
+}
+
+void scheduler::load(scheduler_meta record) {
+  // The generation was raised by whoever made us; only a store that went back in time could be ahead.
+  LATHAM_ASSERT(record.last.generation < last_.generation || (record.last.generation == last_.generation && record.last.counter >= last_.counter));
+  if (record.last.generation == last_.generation) last_ = record.last;
+}
+
+void scheduler::loaded(instant now, decision& out) {
+  // A task without its video cannot be: both were written in one batch.
+  std::erase_if(videos_, [](const auto& entry) { return entry.second.record.request.video.is_nil(); });
+  for (auto& [held, lease] : leases_) {
+    lease.expires = now + config_.lease_ttl;
+    if (auto* v = find(lease.record.video)) ++running_[v->record.request.tenant];
+  }
+  for (auto& [id, v] : videos_) {
+    v.encoding_since = now;
+    for (auto& [key, t] : v.tasks) {
+      t.not_before = now;
+      if (t.record.state == task_state::committed && key.first == task_kind::video) {
+        v.frames_committed += t.record.chunk.frames;
+        ++v.chunks_committed;
+      }
+      if (t.record.state == task_state::leased && !leases_.contains(t.record.held)) t.record.state = task_state::pending;
+      if (t.record.state == task_state::pending && is_working(v.record.state)) v.pending.insert(key);
+    }
+    if (!v.pending.empty()) active_.insert(id);
+  }
+  on_storage_up(out);
+}
+
+void scheduler::on_storage_up(decision& out) {
+  for (const auto& [id, v] : videos_) {
+    if (v.record.state == video_state::finishing) verify(v, out);
+    if (v.record.state == video_state::deleting) start_removal(v, out);
+  }
+}
+
+// ---- Uploads -------------------------------------------------------------------------------------------------------
+
+errc scheduler::on_media_ready(const media_ready& event, instant now, decision& out) {
+  if (videos_.contains(event.video)) return errc::none;
+  if (videos_.size() >= config_.videos_max) return errc::limited;
+  auto& v = videos_[event.video];
+  v.record.request = event;
+  v.record.state = video_state::queued;
+  v.encoding_since = now;
+  add_task(v, {event.video, task_kind::plan, 0}, {}, out);
+  publish(v, now, out);
+  write(v, out);
+  hand_out(now, out);
+  return errc::none;
+}
+
+void scheduler::add_task(video_entry& v, task_id id, const chunk_plan& chunk, decision& out) {
+  const auto key = std::pair{id.kind, id.index};
+  auto& t = v.tasks[key];
+  t.record.id = id;
+  t.record.chunk = chunk;
+  v.pending.insert(key);
+  active_.insert(id.video);
+  out.writes.push_back(t.record);
+}
+
+// ---- Workers -------------------------------------------------------------------------------------------------------
+
+void scheduler::on_work_request(const work_request& what, instant now, decision& out) {
+  if (what.slots_free == 0) {
+    requests_.erase(what.worker);
+    return;
+  }
+  auto [at, fresh] = requests_.try_emplace(what.worker);
+  at->second.what = what;
+  if (fresh) at->second.order = next_order_++;
+  hand_out(now, out);
+}
+
+void scheduler::on_worker_lost(const node_name& worker) { requests_.erase(worker); }
+
+void scheduler::hand_out(instant now, decision& out) {
+  if (requests_.empty() || active_.empty()) return;
+  std::vector<std::pair<std::uint64_t, node_name>> by_order;
+  for (const auto& [name, r] : requests_) by_order.emplace_back(r.order, name);
+  std::sort(by_order.begin(), by_order.end());
+  // Round-robin, one lease a worker and round, so that two idle workers share a short job.
+  for (bool granted = true; granted;) {
+    granted = false;
+    for (const auto& [order, name] : by_order) {
+      auto at = requests_.find(name);
+      if (at == requests_.end() || !grant_one(at->second, now, out)) continue;
+      granted = true;
+      if (--at->second.what.slots_free == 0) requests_.erase(at);
+    }
+  }
+}
+
+bool scheduler::grant_one(request_entry& to, instant now, decision& out) {
+  struct candidate {
+    video_entry* v;
+    std::pair<task_kind, std::uint32_t> key;
+    std::tuple<int, std::uint32_t, video_id> order;
+  };
+  std::optional<candidate> best;
+  for (const auto& id : active_) {
+    auto& v = videos_.at(id);
+    if (!v.record.engine.empty() && v.record.engine != to.what.engine) continue;
+    // Plan (0) before audio (2) before video (1) would need another order of kinds; audio is short and played from the
+    // start, so it goes first.
+    std::optional<std::pair<task_kind, std::uint32_t>> key;
+    for (const auto kind : {task_kind::plan, task_kind::audio, task_kind::video}) {
+      for (auto at = v.pending.lower_bound({kind, 0}); at != v.pending.end() && at->first == kind; ++at) {
+        if (v.tasks.at(*at).not_before <= now) {
+          key = *at;
+          break;
+        }
+      }
+      if (key) break;
+    }
+    if (!key) continue;
+    const auto& request = v.record.request;
+    const auto running = running_.contains(request.tenant) ? running_.at(request.tenant) : 0;
+    const auto order = std::tuple{-static_cast<int>(request.priority), running, id};
+    if (!best || order < best->order) best = candidate{&v, *key, order};
+  }
+  if (!best) return false;
+
+  auto& v = *best->v;
+  const auto kind = best->key.first;
+  const auto first = best->key.second;
+  std::uint32_t count = 1;
+  if (kind == task_kind::video && v.tasks.at(best->key).record.attempts == 0) {
+    // Long runs save seeks and messages, short ones share the tail: a quarter of what each waiting slot could get.
+    std::uint32_t slots = 0;
+    for (const auto& [name, r] : requests_) slots += r.what.slots_free;
+    const auto fair = static_cast<std::uint32_t>(v.pending.size()) / (4 * std::max(1u, slots));
+    const auto most = std::clamp(fair, 1u, lease_chunks_max);
+    while (count < most) {
+      const auto next = std::pair{kind, first + count};
+      if (!v.pending.contains(next)) break;
+      const auto& t = v.tasks.at(next);
+      if (t.record.attempts > 0 || t.not_before > now) break;
+      ++count;
+    }
+  }
+
+  ++last_.counter;
+  if (kind == task_kind::plan && v.record.engine.empty()) v.record.engine = to.what.engine;
+  work_grant grant;
+  grant.held = last_;
+  grant.video = v.record.request.video;
+  grant.kind = kind;
+  grant.first = first;
+  grant.ttl_ms = static_cast<std::uint32_t>(config_.lease_ttl.count());
+  grant.source = v.record.request.source;
+  grant.how = v.record.request.how;
+  grant.plan = v.record.plan;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const auto key = std::pair{kind, first + i};
+    auto& t = v.tasks.at(key);
+    t.record.state = task_state::leased;
+    t.record.held = last_;
+    ++t.record.attempts;
+    t.done = 0;
+    v.pending.erase(key);
+    if (kind == task_kind::video) grant.chunks.push_back(t.record.chunk);
+    out.writes.push_back(t.record);
+  }
+  if (v.pending.empty()) active_.erase(grant.video);
+  auto& l = leases_[last_];
+  l.record = {last_, grant.video, kind, first, count, to.what.worker};
+  l.expires = now + config_.lease_ttl;
+  ++running_[v.record.request.tenant];
+  out.writes.push_back(l.record);
+  out.writes.push_back(scheduler_meta{last_});
+  if (v.record.state == video_state::queued) {
+    move(v, video_state::planning);
+    if (v.record.plan_known) move(v, video_state::encoding);
+    publish(v, now, out);
+  }
+  write(v, out);
+  out.effects.push_back(grant_effect{to.what.worker, std::move(grant)});
+  return true;
+}
+
+scheduler::task_entry* scheduler::leased_task(const task_id& id, epoch held) {
+  auto* v = find(id.video);
+  if (v == nullptr) return nullptr;
+  auto at = v->tasks.find({id.kind, id.index});
+  if (at == v->tasks.end() || at->second.record.state != task_state::leased || at->second.record.held != held) return nullptr;
+  return &at->second;
+}
+
+errc scheduler::on_renewal(const lease_renewal& renewal, instant now, decision& out) {
+  auto at = leases_.find(renewal.held);
+  // An expired lease that no tick has seen yet is expired all the same.
+  if (at == leases_.end() || at->second.expires <= now) return errc::fenced;
+  at->second.expires = now + config_.lease_ttl;
+  if (auto* t = leased_task({at->second.record.video, at->second.record.kind, renewal.index}, renewal.held)) {
+    t->done = std::max(t->done, renewal.done);
+    if (auto* v = find(at->second.record.video)) publish_progress(*v, now, out);
+  }
+  return errc::none;
+}
+
+errc scheduler::on_plan_page(const plan_page& page, instant now, decision& out) {
+  auto* v = find(page.video);
+  auto lease = leases_.find(page.held);
+  if (v == nullptr || lease == leases_.end() || lease->second.expires <= now) return errc::fenced;
+  if (leased_task({page.video, task_kind::plan, 0}, page.held) == nullptr) return errc::fenced;
+  if (page.first_chunk > v->record.chunks) return errc::invalid_argument;  // a hole: pages come in order
+  if (v->record.plan_known && page.plan.segment_frames != v->record.plan.segment_frames) return errc::invalid_argument;
+  lease->second.expires = now + config_.lease_ttl;
+  const bool first = !v->record.plan_known;
+  v->record.plan = page.plan;
+  v->record.plan_known = true;
+  for (const auto& chunk : page.chunks) {
+    if (chunk.index < v->record.chunks) continue;  // the same page again, or a second planner's equal one
+    if (chunk.index != v->record.chunks) return errc::invalid_argument;
+    add_task(*v, {page.video, task_kind::video, chunk.index}, chunk, out);
+    ++v->record.chunks;
+  }
+  if (first) {
+    for (std::uint32_t i = 0; i < page.plan.audio.size(); ++i)
+      if (!v->tasks.contains({task_kind::audio, i})) add_task(*v, {page.video, task_kind::audio, i}, {}, out);
+    if (v->record.state == video_state::planning) move(*v, video_state::encoding);
+    v->encoding_since = now;
+  }
+  if (page.complete) {
+    v->record.plan_complete = true;
+    auto& t = v->tasks.at({task_kind::plan, 0});
+    t.record.state = task_state::committed;
+    out.writes.push_back(t.record);
+    end_lease(page.held, out);
+    maybe_finish(*v, now, out);
+  }
+  publish(*v, now, out);
+  write(*v, out);
+  hand_out(now, out);
+  return errc::none;
+}
+
+errc scheduler::on_commit(const task_commit& commit, instant now, decision& out) {
+  auto* v = find(commit.task.video);
+  const auto drop = [&] {
+    // The loser's blob is nobody's: unless it is the very one that was committed.
+    if (v != nullptr) {
+      auto at = v->tasks.find({commit.task.kind, commit.task.index});
+      if (at != v->tasks.end() && at->second.record.state == task_state::committed && at->second.record.output.blob == commit.output.blob)
+        return at->second.record.held == commit.held ? errc::none : errc::fenced;
+    }
+    out.effects.push_back(remove_blobs_effect{commit.output.store, {commit.output.blob}});
+    return errc::fenced;
+  };
+  auto lease = leases_.find(commit.held);
+  auto* t = leased_task(commit.task, commit.held);
+  if (v == nullptr || commit.task.kind == task_kind::plan || lease == leases_.end() || lease->second.expires <= now || t == nullptr) return drop();
+  lease->second.expires = now + config_.lease_ttl;
+  t->record.state = task_state::committed;
+  t->record.output = commit.output;
+  t->record.last_error.clear();
+  out.writes.push_back(t->record);
+  if (commit.task.kind == task_kind::video) {
+    v->frames_committed += t->record.chunk.frames;
+    ++v->chunks_committed;
+  }
+  end_lease_if_done(lease->second.record, out);
+  maybe_finish(*v, now, out);
+  publish(*v, now, out);
+  write(*v, out);
+  return errc::none;
+}
+
+errc scheduler::on_failure(const task_failure& failure, instant now, std::uint64_t random, decision& out) {
+  auto* v = find(failure.task.video);
+  if (v == nullptr || leased_task(failure.task, failure.held) == nullptr) return errc::fenced;
+  if (is_inputs_fault(failure.code)) {
+    fail(*v, failure.code, failure.message, now, out);
+    return errc::none;
+  }
+  const auto lease = leases_.at(failure.held).record;
+  for (std::uint32_t i = 0; i < lease.count && is_working(v->record.state); ++i) {
+    auto* t = leased_task({lease.video, lease.kind, lease.first + i}, failure.held);
+    if (t == nullptr) continue;
+    // Only the task that failed has been tried; the rest of the run gives its attempt back.
+    if (t->record.id != failure.task) --t->record.attempts;
+    back_to_pending(*v, *t, t->record.id == failure.task ? failure.message : "", now, random, out);
+  }
+  end_lease(failure.held, out);
+  hand_out(now, out);
+  return errc::none;
+}
+
+void scheduler::back_to_pending(video_entry& v, task_entry& t, std::string why, instant now, std::uint64_t random, decision& out) {
+  t.record.state = task_state::pending;
+  if (!why.empty()) t.record.last_error = std::move(why);
+  t.done = 0;
+  if (t.record.attempts >= config_.attempts) {
+    const auto cause = t.record.last_error.empty() ? std::string{"the worker was lost each time"} : t.record.last_error;
+    out.writes.push_back(t.record);
+    fail(v, errc::unprocessable,
+         "part " + std::to_string(t.record.id.index) + " of the " + std::string{to_string(t.record.id.kind)} + " failed " +
+           std::to_string(t.record.attempts) + " times (" + cause + "); check the file, then retry",
+         now, out);
+    return;
+  }
+  t.not_before = now + (t.record.attempts == 0 ? milliseconds{0} : backoff(config_.retry, t.record.attempts, random));
+  v.pending.insert({t.record.id.kind, t.record.id.index});
+  active_.insert(t.record.id.video);
+  out.writes.push_back(t.record);
+}
+
+void scheduler::end_lease(epoch held, decision& out) {
+  auto at = leases_.find(held);
+  if (at == leases_.end()) return;
+  if (auto* v = find(at->second.record.video)) {
+    auto running = running_.find(v->record.request.tenant);
+    if (running != running_.end() && --running->second == 0) running_.erase(running);
+  }
+  leases_.erase(at);
+  out.writes.push_back(erase_lease{held});
+}
+
+void scheduler::end_lease_if_done(const lease_record& lease, decision& out) {
+  for (std::uint32_t i = 0; i < lease.count; ++i)
+    if (leased_task({lease.video, lease.kind, lease.first + i}, lease.held) != nullptr) return;
+  end_lease(epoch{lease.held}, out);
+}
+
+void scheduler::on_tick(instant now, std::uint64_t random, decision& out) {
+  std::vector<epoch> expired;
+  for (const auto& [held, lease] : leases_)
+    if (lease.expires <= now) expired.push_back(held);
+  for (const auto held : expired) {
+    auto at = leases_.find(held);
+    if (at == leases_.end()) continue;  // its job failed while we went through the list
+    const auto lease = at->second.record;
+    if (auto* v = find(lease.video)) {
+      for (std::uint32_t i = 0; i < lease.count && is_working(v->record.state); ++i)
+        if (auto* t = leased_task({lease.video, lease.kind, lease.first + i}, held))
+          back_to_pending(*v, *t, "worker " + lease.worker + " was lost or too slow", now, random, out);
+      if (is_working(v->record.state)) publish_progress(*v, now, out);
+    }
+    end_lease(held, out);
+  }
+  hand_out(now, out);
+}
+
+instant scheduler::next_due(instant now) const {
+  auto due = now + seconds{60};
+  for (const auto& [held, lease] : leases_) due = std::min(due, lease.expires);
+  if (!requests_.empty()) {
+    for (const auto& id : active_) {
+      const auto& v = videos_.at(id);
+      for (const auto& key : v.pending) due = std::min(due, v.tasks.at(key).not_before);
+    }
+  }
+  return std::max(due, now + milliseconds{10});
+}
+
+// ---- The end of a job ----------------------------------------------------------------------------------------------
+
+void scheduler::maybe_finish(video_entry& v, instant, decision& out) {
+  if (v.record.state != video_state::encoding || !v.record.plan_complete) return;
+  for (const auto& [key, t] : v.tasks)
+    if (t.record.state != task_state::committed) return;
+  move(v, video_state::finishing);
+  verify(v, out);
+}
+
+void scheduler::verify(const video_entry& v, decision& out) const {
+  verify_effect effect{v.record.request.video, v.record.job, {}, {}};
+  for (const auto& [key, t] : v.tasks) {
+    if (key.first == task_kind::plan) continue;
+    effect.tasks.push_back(t.record.id);
+    effect.outputs.push_back(t.record.output);
+  }
+  out.effects.push_back(std::move(effect));
+}
+
+void scheduler::on_verified(video_id id, std::uint32_t job, const std::vector<task_id>& missing, instant now, decision& out) {
+  auto* v = find(id);
+  if (v == nullptr || v->record.state != video_state::finishing || v->record.job != job) return;
+  if (missing.empty()) {
+    move(*v, video_state::ready);
+  } else {
+    // Storage lost what it had acknowledged. Finishing cannot go back to encoding: the job fails and says so.
+    for (const auto& lost : missing) {
+      auto at = v->tasks.find({lost.kind, lost.index});
+      if (at == v->tasks.end()) continue;
+      at->second.record.state = task_state::pending;
+      if (lost.kind == task_kind::video) {
+        v->frames_committed -= at->second.record.chunk.frames;
+        --v->chunks_committed;
+      }
+      out.writes.push_back(at->second.record);
+    }
+    move(*v, video_state::failed);
+    v->record.error_code = errc::corrupt;
+    v->record.error_message = "storage lost " + std::to_string(missing.size()) + " finished parts; retry encodes only these again";
+  }
+  publish(*v, now, out);
+  write(*v, out);
+}
+
+void scheduler::fail(video_entry& v, errc code, std::string message, instant now, decision& out) {
+  move(v, video_state::failed);
+  v.record.error_code = code;
+  v.record.error_message = std::move(message);
+  v.pending.clear();
+  active_.erase(v.record.request.video);
+  for (auto& [key, t] : v.tasks) {
+    if (t.record.state != task_state::leased) continue;
+    const auto held = t.record.held;
+    t.record.state = task_state::pending;
+    out.writes.push_back(t.record);
+    end_lease(held, out);
+  }
+  publish(v, now, out);
+  write(v, out);
+}
+
+errc scheduler::on_retry(video_id id, instant now, decision& out) {
+  auto* v = find(id);
+  if (v == nullptr) return errc::not_found;
+  if (v->record.state != video_state::failed) return errc::conflict;
+  move(*v, video_state::queued);
+  ++v->record.job;
+  v->record.error_code = errc::none;
+  v->record.error_message.clear();
+  if (!v->record.plan_known) v->record.engine.clear();  // nothing is pinned to it yet
+  for (auto& [key, t] : v->tasks) {
+    if (t.record.state == task_state::committed) continue;
+    t.record.state = task_state::pending;
+    t.record.attempts = 0;
+    t.record.last_error.clear();
+    t.not_before = now;
+    v->pending.insert(key);
+    out.writes.push_back(t.record);
+  }
+  v->encoding_since = now;
+  if (v->pending.empty()) {
+    // Everything was committed already (the failure came later): straight on to the check.
+    move(*v, video_state::planning);
+    move(*v, video_state::encoding);
+    maybe_finish(*v, now, out);
+  } else {
+    active_.insert(id);
+  }
+  publish(*v, now, out);
+  write(*v, out);
+  hand_out(now, out);
+  return errc::none;
+}
+
+errc scheduler::on_delete(video_id id, instant now, decision& out) {
+  auto* v = find(id);
+  if (v == nullptr) return errc::not_found;
+  if (v->record.state == video_state::deleting) return errc::none;
+  move(*v, video_state::deleting);
+  v->pending.clear();
+  active_.erase(id);
+  for (auto& [key, t] : v->tasks)
+    if (t.record.state == task_state::leased) end_lease(epoch{t.record.held}, out);
+  publish(*v, now, out);
+  write(*v, out);
+  start_removal(*v, out);
+  return errc::none;
+}
+
+void scheduler::start_removal(const video_entry& v, decision& out) const {
+  remove_video_effect effect{v.record.request.video, v.record.request.source.store, {}};
+  for (const auto& [key, t] : v.tasks)
+    if (t.record.state == task_state::committed && !t.record.output.blob.is_nil()) effect.outputs[t.record.output.store].push_back(t.record.output.blob);
+  out.effects.push_back(std::move(effect));
+}
+
+void scheduler::on_video_removed(video_id id, instant, decision& out) {
+  auto* v = find(id);
+  if (v == nullptr || v->record.state != video_state::deleting) return;
+  out.writes.push_back(erase_video{id, v->record.chunks, static_cast<std::uint32_t>(v->record.plan.audio.size())});
+  videos_.erase(id);
+}
+
+// ---- Small things --------------------------------------------------------------------------------------------------
+
+scheduler::video_entry* scheduler::find(video_id id) {
+  auto at = videos_.find(id);
+  return at == videos_.end() ? nullptr : &at->second;
+}
+
+void scheduler::move(video_entry& v, video_state to) {
+  LATHAM_ASSERT(is_edge(v.record.state, to));
+  v.record.state = to;
+}
+
+void scheduler::publish(video_entry& v, instant now, decision& out) {
+  ++v.record.revision;
+  v.shown_mille = progress_mille(v);
+  out.effects.push_back(publish_effect{make_view(v, now)});
+}
+
+void scheduler::publish_progress(video_entry& v, instant now, decision& out) {
+  // Progress is not persisted, but the revision must go on growing after a restart: it does, because every persisted
+  // change writes a revision that counts these too.
+  if (progress_mille(v) != v.shown_mille) publish(v, now, out);
+}
+
+std::uint16_t scheduler::progress_mille(const video_entry& v) const {
+  using enum video_state;
+  if (v.record.state == ready) return 1000;
+  if (!v.record.plan_known || v.record.plan.frames == 0) return 0;
+  auto frames = v.frames_committed;
+  for (const auto& [key, t] : v.tasks)
+    if (key.first == task_kind::video && t.record.state == task_state::leased) frames += std::min<std::uint64_t>(t.done, t.record.chunk.frames);
+  // The last thousandth is the check at the end.
+  return static_cast<std::uint16_t>(std::min<std::uint64_t>(999, frames * 999 / v.record.plan.frames));
+}
+
+video_view scheduler::make_view(const video_entry& v, instant now) const {
+  const auto& r = v.record;
+  video_view out;
+  out.id = r.request.video;
+  out.tenant = r.request.tenant;
+  out.title = r.request.title;
+  out.state = r.state;
+  out.revision = r.revision;
+  out.created_ms = r.request.created_ms;
+  out.bytes = out.bytes_total = r.request.source.bytes;
+  out.progress_mille = progress_mille(v);
+  if (r.plan_known) {
+    // All rungs of a chunk are made together, so they advance together.
+    const auto each = r.state == video_state::ready
+                        ? std::uint16_t{1000}
+                        : static_cast<std::uint16_t>(r.plan.frames == 0 ? 0 : std::min<std::uint64_t>(1000, v.frames_committed * 1000 / r.plan.frames));
+    for (const auto& size : r.plan.rungs) out.rungs.emplace_back(size, each);
+    out.width = r.plan.width;
+    out.height = r.plan.height;
+    out.fps = r.plan.fps;
+    if (r.plan.fps.num > 0)
+      out.duration_ms = r.plan.frames * 1000 * static_cast<std::uint64_t>(r.plan.fps.den) / static_cast<std::uint64_t>(r.plan.fps.num);
+    out.chunks = r.chunks;
+    out.chunks_done = v.chunks_committed;
+    out.source_format = r.plan.container + ", " + r.plan.video_codec;
+    out.notes = r.plan.notes;
+    if (r.state == video_state::encoding && out.progress_mille > 0) {
+      const auto spent = now - v.encoding_since;
+      out.eta_s = spent.count() / 1'000'000'000 * (1000 - out.progress_mille) / out.progress_mille;
+    }
+  }
+  if (r.state == video_state::failed) {
+    out.error_code = std::string{to_string(r.error_code)};
+    out.error_message = r.error_message;
+  }
+  return out;
+}
+
+expected<video_view> scheduler::view(video_id id, instant now) const {
+  auto at = videos_.find(id);
+  if (at == videos_.end()) return {errc::not_found, "there is no video " + to_string(id)};
+  return make_view(at->second, now);
+}
+
+std::vector<video_view> scheduler::list(const std::string& tenant, video_id before, std::uint32_t limit, instant now) const {
+  std::vector<video_view> out;
+  auto at = before.is_nil() ? videos_.end() : videos_.lower_bound(before);
+  while (at != videos_.begin() && out.size() < limit) {
+    --at;
+    if (at->second.record.request.tenant == tenant) out.push_back(make_view(at->second, now));
+  }
+  return out;
+}
+
+expected<output_page> scheduler::outputs(video_id id, std::uint32_t from_chunk) const {
+  auto at = videos_.find(id);
+  if (at == videos_.end()) return {errc::not_found, "there is no video " + to_string(id)};
+  const auto& v = at->second;
+  output_page page;
+  page.plan = v.record.plan;
+  page.state = v.record.state;
+  page.plan_complete = v.record.plan_complete;
+  page.chunks_total = v.record.chunks;
+  auto t = v.tasks.lower_bound({task_kind::video, from_chunk});
+  for (; t != v.tasks.end() && t->first.first == task_kind::video; ++t) {
+    if (t->second.record.state != task_state::committed) continue;
+    if (page.video.size() == output_page_chunks) {
+      page.more = true;
+      break;
+    }
+    page.video.emplace_back(t->second.record.chunk, t->second.record.output);
+  }
+  if (from_chunk == 0)
+    for (auto a = v.tasks.lower_bound({task_kind::audio, 0}); a != v.tasks.end() && a->first.first == task_kind::audio; ++a)
+      if (a->second.record.state == task_state::committed) page.audio.emplace_back(a->first.second, a->second.record.output);
+  return page;
+}
+
+std::vector<blob_id> scheduler::unreferenced(video_id id, const std::vector<blob_id>& blobs) const {
+  std::set<blob_id> known;
+  if (auto at = videos_.find(id); at != videos_.end())
+    for (const auto& [key, t] : at->second.tasks)
+      if (t.record.state == task_state::committed) known.insert(t.record.output.blob);
+  std::vector<blob_id> out;
+  for (const auto& blob : blobs)
+    if (!known.contains(blob)) out.push_back(blob);
+  return out;
+}
+
+scheduler::counts scheduler::count() const {
+  counts out{videos_.size(), leases_.size(), 0, requests_.size()};
+  for (const auto& id : active_) out.pending_tasks += videos_.at(id).pending.size();
+  return out;
+}
+
+}  // namespace latham

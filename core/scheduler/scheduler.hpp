@@ -1,0 +1,193 @@
+// The scheduler's rules: videos, tasks, leases with fencing epochs. Pure: an event changes memory and appends to a
+// `decision` the records that must be durable *before* any of its effects leaves. The actor around it persists, then
+// acts; after a restart it loads the same records and goes on with the same code.
+//
+// The rules in short
+//   * A lease is granted on a run of consecutive tasks, with an epoch greater than any before. Attempts are counted at
+//     grant, so an input that kills its worker is found; after `attempts_max` grants the job is parked with its cause.
+//   * A task that failed before is granted alone, so that its neighbours do not pay for it.
+//   * A lease runs out `lease_ttl` after its last renewal. Its uncommitted tasks go back to pending with back-off, and a
+//     commit under its epoch is fenced from then on, whoever sends it.
+//   * Each chunk commits alone, once; the same commit again is answered ok, any other is fenced and its blob removed.
+//   * Order of grants: priority, then the tenant with the fewest running leases, then age; within a job the plan, then
+//     audio, then chunks from the front, so that playing can start early.
+//   * `finishing` asks storage to confirm every output; only then is a video ready.
+// What it must not do: read a clock, draw a random number, wait, or know who carries its effects.
+#pragma once
+
+#include "core/backoff.hpp"
+#include "core/scheduler/messages.hpp"
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace latham {
+
+struct scheduler_config {
+  milliseconds lease_ttl{10'000};
+  std::uint32_t attempts = attempts_max;
+  backoff_policy retry{milliseconds{200}, milliseconds{10'000}};
+  std::uint32_t videos_max = 100'000;   // beyond it media_ready is refused with errc::limited and stays in the outbox
+};
+
+// Effects, performed in order once the records before them are durable.
+struct grant_effect {
+  node_name worker;
+  work_grant grant;
+};
+struct publish_effect {
+  video_view view;
+};
+struct remove_blobs_effect {   // the loser of a fenced commit: best effort, the reaper finds what is left
+  node_name store;
+  std::vector<blob_id> blobs;
+};
+struct remove_video_effect {   // answered by on_video_removed once all of it is gone
+  video_id video;
+  node_name source_store;      // which keeps a tombstone of the upload
+  std::map<node_name, std::vector<blob_id>> outputs;
+};
+struct verify_effect {         // answered by on_verified
+  video_id video;
+  std::uint32_t job = 0;
+  std::vector<task_id> tasks;      // same order as outputs
+  std::vector<output_ref> outputs;
+};
+using scheduler_effect = std::variant<grant_effect, publish_effect, remove_blobs_effect, remove_video_effect, verify_effect>;
+
+struct decision {
+  std::vector<scheduler_write> writes;
+  std::vector<scheduler_effect> effects;
+};
+
+/// One page of what the manifests need. Only committed outputs; `done` says which chunk each belongs to.
+struct output_page {
+  source_plan plan;
+  video_state state = video_state::queued;
+  bool plan_complete = false;
+  std::uint32_t chunks_total = 0;
+  std::vector<std::pair<chunk_plan, output_ref>> video;      // ascending, from the asked chunk on, gaps possible
+  std::vector<std::pair<std::uint32_t, output_ref>> audio;   // with the first page only
+  bool more = false;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, output_page& x) {
+  return f(x.plan, x.state, x.plan_complete, x.chunks_total, x.video, x.audio, x.more);
+}
+inline constexpr std::uint32_t output_page_chunks = 64;
+
+class scheduler {
+public:
+  /// `generation` is greater than that of every scheduler that owned this shard before.
+  explicit scheduler(scheduler_config config, std::uint32_t generation);
+
+  // -- After a restart: all records, in any order, then `loaded`. Every lease gets one full ttl from `now`.
+  void load(video_record record);
+  void load(task_record record);
+  void load(lease_record record);
+  void load(scheduler_meta record);
+  void loaded(instant now, decision& out);
+
+  // -- Uploads
+  /// At least once; the second time is ok and changes nothing. errc::limited: keep it and come again.
+  [[nodiscard]] errc on_media_ready(const media_ready& event, instant now, decision& out);
+
+  // -- Workers
+  void on_work_request(const work_request& request, instant now, decision& out);
+  /// The worker's link ended: a hint only. Its requests are dropped, its leases run out by themselves.
+  void on_worker_lost(const node_name& worker);
+  /// fenced: the holder must drop the work.
+  [[nodiscard]] errc on_renewal(const lease_renewal& renewal, instant now, decision& out);
+  [[nodiscard]] errc on_plan_page(const plan_page& page, instant now, decision& out);
+  [[nodiscard]] errc on_commit(const task_commit& commit, instant now, decision& out);
+  [[nodiscard]] errc on_failure(const task_failure& failure, instant now, std::uint64_t random, decision& out);
+
+  // -- Storage
+  /// `missing`: tasks whose output is not sealed, or is not what was committed; they are done again.
+  void on_verified(video_id video, std::uint32_t job, const std::vector<task_id>& missing, instant now, decision& out);
+  /// The blobs of a video that is being deleted are gone: so is the video.
+  void on_video_removed(video_id video, instant now, decision& out);
+
+  // -- Users
+  [[nodiscard]] errc on_delete(video_id video, instant now, decision& out);
+  [[nodiscard]] errc on_retry(video_id video, instant now, decision& out);
+
+  /// Time passed: expires leases and grants what became due. Call at `next_due` at the latest.
+  void on_tick(instant now, std::uint64_t random, decision& out);
+  [[nodiscard]] instant next_due(instant now) const;
+
+  /// Re-sends what must be answered by storage (verification, deletion) after its link came back.
+  void on_storage_up(decision& out);
+
+  // -- Views
+  [[nodiscard]] bool knows(video_id video) const { return videos_.contains(video); }
+  [[nodiscard]] expected<video_view> view(video_id video, instant now) const;
+  /// Newest first, ids less than `before` (nil: from the newest).
+  [[nodiscard]] std::vector<video_view> list(const std::string& tenant, video_id before, std::uint32_t limit, instant now) const;
+  [[nodiscard]] expected<output_page> outputs(video_id video, std::uint32_t from_chunk) const;
+  /// Of these blobs, those that nobody refers to.
+  [[nodiscard]] std::vector<blob_id> unreferenced(video_id video, const std::vector<blob_id>& blobs) const;
+
+  struct counts {
+    std::size_t videos = 0, leases = 0, pending_tasks = 0, requests = 0;
+  };
+  [[nodiscard]] counts count() const;
+
+private:
+  struct task_entry {
+    task_record record;
+    instant not_before;
+    std::uint64_t done = 0;   // frames or samples, while leased
+  };
+  struct video_entry {
+    video_record record;
+    std::map<std::pair<task_kind, std::uint32_t>, task_entry> tasks;
+    std::set<std::pair<task_kind, std::uint32_t>> pending;
+    std::uint64_t frames_committed = 0;
+    std::uint32_t chunks_committed = 0;
+    instant encoding_since;
+    std::uint16_t shown_mille = 0;
+  };
+  struct lease_entry {
+    lease_record record;
+    instant expires;
+  };
+  struct request_entry {
+    work_request what;
+    std::uint64_t order = 0;  // first come, first served
+  };
+
+  video_entry* find(video_id id);
+  task_entry* leased_task(const task_id& id, epoch held);
+  void write(const video_entry& v, decision& out) { out.writes.push_back(v.record); }
+  void publish(video_entry& v, instant now, decision& out);
+  void publish_progress(video_entry& v, instant now, decision& out);
+  void move(video_entry& v, video_state to);
+  void add_task(video_entry& v, task_id id, const chunk_plan& chunk, decision& out);
+  void back_to_pending(video_entry& v, task_entry& t, std::string why, instant now, std::uint64_t random, decision& out);
+  void end_lease(epoch held, decision& out);
+  void end_lease_if_done(const lease_record& lease, decision& out);
+  void fail(video_entry& v, errc code, std::string message, instant now, decision& out);
+  void maybe_finish(video_entry& v, instant now, decision& out);
+  void verify(const video_entry& v, decision& out) const;
+  void start_removal(const video_entry& v, decision& out) const;
+  void hand_out(instant now, decision& out);
+  bool grant_one(request_entry& to, instant now, decision& out);
+  [[nodiscard]] std::uint16_t progress_mille(const video_entry& v) const;
+  [[nodiscard]] video_view make_view(const video_entry& v, instant now) const;
+
+  scheduler_config config_;
+  epoch last_;
+  std::map<video_id, video_entry> videos_;
+  std::set<video_id> active_;                       // videos with pending tasks
+  std::map<epoch, lease_entry> leases_;
+  std::map<node_name, request_entry> requests_;
+  std::map<std::string, std::uint32_t> running_;    // leases by tenant, for fairness
+  std::uint64_t next_order_ = 0;
+};
+
+}  // namespace latham

@@ -1,0 +1,160 @@
+#include "core/upload/uploads.hpp"
+
+#include "core/recipes.hpp"
+
+#include <algorithm>
+
+namespace latham {
+
+bool is_valid_utf8(std::string_view text) noexcept {
+  for (std::size_t i = 0; i < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[i]);
+    const std::size_t more = lead < 0x80 ? 0 : lead >= 0xc2 && lead < 0xe0 ? 1 : lead >= 0xe0 && lead < 0xf0 ? 2 : lead >= 0xf0 && lead < 0xf5 ? 3 : 9;
+    if (more == 9 || i + more >= text.size()) return false;
+    std::uint32_t point = more == 0 ? lead : lead & (0x3fu >> more);
+    for (std::size_t k = 1; k <= more; ++k) {
+      const auto next = static_cast<unsigned char>(text[i + k]);
+      if ((next & 0xc0) != 0x80) return false;
+      point = point << 6 | (next & 0x3fu);
+    }
+    // Overlong forms, surrogates and what is beyond Unicode (RFC 3629, section 4).
+    if ((more == 2 && point < 0x800) || (more == 3 && (point < 0x10000 || point > 0x10ffff)) || (point >= 0xd800 && point < 0xe000)) return false;
+    i += more + 1;
+  }
+  return true;
+}
+
+expected<void> check_title(const std::string& title) {
+  if (title.size() > title_bytes_max) return {errc::invalid_argument, "the title is longer than 200 bytes; shorten it"};
+  if (!is_valid_utf8(title)) return {errc::invalid_argument, "the title is not valid UTF-8"};
+  if (std::any_of(title.begin(), title.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }))
+    return {errc::invalid_argument, "the title holds control characters; remove them"};
+  return {};
+}
+
+expected<void> check_tenant(const std::string& tenant) {
+  const auto fine = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
+  if (tenant.empty() || tenant.size() > tenant_bytes_max || !std::all_of(tenant.begin(), tenant.end(), fine))
+    return {errc::invalid_argument, "a tenant is 1 to 64 characters of a-z, 0-9 and -"};
+  return {};
+}
+
+void uploads::load(upload_record record, instant now) {
+  if (record.state == upload_state::receiving) ++open_;
+  const auto id = record.what.video;
+  sessions_[id] = {std::move(record), now};
+}
+
+expected<upload_record> uploads::begin(const upload_request& request, video_id id, blob_id blob, std::uint64_t nonce, const node_name& store, utc_ms wall,
+                                       instant now) {
+  if (auto ok = check_tenant(request.tenant); !ok) return std::move(ok).error();
+  if (auto ok = check_title(request.title); !ok) return std::move(ok).error();
+  if (request.priority > priority_class::high) return {errc::invalid_argument, "priority is low, normal or high"};
+  auto how = make_recipe(request.ladder);
+  if (!how) return std::move(how).error();
+  if (request.bytes_expected > limits_.bytes_max)
+    return {errc::too_large, "the file is larger than the limit of " + std::to_string(limits_.bytes_max / mib) + " MiB"};
+  if (open_ >= limits_.open_max) return {errc::limited, "too many uploads are running; try again in a minute"};
+  if (sessions_.contains(id)) return {errc::conflict, "this upload exists"};
+  upload_record record;
+  record.what.video = id;
+  record.what.tenant = request.tenant;
+  record.what.title = request.title;
+  record.what.created_ms = wall.value;
+  record.what.priority = request.priority;
+  record.what.how = std::move(*how);
+  record.what.source.blob = blob;
+  record.what.source.store = store;
+  record.token = {blob, nonce, request.bytes_expected == 0 ? std::min(limits_.bytes_unknown, limits_.bytes_max) : request.bytes_expected};
+  record.bytes_expected = request.bytes_expected;
+  sessions_[id] = {record, now};
+  ++open_;
+  return record;
+}
+
+void uploads::forget(video_id id) {
+  auto at = sessions_.find(id);
+  if (at == sessions_.end()) return;
+  if (at->second.record.state == upload_state::receiving) --open_;
+  sessions_.erase(at);
+}
+
+expected<upload_record> uploads::complete(video_id id, const ports::blob_stat& sealed) {
+  auto at = sessions_.find(id);
+  if (at == sessions_.end() || at->second.record.state == upload_state::removed) return {errc::not_found, "there is no upload " + to_string(id)};
+  auto& record = at->second.record;
+  if (record.state == upload_state::complete) return record;
+  if (!sealed.sealed || sealed.bytes == 0) return {errc::unprocessable, "the file is empty; upload a video"};
+  record.what.source.bytes = sealed.bytes;
+  record.what.source.digest = sealed.digest;
+  record.state = upload_state::complete;
+  --open_;
+  return record;
+}
+
+expected<upload_record> uploads::announced(video_id id) {
+  auto at = sessions_.find(id);
+  if (at == sessions_.end() || at->second.record.state != upload_state::complete) return {errc::not_found, "there is no complete upload " + to_string(id)};
+  at->second.record.announced = true;
+  return at->second.record;
+}
+
+expected<upload_record> uploads::remove(video_id id) {
+  auto at = sessions_.find(id);
+  if (at == sessions_.end()) return {errc::not_found, "there is no upload " + to_string(id)};
+  if (at->second.record.state == upload_state::receiving) --open_;
+  at->second.record.state = upload_state::removed;
+  return at->second.record;
+}
+
+void uploads::touch(video_id id, instant now) {
+  if (auto at = sessions_.find(id); at != sessions_.end()) at->second.touched = now;
+}
+
+std::vector<video_id> uploads::expired(instant now) const {
+  std::vector<video_id> out;
+  for (const auto& [id, s] : sessions_)
+    if (s.record.state == upload_state::receiving && now - s.touched > limits_.idle) out.push_back(id);
+  return out;
+}
+
+const upload_record* uploads::find(video_id id) const {
+  auto at = sessions_.find(id);
+  return at == sessions_.end() ? nullptr : &at->second.record;
+}
+
+std::vector<upload_record> uploads::list(const std::string& tenant, video_id before, std::uint32_t limit) const {
+  std::vector<upload_record> out;
+  auto at = before.is_nil() ? sessions_.end() : sessions_.lower_bound(before);
+  while (at != sessions_.begin() && out.size() < limit) {
+    --at;
+    const auto& record = at->second.record;
+    if (record.what.tenant == tenant && record.state != upload_state::removed && !record.announced) out.push_back(record);
+  }
+  return out;
+}
+
+std::vector<media_ready> uploads::outbox(std::uint32_t limit) const {
+  std::vector<media_ready> out;
+  for (const auto& [id, s] : sessions_) {
+    if (out.size() == limit) break;
+    if (s.record.state == upload_state::complete && !s.record.announced) out.push_back(s.record.what);
+  }
+  return out;
+}
+
+video_view view_of(const upload_record& record, std::uint64_t bytes) {
+  video_view out;
+  out.id = record.what.video;
+  out.tenant = record.what.tenant;
+  out.title = record.what.title;
+  out.created_ms = record.what.created_ms;
+  out.state = record.state == upload_state::receiving ? video_state::receiving
+              : record.state == upload_state::complete ? video_state::queued
+                                                       : video_state::deleting;
+  out.bytes = record.state == upload_state::complete ? record.what.source.bytes : bytes;
+  out.bytes_total = record.state == upload_state::complete ? record.what.source.bytes : record.bytes_expected;
+  return out;
+}
+
+}  // namespace latham

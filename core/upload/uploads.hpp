@@ -1,0 +1,104 @@
+// Upload sessions as the storage node keeps them. Pure rules: validate a request, open a session, complete it, abandon
+// it, and remember the dead. The offset is not here: it *is* the durable length of the blob.
+//
+// A completed upload joins the outbox in the same batch as its record, so the scheduler hears of it at least once; the
+// record stays as a tombstone after a delete, so a scheduler rebuilt from storage does not revive it.
+#pragma once
+
+#include "core/ports/blob_store.hpp"
+#include "core/scheduler/records.hpp"
+
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace latham {
+
+/// What the gateway asks for. Validated here, at the storage node, whatever the gateway checked before.
+struct upload_request {
+  std::string tenant = "default";
+  std::string title;
+  std::uint64_t bytes_expected = 0;  // upper bound; 0: unknown
+  std::vector<rung> ladder;
+  priority_class priority = priority_class::normal;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, upload_request& x) {
+  return f(x.tenant, x.title, x.bytes_expected, x.ladder, x.priority);
+}
+
+enum class upload_state : std::uint8_t { receiving = 0, complete = 1, removed = 2 };
+
+struct upload_record {
+  static constexpr std::uint8_t record_format = 1;
+
+  media_ready what;                // source.bytes and .digest are set when complete
+  ports::write_token token;
+  std::uint64_t bytes_expected = 0;
+  upload_state state = upload_state::receiving;
+  bool announced = false;          // the scheduler has persisted it
+  friend bool operator==(const upload_record&, const upload_record&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, upload_record& x) {
+  return f(x.what, x.token, x.bytes_expected, x.state, x.announced);
+}
+
+struct upload_limits {
+  std::uint64_t bytes_max = 64 * gib;          // one upload
+  std::uint64_t bytes_unknown = 4 * gib;       // reserved when the length is not known
+  std::uint32_t open_max = 1000;               // sessions receiving at once
+  milliseconds idle{24 * 3600 * 1000};         // without a byte: abandoned
+};
+
+class uploads {
+public:
+  explicit uploads(upload_limits limits) : limits_{limits} {}
+
+  void load(upload_record record, instant now);
+
+  /// A new session. The caller reserves `token` in the blob store and persists the record before it answers.
+  [[nodiscard]] expected<upload_record> begin(const upload_request& request, video_id id, blob_id blob, std::uint64_t nonce, const node_name& store,
+                                              utc_ms wall, instant now);
+  /// Takes back a `begin` whose reservation failed.
+  void forget(video_id id);
+  /// All bytes are sealed. Idempotent. The record returned is to be persisted together with its outbox entry.
+  [[nodiscard]] expected<upload_record> complete(video_id id, const ports::blob_stat& sealed);
+  /// The scheduler has it.
+  [[nodiscard]] expected<upload_record> announced(video_id id);
+  /// Abandoned or deleted: the record to persist as a tombstone. Idempotent. not_found for unknown ids.
+  [[nodiscard]] expected<upload_record> remove(video_id id);
+
+  /// Bytes arrived; keeps the session from expiring.
+  void touch(video_id id, instant now);
+  /// Sessions that received nothing for `idle`.
+  [[nodiscard]] std::vector<video_id> expired(instant now) const;
+
+  [[nodiscard]] const upload_record* find(video_id id) const;
+  /// Not yet with the scheduler, newest first, ids less than `before` (nil: all).
+  [[nodiscard]] std::vector<upload_record> list(const std::string& tenant, video_id before, std::uint32_t limit) const;
+  /// Complete, but not announced.
+  [[nodiscard]] std::vector<media_ready> outbox(std::uint32_t limit) const;
+  [[nodiscard]] std::size_t open() const noexcept { return open_; }
+
+private:
+  struct session {
+    upload_record record;
+    instant touched;
+  };
+  upload_limits limits_;
+  std::map<video_id, session> sessions_;
+  std::size_t open_ = 0;
+};
+
+/// How a video looks before the scheduler knows it. `bytes`: durable so far.
+[[nodiscard]] video_view view_of(const upload_record& record, std::uint64_t bytes);
+
+/// 0..title_bytes_max bytes of valid UTF-8 without control characters.
+[[nodiscard]] expected<void> check_title(const std::string& title);
+/// 1..tenant_bytes_max of [a-z0-9-].
+[[nodiscard]] expected<void> check_tenant(const std::string& tenant);
+[[nodiscard]] bool is_valid_utf8(std::string_view text) noexcept;
+
+}  // namespace latham

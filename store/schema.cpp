@@ -1,0 +1,19 @@
+#include "store/schema.hpp"
+
+#include <fmt/format.h>
+
+namespace latham::store {
+
+std::string video_key(video_id video) { return prefix_videos + to_string(video); }
+
+std::string task_key(const task_id& task) {
+  return fmt::format("{}{}/{:02x}/{:08x}", prefix_tasks, to_string(task.video), static_cast<unsigned>(task.kind), task.index);
+}
+
+std::string lease_key(epoch held) { return fmt::format("{}{:08x}{:08x}", prefix_leases, held.generation, held.counter); }
+
+std::string upload_key(video_id video) { return prefix_uploads + to_string(video); }
+
+std::string output_key(blob_id blob) { return prefix_outputs + to_string(blob); }
+
+}  // namespace latham::store
