@@ -1,0 +1,168 @@
+#include "media/av/input.hpp"
+
+#include "core/model.hpp"
+
+extern "C" {
+#include <libavutil/display.h>
+#include <libavutil/opt.h>
+}
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+namespace latham::media {
+
+namespace {
+
+constexpr const char* formats = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,avi,flv,mpeg,ogg";
+constexpr const char* codecs =
+  "h264,hevc,vp8,vp9,libdav1d,mpeg1video,mpeg2video,mpeg4,prores,mjpeg,theora,h263,flv,"
+  "aac,mp3,mp3float,mp2,mp2float,ac3,eac3,opus,vorbis,flac,alac,"
+  "pcm_u8,pcm_s8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,pcm_alaw,pcm_mulaw";
+
+constexpr int streams_max = 16;
+constexpr std::int64_t probe_bytes_max = 5'000'000;
+constexpr std::int64_t analyze_us_max = 5'000'000;
+constexpr unsigned format_probe_bytes_max = 1 << 20;
+
+bool is_listed(std::string_view name, std::string_view list) {
+  while (!list.empty()) {
+    const auto comma = std::min(list.find(','), list.size());
+    if (list.substr(0, comma) == name) return true;
+    list.remove_prefix(std::min(comma + 1, list.size()));
+  }
+  return false;
+}
+
+/// One of an input format's comma-separated names is on the list.
+bool any_listed(std::string_view names, std::string_view list) {
+  while (!names.empty()) {
+    const auto comma = std::min(names.find(','), names.size());
+    if (is_listed(names.substr(0, comma), list)) return true;
+    names.remove_prefix(std::min(comma + 1, names.size()));
+  }
+  return false;
+}
+
+error refusal(std::string_view name) {
+  constexpr std::string_view playlists = "hls,concat,dash,imf,sdp,rtsp,webm_dash_manifest,ffmetadata,applehttp";
+  constexpr std::string_view sounds = "mp3,wav,flac,aac,ac3,eac3,aiff,w64,amr,caf,dts,truehd,au,ape,wv,tta,opus";
+  if (any_listed(name, playlists))
+    return {errc::unsupported, "This is a playlist, not a video: upload the media file that it names."};
+  if (name.find("_pipe") != std::string_view::npos || any_listed(name, "image2,gif,apng,ico,webp_pipe"))
+    return {errc::unprocessable, "This is a picture, not a video: upload a video file."};
+  if (any_listed(name, sounds)) return {errc::unprocessable, "This file has sound but no picture: upload a video file."};
+  return {errc::unsupported, "This is not a video that Latham can read: upload MP4, MOV, MKV, WebM, AVI, FLV, MPEG or OGG."};
+}
+
+int refuse_to_open(AVFormatContext*, AVIOContext**, const char*, int, AVDictionary**) { return AVERROR(EPERM); }
+
+const AVCodec* find_listed_decoder(AVCodecID id) {
+  void* state = nullptr;
+  while (const AVCodec* codec = av_codec_iterate(&state))
+    if (codec->id == id && av_codec_is_decoder(codec) && is_listed(codec->name, codecs)) return codec;
+  return nullptr;
+}
+
+}  // namespace
+
+void input::use_only(std::uint32_t index) const {
+  for (unsigned i = 0; i < demuxer->nb_streams; ++i) demuxer->streams[i]->discard = i == index ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
+}
+
+expected<input> open_input(task_host& host, std::uint64_t source_bytes) {
+  if (source_bytes == 0) return {errc::unsupported, "The file is empty: upload it again."};
+  input in;
+  in.io = std::make_unique<source_io>(host, source_bytes);
+  const auto read_failure = [&] { return in.io->failure(); };
+
+  const AVInputFormat* format = nullptr;
+  const int probed = av_probe_input_buffer2(in.io->context(), &format, "", nullptr, 0, format_probe_bytes_max);
+  if (read_failure().code != errc::none) return read_failure();
+  if (probed < 0 || !format) return refusal({});
+  if (!any_listed(format->name, formats)) return refusal(format->name);
+  in.container = std::string{format->name}.substr(0, std::string_view{format->name}.find(','));
+
+  auto* raw = avformat_alloc_context();
+  if (!raw) throw std::bad_alloc{};
+  raw->pb = in.io->context();
+  raw->flags |= AVFMT_FLAG_CUSTOM_IO;
+  raw->io_open = refuse_to_open;
+  raw->max_streams = streams_max;
+  raw->probesize = probe_bytes_max;
+  raw->max_analyze_duration = analyze_us_max;
+  av_dictionary options;
+  options.set("protocol_whitelist", "");
+  options.set("format_whitelist", formats);
+  options.set("codec_whitelist", codecs);
+  // On failure avformat_open_input frees the context itself.
+  const int opened = avformat_open_input(&raw, "", format, options.address());
+  if (read_failure().code != errc::none) {
+    if (opened >= 0) in.demuxer.reset(raw);
+    return read_failure();
+  }
+  if (opened == AVERROR(ENOMEM)) throw std::bad_alloc{};
+  if (opened < 0)
+    return {errc::unprocessable, "The file looks like " + in.container + ", but it is damaged or cut off before its index: upload it again."};
+  in.demuxer.reset(raw);
+
+  // The same limits for the decoders that probing runs, one dictionary per stream.
+  std::vector<AVDictionary*> per_stream(raw->nb_streams, nullptr);
+  for (unsigned i = 0; i < raw->nb_streams; ++i) {
+    av_dict_set_int(&per_stream[i], "max_pixels", static_cast<std::int64_t>(pixels_max), 0);
+    av_dict_set_int(&per_stream[i], "threads", 1, 0);
+  }
+  const int found = avformat_find_stream_info(raw, per_stream.empty() ? nullptr : per_stream.data());
+  for (auto*& d : per_stream) av_dict_free(&d);
+  if (read_failure().code != errc::none) return read_failure();
+  if (found == AVERROR(ENOMEM)) throw std::bad_alloc{};
+  if (found < 0) return {errc::unprocessable, "The streams of the file cannot be read: it is damaged, upload it again."};
+  if (raw->nb_streams > static_cast<unsigned>(streams_max))
+    return {errc::unprocessable, "The file has more than 16 streams: upload one with fewer."};
+  return in;
+}
+
+bool has_decoder(const AVStream& stream) { return find_listed_decoder(stream.codecpar->codec_id) != nullptr; }
+
+expected<av_codec_context> open_decoder(const AVStream& stream) {
+  const auto* codec = find_listed_decoder(stream.codecpar->codec_id);
+  if (!codec)
+    return {errc::unsupported,
+            "Latham does not decode " + std::string{avcodec_get_name(stream.codecpar->codec_id)} + ": convert the file to H.264 first."};
+  auto decoder = checked(av_codec_context{avcodec_alloc_context3(codec)});
+  if (const int r = avcodec_parameters_to_context(decoder.get(), stream.codecpar); r < 0) return av_error("copy stream parameters", r);
+  decoder->pkt_timebase = stream.time_base;
+  decoder->thread_count = 1;
+  decoder->max_pixels = static_cast<std::int64_t>(pixels_max);
+  av_dictionary options;
+  options.set("codec_whitelist", codecs);
+  const int opened = avcodec_open2(decoder.get(), codec, options.address());
+  if (opened == AVERROR(ENOMEM)) throw std::bad_alloc{};
+  if (opened < 0)
+    return {errc::unprocessable, "The headers of the " + std::string{codec->name} + " stream are damaged: upload the file again."};
+  return decoder;
+}
+
+std::uint32_t rotation_of(const AVStream& stream) {
+#if LIBAVCODEC_VERSION_MAJOR >= 61
+  const auto* side = av_packet_side_data_get(stream.codecpar->coded_side_data, stream.codecpar->nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX);
+  const std::uint8_t* data = side ? side->data : nullptr;
+  const std::size_t size = side ? side->size : 0;
+#else
+  std::size_t size = 0;
+  const std::uint8_t* data = av_stream_get_side_data(&stream, AV_PKT_DATA_DISPLAYMATRIX, &size);
+#endif
+  std::array<std::int32_t, 9> matrix{};
+  if (!data || size < sizeof(matrix)) return 0;
+  std::memcpy(matrix.data(), data, sizeof(matrix));
+  const double counter_clockwise = av_display_rotation_get(matrix.data());
+  if (!std::isfinite(counter_clockwise)) return 0;
+  const auto quarters = static_cast<int>(std::lround(-counter_clockwise / 90.0));
+  return static_cast<std::uint32_t>(((quarters % 4) + 4) % 4 * 90);
+}
+
+}  // namespace latham::media

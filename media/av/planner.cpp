@@ -1,0 +1,248 @@
+#include "media/av/planner.hpp"
+
+#include "media/av/input.hpp"
+#include "media/chunk_planner.hpp"
+#include "media/ladder.hpp"
+
+extern "C" {
+#include <libavutil/mathematics.h>
+}
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <string_view>
+
+namespace latham::media {
+
+namespace {
+
+constexpr std::uint64_t packets_max = duration_s_max * 240;  // of video
+constexpr std::int64_t hold_s_max = 10;                      // one packet stands for at most this, on average
+constexpr std::int64_t hold_s_free = 60;                     // below this total nothing is suspicious
+constexpr std::int64_t audio_lead_s_max = 10;
+constexpr int damaged_reads_max = 1000;
+constexpr std::size_t language_bytes_max = 35;
+
+/// What the pass over the packets saw.
+struct packet_survey {
+  std::vector<std::int64_t> pts;  // of shown video packets, sorted
+  std::vector<key_frame> keys;    // sorted by pts, no two alike
+  std::int64_t end_pts = std::numeric_limits<std::int64_t>::min();
+  std::uint64_t packets = 0;      // video
+  std::int64_t first_audio_us = std::numeric_limits<std::int64_t>::max();
+  std::int64_t last_us = 0;       // end of the last packet of any stream
+  bool damaged = false;           // reading ended with something else than the end of the file
+};
+
+bool is_picture_stream(const AVStream& stream) {
+  return stream.codecpar->codec_type == AVMEDIA_TYPE_VIDEO && (stream.disposition & AV_DISPOSITION_ATTACHED_PIC) == 0;
+}
+
+std::string language_of(const AVStream& stream) {
+  const auto* entry = av_dict_get(stream.metadata, "language", nullptr, 0);
+  if (!entry) return "und";
+  const std::string_view text{entry->value};
+  const bool sane = !text.empty() && text.size() <= language_bytes_max && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
+  });
+  return sane ? std::string{text} : "und";
+}
+
+std::int64_t stamp_of(const AVPacket& packet) { return packet.pts != AV_NOPTS_VALUE ? packet.pts : packet.dts; }
+
+expected<packet_survey> survey(const input& in, unsigned video, const std::vector<audio_track>& audio) {
+  packet_survey seen;
+  for (unsigned i = 0; i < in.demuxer->nb_streams; ++i) {
+    const bool wanted = i == video || std::any_of(audio.begin(), audio.end(), [i](const auto& a) { return a.stream_index == i; });
+    in.demuxer->streams[i]->discard = wanted ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
+  }
+  auto packet = make_packet_handle();
+  for (int failures = 0;;) {
+    const int r = av_read_frame(in.demuxer.get(), packet.get());
+    if (in.io->failure().code != errc::none) return in.io->failure();
+    if (r == AVERROR(ENOMEM)) throw std::bad_alloc{};
+    if (r == AVERROR_EOF) break;
+    if (r < 0) {
+      seen.damaged = true;
+      if (++failures > damaged_reads_max || avio_feof(in.demuxer->pb)) break;
+      continue;
+    }
+    const auto index = static_cast<unsigned>(packet->stream_index);
+    const auto* stream = index < in.demuxer->nb_streams ? in.demuxer->streams[index] : nullptr;
+    const auto pts = stamp_of(*packet);
+    const bool shown = (packet->flags & AV_PKT_FLAG_DISCARD) == 0;
+    if (stream && pts != AV_NOPTS_VALUE) {
+      const auto end_pts = pts + std::clamp<std::int64_t>(packet->duration, 0, std::numeric_limits<std::int32_t>::max());
+      if (index == video) {
+        if (++seen.packets > packets_max) return {errc::too_large, "The video has more frames than a day at 240 per second: split it."};
+        if (shown) {
+          seen.pts.push_back(pts);
+          seen.end_pts = std::max(seen.end_pts, end_pts);
+        }
+        if ((packet->flags & AV_PKT_FLAG_KEY) != 0)
+          seen.keys.push_back({pts, packet->pos > 0 ? static_cast<std::uint64_t>(packet->pos) : 0});
+      } else if (shown) {
+        seen.first_audio_us = std::min(seen.first_audio_us, av_rescale_q(pts, stream->time_base, AV_TIME_BASE_Q));
+      }
+      seen.last_us = std::max(seen.last_us, av_rescale_q(end_pts, stream->time_base, AV_TIME_BASE_Q));
+    }
+    av_packet_unref(packet.get());
+  }
+  std::sort(seen.pts.begin(), seen.pts.end());
+  std::sort(seen.keys.begin(), seen.keys.end(), [](const auto& a, const auto& b) { return a.pts < b.pts; });
+  const auto alike = [](const auto& a, const auto& b) { return a.pts == b.pts; };
+  seen.keys.erase(std::unique(seen.keys.begin(), seen.keys.end(), alike), seen.keys.end());
+  return seen;
+}
+
+/// The commonest step between shown frames, as a rate; num 0 when there is none.
+rational median_rate(const packet_survey& seen, AVRational time_base, std::int64_t& step) {
+  std::vector<std::int64_t> steps;
+  steps.reserve(seen.pts.size());
+  for (std::size_t i = 1; i < seen.pts.size(); ++i)
+    if (seen.pts[i] > seen.pts[i - 1]) steps.push_back(seen.pts[i] - seen.pts[i - 1]);
+  step = 0;
+  if (steps.empty()) return {0, 1};
+  std::nth_element(steps.begin(), steps.begin() + static_cast<std::ptrdiff_t>(steps.size() / 2), steps.end());
+  step = steps[steps.size() / 2];
+  return rational{time_base.den, step * time_base.num}.reduced();
+}
+
+rational average_rate(const packet_survey& seen, AVRational time_base) {
+  if (seen.pts.size() < 2 || seen.pts.back() <= seen.pts.front()) return {0, 1};
+  const auto count = static_cast<std::int64_t>(seen.pts.size() - 1);
+  const auto span = seen.pts.back() - seen.pts.front();
+  // Through a double: products of 64-bit counts and time bases overflow, and choose_fps snaps anyway.
+  const double rate = static_cast<double>(count) * time_base.den / (static_cast<double>(span) * time_base.num);
+  if (!(rate > 0) || rate > 100'000) return {0, 1};
+  return rational{std::max<std::int64_t>(std::llround(rate * 10'000), 1), 10'000}.reduced();
+}
+
+std::string seconds_text(double s) {
+  const auto tenths = std::llround(s * 10);
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " s";
+}
+
+/// Does the container promise more than the bytes hold? Only said where the promise is exact.
+bool ends_early(const input& in, const AVStream& video, const packet_survey& seen) {
+  const int entries = avformat_index_get_entries_count(&video);
+  if (in.container == "mov" && entries > 0) {
+    const auto* last = avformat_index_get_entry(const_cast<AVStream*>(&video), entries - 1);
+    if (last && last->pos >= 0 && static_cast<std::uint64_t>(last->pos) + static_cast<std::uint64_t>(last->size) > in.io->size()) return true;
+  }
+  const auto promised = in.demuxer->duration;
+  const bool exact = in.container == "mov" || in.container == "matroska" || in.container == "flv";
+  if (!exact || promised == AV_NOPTS_VALUE || promised <= 0) return false;
+  const auto start = in.demuxer->start_time != AV_NOPTS_VALUE ? in.demuxer->start_time : 0;
+  const auto missing = promised - (seen.last_us - start);
+  return missing > 2 * AV_TIME_BASE && missing > promised / 20 && in.container != "mov";
+}
+
+/// Size as displayed: square pixels, rotated, even. False when that is no size.
+bool displayed_size(const input& in, AVStream& stream, source_plan& plan) {
+  std::int64_t width = stream.codecpar->width;
+  std::int64_t height = stream.codecpar->height;
+  const auto shape = av_guess_sample_aspect_ratio(in.demuxer.get(), &stream, nullptr);
+  // A pixel more than 16 times as wide as high is damage, not design.
+  if (shape.num > 0 && shape.den > 0 && shape.num / shape.den <= 16 && shape.den / shape.num <= 16)
+    width = av_rescale(width, shape.num, shape.den);
+  if (plan.rotation % 180 != 0) std::swap(width, height);
+  if (width < 2 || height < 2) return false;
+  const auto even = [](std::int64_t x) { return static_cast<std::uint32_t>(std::min<std::int64_t>(x, dimension_max) / 2 * 2); };
+  plan.width = even(width);
+  plan.height = even(height);
+  return true;
+}
+
+}  // namespace
+
+expected<planned_source> plan_source(task_host& host, std::uint64_t source_bytes, const recipe& how) {
+  auto opened = open_input(host, source_bytes);
+  if (!opened) return std::move(opened).error();
+  const auto& in = *opened;
+
+  int best = av_find_best_stream(in.demuxer.get(), AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
+  if (best < 0 || !is_picture_stream(*in.demuxer->streams[best])) {
+    if (in.demuxer->nb_streams == 0) return {errc::unprocessable, "The file holds nothing that can be played: upload another one."};
+    return {errc::unprocessable, "The file has no video track: upload one that has a picture."};
+  }
+  auto& stream = *in.demuxer->streams[best];
+  const auto& coded = *stream.codecpar;
+  source_plan plan;
+  plan.container = in.container;
+  plan.video_codec = avcodec_get_name(coded.codec_id);
+  plan.video_stream = static_cast<std::uint32_t>(best);
+  plan.time_base = {stream.time_base.num, stream.time_base.den};
+  plan.rotation = rotation_of(stream);
+  if (!has_decoder(stream))
+    return {errc::unsupported, "Latham does not decode " + plan.video_codec + " video: convert the file to H.264 first."};
+  if (coded.width <= 0 || coded.height <= 0)
+    return {errc::unprocessable, "The size of the picture cannot be found: the file is damaged, upload it again."};
+  if (coded.width > static_cast<int>(dimension_max) || coded.height > static_cast<int>(dimension_max) ||
+      static_cast<std::uint64_t>(coded.width) * static_cast<std::uint64_t>(coded.height) > pixels_max)
+    return {errc::too_large, "The picture is " + std::to_string(coded.width) + "x" + std::to_string(coded.height) +
+                               ": Latham takes up to 7680x4320, scale it down first."};
+  if (!displayed_size(in, stream, plan)) return {errc::unprocessable, "The picture is too small to be encoded: it needs at least 2x2 pixels."};
+
+  for (unsigned i = 0; i < in.demuxer->nb_streams && plan.audio.size() < audio_tracks_max; ++i) {
+    const auto& other = *in.demuxer->streams[i];
+    if (other.codecpar->codec_type != AVMEDIA_TYPE_AUDIO) continue;
+    if (!has_decoder(other) || other.codecpar->sample_rate <= 0) {
+      if (plan.notes.size() < 8) plan.notes.push_back("A sound track is left out: its format cannot be decoded.");
+      continue;
+    }
+    plan.audio.push_back({i, language_of(other)});
+  }
+
+  auto surveyed = survey(in, plan.video_stream, plan.audio);
+  if (!surveyed) return std::move(surveyed).error();
+  auto& seen = *surveyed;
+  if (seen.pts.empty()) return {errc::unprocessable, "The video track has no frames: upload a file that has some."};
+  if (seen.keys.empty()) seen.keys.push_back({seen.pts.front(), 0});  // nothing is marked: the first packet has to do
+
+  std::int64_t step = 0;
+  const auto median = median_rate(seen, stream.time_base, step);
+  const auto nominal = av_guess_frame_rate(in.demuxer.get(), &stream, nullptr);
+  plan.fps = choose_fps({nominal.num, std::max(nominal.den, 1)}, median, average_rate(seen, stream.time_base));
+  plan.segment_frames = segment_frames_of(how.segment_ms, plan.fps);
+
+  // Pictures before the first key frame cannot be decoded (a recording that starts in the middle of a GOP).
+  const auto start = std::max(seen.pts.front(), std::min(seen.keys.front().pts, seen.pts.back()));
+  plan.origin_pts = start;
+  if (seen.first_audio_us != std::numeric_limits<std::int64_t>::max()) {
+    // Sound that starts earlier is kept, under the first picture; less than a frame is priming, not content.
+    const auto start_us = av_rescale_q(start, stream.time_base, AV_TIME_BASE_Q);
+    const auto first_us = std::max(seen.first_audio_us, start_us - audio_lead_s_max * AV_TIME_BASE);
+    const auto frame_us = av_rescale(AV_TIME_BASE, plan.fps.den, plan.fps.num);
+    if (start_us - first_us >= frame_us) plan.origin_pts = av_rescale_q(first_us, AV_TIME_BASE_Q, stream.time_base);
+  }
+
+  if (seen.end_pts == seen.pts.back()) {
+    // The last packet has no duration of its own.
+    seen.end_pts += step > 0 ? step : std::max<std::int64_t>(1, pts_of_frame(1, 0, plan.time_base, plan.fps));
+  }
+  const auto length = static_cast<double>(seen.end_pts - plan.origin_pts) * plan.time_base.to_double();
+  if (length > static_cast<double>(duration_s_max)) return {errc::too_large, "The video is longer than 24 hours: split it."};
+  if (length > static_cast<double>(hold_s_free) && length > static_cast<double>(hold_s_max) * static_cast<double>(seen.pts.size()))
+    return {errc::unprocessable, "The file claims " + seconds_text(length) + " but holds only " + std::to_string(seen.pts.size()) +
+                                   " frames: its timestamps are damaged."};
+  // Frame n is there when the source still lasts at the middle of its time; the end itself belongs to no frame.
+  const auto frames = first_frame_showing(seen.end_pts, plan.origin_pts, plan.time_base, plan.fps);
+  plan.frames = static_cast<std::uint64_t>(std::max<std::int64_t>(frames, 1));
+
+  plan.truncated = ends_early(in, stream, seen);
+  if (plan.truncated)
+    plan.notes.push_back("The file ends early: only its first " + seconds_text(length) + " could be used.");
+  else if (seen.damaged)
+    plan.notes.push_back("Parts of the file are damaged and were left out.");
+  plan.rungs = fit_ladder(how.rungs, plan.width, plan.height);
+
+  planned_source out;
+  out.chunks = plan_chunks(plan, seen.keys, how.chunk_segments);
+  out.plan = std::move(plan);
+  return out;
+}
+
+}  // namespace latham::media

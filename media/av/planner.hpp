@@ -1,0 +1,25 @@
+// The plan task: one pass over a source's packets, without decoding any, that finds everything the other tasks need.
+//
+// What comes out is a function of the source's bytes and the recipe. Claims of the container are checked against what is
+// there: the number of frames against the number of packets (a file of two packets that claims years must not make years of
+// frames), the index against the length of the file (a cut-off file is planned as far as it goes, and says so).
+#pragma once
+
+#include "core/expected.hpp"
+#include "core/model.hpp"
+#include "media/av/task_host.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace latham::media {
+
+struct planned_source {
+  source_plan plan;
+  std::vector<chunk_plan> chunks;
+};
+
+/// `how` must be valid. Errors: unsupported, unprocessable, too_large, each with a sentence for the uploader; or the host's.
+[[nodiscard]] expected<planned_source> plan_source(task_host& host, std::uint64_t source_bytes, const recipe& how);
+
+}  // namespace latham::media

@@ -1,0 +1,166 @@
+// The wire between a worker and its codec child: golden bytes, and what a hostile or broken peer can send.
+#include "media/child_protocol.hpp"
+
+#include <gtest/gtest.h>
+
+namespace latham::media {
+
+namespace {
+
+std::string hex(std::string_view bytes) {
+  std::string out;
+  for (const char c : bytes) {
+    out += "0123456789abcdef"[static_cast<unsigned char>(c) >> 4];
+    out += "0123456789abcdef"[static_cast<unsigned char>(c) & 15];
+  }
+  return out;
+}
+
+std::vector<frame> parse(std::string_view bytes) {
+  frame_parser parser;
+  std::vector<frame> out;
+  EXPECT_TRUE(parser.feed(bytes, out));
+  return out;
+}
+
+std::string header(std::uint32_t length, std::uint8_t type, std::uint32_t crc) {
+  byte_writer writer;
+  writer(length, type, crc);
+  return writer.take();
+}
+
+}  // namespace
+
+TEST(ChildProtocol, BytesAreFrozen) {
+  EXPECT_EQ(hex(make_frame(frame_type::hello, hello_message{1, "e"})), "07000000" "01" "b70b31c1" "0100" "01000000" "65");
+  EXPECT_EQ(hex(make_frame(frame_type::read, read_message{1, 2, 3})),
+            "14000000" "03" "4230c6ee" "0100000000000000" "0200000000000000" "03000000");
+  EXPECT_EQ(hex(make_bulk_frame_head(frame_type::supply, supply_head{1}, "abc")), "0b000000" "04" "918ef92f" "0100000000000000");
+  EXPECT_EQ(hex(make_frame(frame_type::supply_error, supply_error_message{1, errc::io, "x"})),
+            "0e000000" "05" "67127f31" "0100000000000000" "0e" "01000000" "78");
+  EXPECT_EQ(hex(make_bulk_frame_head(frame_type::piece, piece_head{1, track_kind::audio, 2, 3, 4}, "abc")),
+            "11000000" "07" "01b85ea7" "01000000" "01" "02" "03000000" "04000000");
+  EXPECT_EQ(hex(make_frame(frame_type::chunk_done, chunk_done_message{5})), "04000000" "08" "efe67226" "05000000");
+  EXPECT_EQ(hex(make_frame(frame_type::progress, progress_message{6})), "08000000" "09" "5f34cd44" "0600000000000000");
+  EXPECT_EQ(hex(make_frame(frame_type::end, end_message{errc::unsupported, "no"})), "07000000" "0a" "566893b9" "06" "02000000" "6e6f");
+}
+
+TEST(ChildProtocol, TaskAndPlanBytesAreFrozen) {
+  ports::engine_task task;
+  task.kind = ports::engine_task_kind::video;
+  task.source_bytes = 9;
+  task.how.rungs = {{640, 360, 800}};
+  task.chunks = {{1, 2, 3, -4, 5}};
+  EXPECT_EQ(to_string(sha256::of(make_frame(frame_type::task, task))),
+            "77ea7a080a35c0329801cac64717e393de9d64a7c080bce4b54c420e299b7e8c");
+  plan_message page;
+  page.plan.container = "mov";
+  page.plan.audio = {{1, "eng"}};
+  page.chunks = task.chunks;
+  page.complete = true;
+  EXPECT_EQ(to_string(sha256::of(make_frame(frame_type::plan, page))),
+            "18d7b036192ccb9027ef18775dc51205a10b862d6fc0c28f25bcea72e5cf1a50");
+}
+
+TEST(ChildProtocol, MessagesRoundTrip) {
+  ports::engine_task task;
+  task.kind = ports::engine_task_kind::audio;
+  task.source_bytes = 1'000'000'000'000;
+  task.plan.notes = {"note"};
+  task.chunks = {{0, 0, 48, 0, 0}, {1, 48, 48, 512, 999}};
+  task.audio_index = 3;
+  const auto frames = parse(make_frame(frame_type::task, task));
+  ASSERT_EQ(frames.size(), 1u);
+  EXPECT_EQ(frames[0].type, frame_type::task);
+  EXPECT_EQ(*decode_message<ports::engine_task>(frames[0]), task);
+}
+
+TEST(ChildProtocol, BulkBytesAreNotCopiedOutOfTheFrame) {
+  const std::string bulk(1000, 'x');
+  const auto frames = parse(make_bulk_frame_head(frame_type::supply, supply_head{7}, bulk) + bulk);
+  ASSERT_EQ(frames.size(), 1u);
+  auto supplied = decode_bulk<supply_head>(frames[0]);
+  ASSERT_TRUE(supplied);
+  EXPECT_EQ(supplied->first.read, 7u);
+  EXPECT_EQ(supplied->second.view(), bulk);
+  EXPECT_EQ(supplied->second.data(), frames[0].payload.data() + 8);
+}
+
+TEST(ChildProtocol, EmptyPayloadAndEmptyBulkAreFrames) {
+  const auto frames = parse(make_bulk_frame_head(frame_type::supply, supply_head{1}, {}) + make_frame(frame_type::end, end_message{}));
+  ASSERT_EQ(frames.size(), 2u);
+  EXPECT_TRUE(decode_bulk<supply_head>(frames[0])->second.empty());
+  EXPECT_EQ(decode_message<end_message>(frames[1])->code, errc::none);
+}
+
+TEST(ChildProtocol, UnknownTypeIsRefused) {
+  frame_parser parser;
+  std::vector<frame> out;
+  const auto fed = parser.feed(header(0, 77, 0), out);
+  ASSERT_FALSE(fed);
+  EXPECT_EQ(fed.error().code, errc::corrupt);
+  EXPECT_TRUE(out.empty());
+}
+
+TEST(ChildProtocol, LengthBeyondTheTypesLimitIsRefusedBeforeAnyByteOfIt) {
+  frame_parser parser;
+  std::vector<frame> out;
+  EXPECT_FALSE(parser.feed(header(0xffffffff, static_cast<std::uint8_t>(frame_type::piece), 0), out));
+  EXPECT_EQ(parser.pending_bytes(), 0u);
+  frame_parser another;
+  EXPECT_FALSE(another.feed(header(5000, static_cast<std::uint8_t>(frame_type::end), 0), out));
+}
+
+TEST(ChildProtocol, WrongChecksumIsRefusedAndTheParserStaysFailed) {
+  auto bytes = make_frame(frame_type::progress, progress_message{6});
+  bytes.back() ^= 1;
+  frame_parser parser;
+  std::vector<frame> out;
+  EXPECT_FALSE(parser.feed(bytes, out));
+  EXPECT_FALSE(parser.feed(make_frame(frame_type::progress, progress_message{6}), out));
+  EXPECT_TRUE(out.empty());
+}
+
+TEST(ChildProtocol, FramesBeforeTheBadOneAreKept) {
+  frame_parser parser;
+  std::vector<frame> out;
+  EXPECT_FALSE(parser.feed(make_frame(frame_type::progress, progress_message{1}) + header(0, 0, 0), out));
+  EXPECT_EQ(out.size(), 1u);
+}
+
+TEST(ChildProtocol, MessageOfAnotherLengthIsRefused) {
+  const auto frames = parse(make_frame(frame_type::progress, std::string_view{"1234567"}) + make_frame(frame_type::progress, std::string_view{"123456789"}));
+  EXPECT_FALSE(decode_message<progress_message>(frames[0]));
+  EXPECT_FALSE(decode_message<progress_message>(frames[1]));
+  EXPECT_FALSE(decode_bulk<piece_head>(frames[0]));
+}
+
+TEST(ChildProtocol, TaskIsCheckedAgainstItsPlan) {
+  ports::engine_task task;
+  task.how.rungs = {{640, 360, 800}};
+  EXPECT_TRUE(validate(task));
+  task.kind = ports::engine_task_kind::video;
+  EXPECT_FALSE(validate(task)) << "no plan";
+  task.plan.time_base = {1, 12288};
+  task.plan.fps = {24, 1};
+  task.plan.frames = 100;
+  task.plan.segment_frames = 48;
+  task.plan.width = 640;
+  task.plan.height = 360;
+  task.plan.rungs = {{640, 360, 800}};
+  EXPECT_FALSE(validate(task)) << "no chunks";
+  task.chunks = {{0, 0, 48, 0, 0}, {1, 48, 52, 0, 0}};
+  EXPECT_TRUE(validate(task));
+  task.chunks[1].frames = 53;
+  EXPECT_FALSE(validate(task)) << "beyond the end";
+  task.chunks[1].frames = 40;
+  EXPECT_FALSE(validate(task)) << "not whole segments";
+  task.chunks[1] = {3, 48, 52, 0, 0};
+  EXPECT_FALSE(validate(task)) << "not consecutive";
+  task.kind = ports::engine_task_kind::audio;
+  EXPECT_FALSE(validate(task)) << "no such track";
+  task.kind = static_cast<ports::engine_task_kind>(9);
+  EXPECT_FALSE(validate(task)) << "no such kind";
+}
+
+}  // namespace latham::media
