@@ -1,0 +1,264 @@
+#include "net/child_process.hpp"
+
+#include "net/child_setup.hpp"
+#include "net/stream.hpp"
+
+#include <unistd.h>
+
+#include <array>
+#include <condition_variable>
+#include <csignal>
+#include <cstdlib>
+#include <future>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <utility>
+
+namespace latham::net {
+
+namespace {
+
+/// What a child may see of our environment. Tokens and passwords travel there too, and it reads hostile input.
+constexpr std::array inherited_variables = {"PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS",
+                                            "LLVM_PROFILE_FILE", "MALLOC_ARENA_MAX"};
+
+/// After the child's death its stream ends too, unless something it started holds the other end.
+constexpr milliseconds stream_end_grace{1000};
+
+struct running_child;
+
+}  // namespace
+
+struct child_process_spawner::family {
+  family(loop& l, child_process_options o) : where{l}, options{std::move(o)} {}
+  loop& where;
+  const child_process_options options;
+  mutable std::mutex mutex;
+  std::condition_variable reaped;
+  std::set<std::shared_ptr<running_child>> alive;  // until the kernel has forgotten them
+};
+
+namespace {
+
+struct running_child : std::enable_shared_from_this<running_child> {
+  running_child(std::shared_ptr<child_process_spawner::family> f, ports::child_events e)
+    : parents{std::move(f)}, grace{parents->where}, events{std::move(e)} {}
+
+  // On the loop's thread.
+  expected<void> start(const std::vector<std::string>& arguments, const ports::child_limits& limits);
+  void on_process_exit(ports::child_exit how);
+  void maybe_report_exit();
+  void write(const buffer& bytes);
+  void kill();
+  void drop();
+
+  const std::shared_ptr<child_process_spawner::family> parents;
+  process_handle process;
+  std::unique_ptr<stream> channel;
+  timer grace;
+  int pid = 0;
+  bool stream_ended = false;
+  bool killed = false;
+  std::optional<ports::child_exit> ended;
+  bool reported = false;
+
+  // Held while a callback runs, so that a destructor on another thread can promise that none runs after it. Recursive,
+  // because the owner may destroy the child inside a callback.
+  std::recursive_mutex callback_mutex;
+  bool dropped = false;
+  ports::child_events events;
+};
+
+expected<void> running_child::start(const std::vector<std::string>& arguments, const ports::child_limits& limits) {
+  auto pair = make_socket_pair(true);
+  if (!pair) return std::move(pair).error();
+  auto opened = open_pipe_stream(parents->where, pair->ours.release());
+  if (!opened) return std::move(opened).error();
+
+  std::vector<std::string> words{"latham"};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  std::vector<char*> argv;
+  for (auto& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+
+  std::vector<std::string> variables{std::string{child_limits_variable} + "=" + child_limits_line(::getpid(), limits)};
+  for (const char* name : inherited_variables) {
+    if (const char* value = std::getenv(name)) variables.push_back(std::string{name} + "=" + value);
+  }
+  std::vector<char*> environment;
+  for (auto& variable : variables) environment.push_back(variable.data());
+  environment.push_back(nullptr);
+
+  std::array<uv_stdio_container_t, 4> descriptors{};
+  descriptors[0].flags = UV_IGNORE;
+  for (int i = 1; i <= 2; ++i) {
+    auto& slot = descriptors[static_cast<std::size_t>(i)];
+    slot.flags = parents->options.inherit_output ? UV_INHERIT_FD : UV_IGNORE;
+    slot.data.fd = i;
+  }
+  descriptors[child_stream_descriptor].flags = UV_INHERIT_FD;
+  descriptors[child_stream_descriptor].data.fd = pair->theirs.get();
+
+  uv_process_options_t how{};
+  how.file = parents->options.program.c_str();
+  how.args = argv.data();
+  how.env = environment.data();
+  how.stdio = descriptors.data();
+  how.stdio_count = static_cast<int>(descriptors.size());
+  how.exit_cb = [](uv_process_t* p, std::int64_t status, int signal) {
+    const auto self = static_cast<running_child*>(p->data)->shared_from_this();
+    self->on_process_exit({static_cast<int>(status), signal});
+  };
+  auto made = process_handle::make([&](uv_process_t* p) {
+    p->data = this;
+    // Also when it fails libuv has seen the handle and wants to close it.
+    const int rc = uv_spawn(parents->where.raw(), p, &how);
+    pid = rc < 0 ? rc : p->pid;
+    return 0;
+  });
+  if (!made) return std::move(made).error();
+  if (pid < 0) return uv_error(pid, "start a child process");
+  process = std::move(*made);
+  channel = std::move(*opened);
+  stream_events on;
+  on.on_bytes = [this](std::span<const std::uint8_t> bytes) {
+    const auto self = shared_from_this();
+    const std::lock_guard guard{callback_mutex};
+    if (!dropped && !killed && events.on_bytes) events.on_bytes(buffer{std::vector<std::uint8_t>{bytes.begin(), bytes.end()}});
+  };
+  on.on_end = [this](const error&) {
+    const auto self = shared_from_this();
+    stream_ended = true;
+    maybe_report_exit();
+  };
+  channel->start(std::move(on));
+  return {};
+}
+
+void running_child::on_process_exit(ports::child_exit how) {
+  ended = how;
+  process.reset();
+  {
+    const std::lock_guard guard{parents->mutex};
+    parents->alive.erase(shared_from_this());
+    parents->reaped.notify_all();
+  }
+  if (killed) stream_ended = true;  // nobody wants its last words
+  if (!stream_ended) {
+    grace.start(stream_end_grace, [self = weak_from_this()] {
+      if (const auto child = self.lock()) {
+        child->stream_ended = true;
+        child->maybe_report_exit();
+      }
+    });
+  }
+  maybe_report_exit();
+}
+
+void running_child::maybe_report_exit() {
+  if (!ended || !stream_ended || reported) return;
+  reported = true;
+  grace.stop();
+  const std::lock_guard guard{callback_mutex};
+  if (!dropped && events.on_exit) events.on_exit(*ended);
+}
+
+void running_child::write(const buffer& bytes) {
+  if (!channel || killed) return;
+  if (channel->bytes_queued() + bytes.size() > parents->options.bytes_queued_max) return kill();
+  channel->write(bytes);
+}
+
+void running_child::kill() {
+  killed = true;
+  if (process) uv_process_kill(process.get(), SIGKILL);
+}
+
+void running_child::drop() {
+  kill();
+  channel.reset();
+  grace.stop();
+}
+
+class child_handle final : public ports::child {
+public:
+  child_handle(loop& where, std::shared_ptr<running_child> running) : where_{where}, running_{std::move(running)}, pid_{running_->pid} {}
+  ~child_handle() override {
+    {
+      const std::lock_guard guard{running_->callback_mutex};
+      running_->dropped = true;
+    }
+    // The callbacks are destroyed on the loop's thread; whatever they own may be large, and a callback may be above us.
+    where_.post([running = std::move(running_)] { running->drop(); });
+  }
+  void write(buffer bytes) override {
+    where_.post([running = running_, bytes = std::move(bytes)] { running->write(bytes); });
+  }
+  void pause_reading(bool paused) override {
+    where_.post([running = running_, paused] {
+      if (running->channel) running->channel->pause_reading(paused);
+    });
+  }
+  void kill() override {
+    where_.post([running = running_] { running->kill(); });
+  }
+  int pid() const noexcept override { return pid_; }
+
+private:
+  loop& where_;
+  std::shared_ptr<running_child> running_;
+  const int pid_;
+};
+
+}  // namespace
+
+child_process_spawner::child_process_spawner(loop& where, child_process_options options)
+  : family_{std::make_shared<family>(where, std::move(options))} {}
+
+child_process_spawner::~child_process_spawner() {
+  LATHAM_ASSERT(!family_->where.on_thread());
+  const bool posted = family_->where.post([f = family_] {
+    std::set<std::shared_ptr<running_child>> left;
+    {
+      const std::lock_guard guard{f->mutex};
+      left = f->alive;
+    }
+    for (const auto& child : left) child->kill();
+  });
+  if (!posted) return;  // the loop has ended, and its children with its thread
+  std::unique_lock guard{family_->mutex};
+  family_->reaped.wait_for(guard, seconds{5}, [this] { return family_->alive.empty(); });
+}
+
+std::size_t child_process_spawner::children() const {
+  const std::lock_guard guard{family_->mutex};
+  return family_->alive.size();
+}
+
+expected<std::unique_ptr<ports::child>> child_process_spawner::spawn(std::vector<std::string> arguments, ports::child_limits limits,
+                                                                     ports::child_events events) {
+  using result = expected<std::unique_ptr<ports::child>>;
+  const auto work = [f = family_, arguments = std::move(arguments), limits, events = std::move(events)]() -> result {
+    auto running = std::make_shared<running_child>(f, events);
+    {
+      const std::lock_guard guard{f->mutex};
+      if (f->alive.size() >= f->options.children_max) return error{errc::limited, "too many child processes are running"};
+      f->alive.insert(running);
+    }
+    if (auto started = running->start(arguments, limits); !started) {
+      const std::lock_guard guard{f->mutex};
+      f->alive.erase(running);
+      return std::move(started).error();
+    }
+    return std::unique_ptr<ports::child>{std::make_unique<child_handle>(f->where, std::move(running))};
+  };
+  if (family_->where.on_thread()) return work();
+  auto promise = std::make_shared<std::promise<result>>();
+  auto answer = promise->get_future();
+  if (!family_->where.post([promise, work] { promise->set_value(work()); }))
+    return error{errc::unavailable, "the node is stopping"};
+  return answer.get();
+}
+
+}  // namespace latham::net
