@@ -624,6 +624,7 @@ expected<output_page> scheduler::outputs(video_id id, std::uint32_t from_chunk) 
   const auto& v = at->second;
   output_page page;
   page.plan = v.record.plan;
+  page.how = v.record.request.how;
   page.state = v.record.state;
   page.plan_complete = v.record.plan_complete;
   page.chunks_total = v.record.chunks;

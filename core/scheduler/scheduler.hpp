@@ -67,6 +67,7 @@ struct decision {
 /// One page of what the manifests need. Only committed outputs; `done` says which chunk each belongs to.
 struct output_page {
   source_plan plan;
+  recipe how;
   video_state state = video_state::queued;
   bool plan_complete = false;
   std::uint32_t chunks_total = 0;
@@ -76,7 +77,7 @@ struct output_page {
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, output_page& x) {
-  return f(x.plan, x.state, x.plan_complete, x.chunks_total, x.video, x.audio, x.more);
+  return f(x.plan, x.how, x.state, x.plan_complete, x.chunks_total, x.video, x.audio, x.more);
 }
 inline constexpr std::uint32_t output_page_chunks = 64;
 

@@ -1,0 +1,172 @@
+#include "actors/cluster/connector.hpp"
+
+#include "actors/role_actor.hpp"
+#include "core/backoff.hpp"
+
+#include <array>
+
+namespace latham {
+
+namespace {
+
+constexpr backoff_policy redial{milliseconds{100}, milliseconds{3'000}};
+constexpr std::array<const char*, 2> dialed_services = {service_storage, service_scheduler};
+
+using connector_interface = caf::typed_actor<caf::reacts_to<abort_atom>>;
+
+class connector : public role_actor<connector_interface> {
+public:
+  connector(caf::actor_config& config, const env* e, directory_actor directory, peer_config peer) : role_actor(config, *e), directory_{std::move(directory)}, peer_{std::move(peer)} {}
+
+  behavior_type make_behavior() override {
+    set_down_handler([this](caf::down_msg& down) {
+      if (root_ && down.source == root_.address()) go_down("its link ended");
+    });
+    dial();
+    return {
+      [this](abort_atom) { quit(); },
+      [](local_call& call) { call.run(); },
+    };
+  }
+
+  void on_exit() override {
+    withdraw();
+    if (stream_ != 0) env_.links->close(stream_);
+  }
+
+private:
+  // Every callback of an earlier try carries that try's number and is ignored.
+  void dial() {
+    const auto my_try = ++try_;
+    env_.resolver->resolve(peer_.name, here<std::vector<ports::endpoint>>([this, my_try](expected<std::vector<ports::endpoint>> found) {
+      if (my_try != try_) return;
+      if (!found || found->empty()) return go_down("its name does not resolve");
+      const auto where = (*found)[dials_++ % found->size()];
+      env_.links->dial(where, peer_.name, here<ports::control_stream>([this, my_try](expected<ports::control_stream> stream) {
+        if (!stream) {
+          if (my_try == try_) go_down(stream.error().message);
+          return;
+        }
+        if (my_try != try_) {
+          env_.links->close(stream->id);
+          return;
+        }
+        stream_ = stream->id;
+        env_.attach_dialed(system(), *stream, here<caf::strong_actor_ptr>([this, my_try](expected<caf::strong_actor_ptr> root) {
+          if (my_try != try_) return;
+          if (!root) return go_down(root.error().message);
+          root_ = caf::actor_cast<node_root_actor>(*root);
+          monitor(root_);
+          last_heard_ = now();
+          ping(my_try);
+        }));
+      }));
+    }));
+  }
+
+  [[nodiscard]] hello greeting() const {
+    return {env_.config.name, env_.config.incarnation, protocol_version, env_.engine != nullptr ? env_.engine->id() : std::string{}, 0};
+  }
+
+  void ping(std::uint64_t my_try) {
+    if (my_try != try_ || !root_) return;
+    if (now() - last_heard_ > env_.config.ping_timeout) return go_down("it does not answer");
+    request(root_, env_.config.ping_timeout, greeting())
+      .then(
+        [this, my_try](const hello& reply) {
+          if (my_try != try_) return;
+          last_heard_ = now();
+          on_hello(reply);
+        },
+        [this, my_try](caf::error&) {
+          if (my_try == try_) go_down("it does not answer");
+        });
+    later(env_.config.ping_period, [this, my_try] { ping(my_try); });
+  }
+
+  void on_hello(const hello& reply) {
+    if (reply.node != peer_.name) return go_down("it calls itself " + reply.node);
+    const bool news = !up_ || reply.incarnation != incarnation_ || reply.services_revision != services_revision_;
+    if (!up_) log(ports::log_level::info, "peer up peer={} incarnation={:x} protocol={}", peer_.name, reply.incarnation, reply.protocol);
+    up_ = true;
+    failures_ = 0;
+    incarnation_ = reply.incarnation;
+    services_revision_ = reply.services_revision;
+    if (!news) return;
+    for (const auto* service : dialed_services)
+      request(root_, env_.config.request_timeout, resolve_atom::value, std::string{service}, protocol_version)
+        .then(
+          [this, my_try = try_, service](const caf::strong_actor_ptr& handle) {
+            if (my_try == try_) caf::anon_send(directory_, service_change{service, peer_.name, handle});
+          },
+          [](caf::error&) {});  // the next change of revision, or the link's end, asks again
+  }
+
+  void withdraw() {
+    if (!up_) return;
+    up_ = false;
+    for (const auto* service : dialed_services) caf::anon_send(directory_, service_change{service, peer_.name, nullptr});
+  }
+
+  void go_down(const std::string& why) {
+    ++try_;
+    if (up_ || failures_ == 0) log(ports::log_level::warn, "peer down peer={} reason=\"{}\"", peer_.name, why);
+    withdraw();
+    if (root_) demonitor(root_.address());
+    destroy(root_);
+    if (stream_ != 0) env_.links->close(std::exchange(stream_, 0));
+    ++failures_;
+    later(backoff(redial, failures_, env_.random->next()), [this, my_try = try_] {
+      if (my_try == try_) dial();
+    });
+  }
+
+  directory_actor directory_;
+  const peer_config peer_;
+  node_root_actor root_;
+  std::uint64_t try_ = 0;
+  std::uint64_t dials_ = 0;
+  std::uint64_t stream_ = 0;
+  std::uint64_t incarnation_ = 0;
+  std::uint64_t services_revision_ = 0;
+  std::uint32_t failures_ = 0;
+  bool up_ = false;
+  instant last_heard_;
+};
+
+struct root_state {};
+
+node_root_actor::behavior_type node_root(node_root_actor::stateful_pointer<root_state> self, const env* e, directory_actor directory) {
+  return {
+    [self, e, directory](const hello&) -> caf::result<hello> {
+      auto answer = self->make_response_promise<hello>();
+      self->request(directory, e->config.request_timeout, resolve_atom::value)
+        .then(
+          [e, answer](std::uint64_t revision) mutable {
+            answer.deliver(hello{e->config.name, e->config.incarnation, protocol_version, e->engine != nullptr ? e->engine->id() : std::string{}, revision});
+          },
+          [answer](caf::error& why) mutable { answer.deliver(why); });
+      return answer;
+    },
+    [self, e, directory](resolve_atom, const std::string& service, std::uint16_t version) -> caf::result<caf::strong_actor_ptr> {
+      auto answer = self->make_response_promise<caf::strong_actor_ptr>();
+      if (version > protocol_version) {
+        answer.deliver(caf::strong_actor_ptr{});
+        return answer;
+      }
+      self->request(directory, e->config.request_timeout, resolve_atom::value, service)
+        .then([answer](const caf::strong_actor_ptr& handle) mutable { answer.deliver(handle); }, [answer](caf::error& why) mutable { answer.deliver(why); });
+      return answer;
+    },
+  };
+}
+
+}  // namespace
+
+caf::actor spawn_connector(caf::event_based_actor* parent, const env& e, directory_actor directory, peer_config peer) {
+  return caf::actor_cast<caf::actor>(parent->spawn<connector>(&e, std::move(directory), std::move(peer)));
+}
+
+node_root_actor spawn_node_root(caf::actor_system& system, const env& e, directory_actor directory) { return system.spawn(node_root, &e, std::move(directory)); }
+
+}  // namespace latham

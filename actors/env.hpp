@@ -1,0 +1,75 @@
+// What an actor may touch: the ports of its node, by reference. Built once by the composition root (app or sim) and
+// passed down the tree; everything in it outlives the actor system. No globals.
+#pragma once
+
+#include "core/ports/blob_store.hpp"
+#include "core/ports/blob_transport.hpp"
+#include "core/ports/clock.hpp"
+#include "core/ports/executor.hpp"
+#include "core/ports/kv_store.hpp"
+#include "core/ports/log_sink.hpp"
+#include "core/ports/media_engine.hpp"
+#include "core/ports/metrics.hpp"
+#include "core/ports/peer_links.hpp"
+#include "core/ports/random.hpp"
+#include "core/ports/resolver.hpp"
+#include "core/scheduler/scheduler.hpp"
+#include "core/upload/uploads.hpp"
+
+#include <caf/fwd.hpp>
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace latham {
+
+enum class node_role : std::uint8_t { gateway, storage, scheduler, worker };
+[[nodiscard]] std::string_view to_string(node_role role) noexcept;
+
+/// Another node and what it runs, as configured.
+struct peer_config {
+  node_name name;
+  bool dial = false;  // who dials whom: worker and gateway -> scheduler and storage; storage -> scheduler
+};
+
+struct node_config {
+  node_name name = "latham";
+  std::uint64_t incarnation = 0;
+  std::set<node_role> roles;
+  std::uint16_t shard = 0;
+  std::uint32_t slots = 1;             // worker: chunks at once
+  std::vector<peer_config> peers;
+  scheduler_config scheduling;
+  upload_limits uploading;
+  milliseconds request_timeout{5'000};
+  milliseconds ping_period{500};
+  milliseconds ping_timeout{1'500};
+  milliseconds renew_period{700};
+  milliseconds stall_timeout{120'000};  // a task without any sign of life for this long is given back
+  milliseconds output_grace{900'000};   // a sealed output that nobody refers to is removed after this
+};
+
+/// Ports of one node. Those of roles that it does not run may be null.
+struct env {
+  node_config config;
+  ports::clock* clock = nullptr;
+  ports::random* random = nullptr;
+  ports::log_sink* log = nullptr;
+  ports::metrics* metrics = nullptr;
+  ports::executor* executor = nullptr;          // CPU work that is too long for an actor
+  ports::kv_store* records = nullptr;           // scheduler, storage
+  ports::blob_store* blobs = nullptr;           // storage: this node's own
+  ports::blob_transport* transport = nullptr;   // gateway, worker
+  ports::media_engine* engine = nullptr;        // worker
+  ports::peer_links* links = nullptr;           // null: a single process
+  ports::resolver* resolver = nullptr;
+  /// Gives a control stream to CAF: production wraps its descriptor, the simulation its test connection. Published side.
+  std::function<void(caf::actor_system&, const ports::control_stream&, const caf::strong_actor_ptr& root)> attach_accepted;
+  /// Dialing side: answers with the peer's node_root.
+  std::function<void(caf::actor_system&, const ports::control_stream&, ports::completion<caf::strong_actor_ptr>)> attach_dialed;
+};
+
+}  // namespace latham

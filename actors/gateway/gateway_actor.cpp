@@ -1,0 +1,366 @@
+#include "actors/gateway/gateway_actor.hpp"
+
+
+#include <algorithm>
+
+namespace latham {
+
+namespace {
+
+constexpr std::size_t tables_max = 256;      // videos whose output tables are kept
+constexpr std::size_t indexes_max = 4096;    // output blobs whose indexes are kept
+constexpr milliseconds table_fresh{500};     // while encoding, a manifest is at most this stale
+constexpr milliseconds progress_period{250}; // of the bytes of an upload
+constexpr std::size_t list_page_max = 50;
+
+template <class Map>
+void evict_oldest(Map& map, std::size_t most, std::uint64_t (*used)(const typename Map::mapped_type&)) {
+  if (map.size() <= most) return;
+  auto oldest = std::min_element(map.begin(), map.end(), [&](const auto& a, const auto& b) { return used(a.second) < used(b.second); });
+  map.erase(oldest);
+}
+
+}  // namespace
+
+gateway_shell::gateway_shell(caf::actor_config& config, const env* e, directory_actor directory, std::shared_ptr<gateway_door> door)
+  : role_actor(config, *e), directory_{std::move(directory)}, door_{std::move(door)} {}
+
+gateway_shell::behavior_type gateway_shell::make_behavior() {
+  listen(directory_, service_scheduler, [this](const service_change& change) {
+    scheduler_ = change.handle ? caf::actor_cast<scheduler_actor>(change.handle) : scheduler_actor{};
+    if (!scheduler_) return;
+    caf::anon_send(scheduler_, listen_atom::value, caf::actor_cast<caf::strong_actor_ptr>(this));
+    // What changed while it was away is not known: forget what is not final.
+    std::erase_if(tables_, [](const auto& entry) { return !entry.second->final; });
+  });
+  listen(directory_, service_storage, [this](const service_change& change) {
+    if (change.handle)
+      storages_[change.node] = caf::actor_cast<storage_actor>(change.handle);
+    else
+      storages_.erase(change.node);
+  });
+  door_->uploads.store(std::make_shared<const upload_table>());
+  door_->actor.store(std::make_shared<const caf::actor>(caf::actor_cast<caf::actor>(this)));
+  tick();
+  return {
+    [this](const video_view& view) {
+      if (view.state == video_state::deleting) tables_.erase(view.id);
+      emit(view);
+    },
+    [this](gateway_call& call) { call.run(*this); },
+    [](local_call& call) { call.run(); },
+  };
+}
+
+void gateway_shell::on_exit() {
+  door_->actor.store(nullptr);
+  for (auto& [id, s] : sessions_) caf::anon_send_exit(s.actor, caf::exit_reason::user_shutdown);
+  sessions_.clear();
+  storages_.clear();
+  destroy(scheduler_);
+}
+
+expected<storage_actor> gateway_shell::pick_storage() const {
+  // One storage node for now; with several, rendezvous of the id over the configured members.
+  if (storages_.empty()) return {errc::unavailable, "no storage node is reachable; try again in a few seconds"};
+  return storages_.begin()->second;
+}
+
+void gateway_shell::publish_uploads() {
+  auto table = std::make_shared<upload_table>();
+  for (const auto& [id, s] : sessions_) table->emplace(id, s.bytes);
+  door_->uploads.store(std::move(table));
+}
+
+void gateway_shell::emit(const video_view& view) {
+  const auto subscribers = door_->subscribers.load();
+  if (!subscribers) return;
+  for (const auto& weak : *subscribers)
+    if (auto alive = weak.lock()) (*alive)(view);
+}
+
+void gateway_shell::tick() {
+  // Bytes of running uploads are shown from here: storage and scheduler know nothing of them yet.
+  for (auto& [id, s] : sessions_) {
+    const auto bytes = s.bytes.durable->load(std::memory_order_relaxed);
+    if (bytes == s.view.bytes) continue;
+    s.view.bytes = bytes;
+    ++s.view.revision;
+    emit(s.view);
+  }
+  later(progress_period, [this] { tick(); });
+}
+
+// ---- Uploads ---------------------------------------------------------------------------------------------------------
+
+void gateway_shell::create(const ports::create_video& what, ports::completion<video_view> answer) {
+  auto storage = pick_storage();
+  if (!storage) return answer(storage.error());
+  upload_request message{what.tenant, what.title, what.bytes_expected, what.ladder, what.priority};
+  request(*storage, env_.config.request_timeout, begin_atom::value, message)
+    .then(
+      [this, answer, storage = *storage](upload_ticket& ticket) {
+        const auto id = ticket.view.id;
+        auto& s = sessions_[id];
+        s.bytes = {ticket.token, env_.transport->at(ticket.store), std::make_shared<std::atomic<std::uint64_t>>(ticket.offset)};
+        s.actor = spawn_upload(this, env_, id, storage);
+        s.view = ticket.view;
+        publish_uploads();
+        emit(s.view);
+        answer(ticket.view);
+      },
+      [answer](caf::error& e) { answer(from_caf(e)); });
+}
+
+void gateway_shell::offset(video_id id, ports::completion<std::uint64_t> answer) {
+  auto storage = pick_storage();
+  if (!storage) return answer(storage.error());
+  request(*storage, env_.config.request_timeout, resume_atom::value, id)
+    .then([answer](const upload_ticket& ticket) { answer(ticket.offset); }, [answer](caf::error& e) { answer(from_caf(e)); });
+}
+
+void gateway_shell::finish(video_id id, std::uint64_t bytes, ports::completion<video_view> answer) {
+  auto at = sessions_.find(id);
+  if (at == sessions_.end()) return answer({errc::not_found, "there is no upload " + to_string(id) + " at this gateway"});
+  request(at->second.actor, caf::infinite, finish_atom::value, bytes)  // local; bounded by the upload actor's own attempts
+    .then(
+      [this, id, answer](video_view& view) {
+        sessions_.erase(id);
+        publish_uploads();
+        emit(view);
+        answer(std::move(view));
+      },
+      [this, id, answer](caf::error& e) {
+        auto why = from_caf(e);
+        if (!is_transient(why.code)) {
+          if (auto gone = sessions_.find(id); gone != sessions_.end()) {
+            gone->second.view.state = video_state::deleting;
+            ++gone->second.view.revision;
+            emit(gone->second.view);
+            sessions_.erase(gone);
+          }
+          publish_uploads();
+        }
+        answer(std::move(why));
+      });
+}
+
+void gateway_shell::abort(video_id id, ports::completion<void> answer) {
+  auto at = sessions_.find(id);
+  if (at == sessions_.end()) return answer({errc::not_found, "there is no upload " + to_string(id) + " at this gateway"});
+  auto view = at->second.view;
+  auto actor = at->second.actor;
+  sessions_.erase(at);
+  publish_uploads();
+  view.state = video_state::deleting;
+  ++view.revision;
+  emit(view);
+  request(actor, caf::infinite, abort_atom::value).then([answer](bool) { answer({}); }, [answer](caf::error& e) { answer(from_caf(e)); });
+}
+
+// ---- Views -----------------------------------------------------------------------------------------------------------
+
+void gateway_shell::find(video_id id, ports::completion<video_view> answer) {
+  if (auto at = sessions_.find(id); at != sessions_.end()) {
+    auto view = at->second.view;
+    view.bytes = at->second.bytes.durable->load(std::memory_order_relaxed);
+    return answer(std::move(view));
+  }
+  if (!scheduler_) return answer({errc::unavailable, "the scheduler is not reachable; try again in a few seconds"});
+  request(scheduler_, env_.config.request_timeout, find_atom::value, id)
+    .then([answer](video_view& view) { answer(std::move(view)); },
+          [this, id, answer](caf::error& e) {
+            auto why = from_caf(e);
+            auto storage = pick_storage();
+            if (why.code != errc::not_found || !storage) return answer(std::move(why));
+            // Not yet announced: storage has it.
+            request(*storage, env_.config.request_timeout, find_atom::value, id).then([answer](video_view& view) { answer(std::move(view)); }, [answer](caf::error& e2) { answer(from_caf(e2)); });
+          });
+}
+
+void gateway_shell::list(const std::string& tenant, const std::string& cursor, std::uint32_t limit, ports::completion<ports::video_page> answer) {
+  video_id before;
+  if (!cursor.empty()) {
+    auto parsed = parse_id<video_id>(cursor);
+    if (!parsed) return answer({errc::invalid_argument, "the cursor is not one that this service gave out; start without it"});
+    before = *parsed;
+  }
+  auto storage = pick_storage();
+  if (!storage) return answer(storage.error());
+  if (!scheduler_) return answer({errc::unavailable, "the scheduler is not reachable; try again in a few seconds"});
+  const auto wanted = static_cast<std::uint32_t>(std::min<std::size_t>(limit, list_page_max));
+  request(scheduler_, env_.config.request_timeout, list_atom::value, tenant, before, wanted)
+    .then(
+      [this, storage = *storage, tenant, before, wanted, answer](view_list& scheduled) {
+        request(storage, env_.config.request_timeout, list_atom::value, tenant, before, wanted)
+          .then(
+            [this, wanted, answer, scheduled = std::move(scheduled)](view_list& waiting) {
+              // Both are sorted, newest first; a video in both (just announced) is the scheduler's.
+              std::map<video_id, video_view, std::greater<>> merged;
+              for (auto& view : waiting) {
+                if (auto at = sessions_.find(view.id); at != sessions_.end()) view = at->second.view;
+                merged[view.id] = view;
+              }
+              for (const auto& view : scheduled) merged[view.id] = view;
+              ports::video_page page;
+              for (auto& [id, view] : merged) {
+                if (page.videos.size() == wanted) break;
+                page.videos.push_back(std::move(view));
+              }
+              if (page.videos.size() == wanted) page.next = to_string(page.videos.back().id);
+              answer(std::move(page));
+            },
+            [answer](caf::error& e) { answer(from_caf(e)); });
+      },
+      [answer](caf::error& e) { answer(from_caf(e)); });
+}
+
+void gateway_shell::remove(video_id id, ports::completion<void> answer) {
+  if (sessions_.contains(id)) return abort(id, std::move(answer));
+  if (!scheduler_) return answer({errc::unavailable, "the scheduler is not reachable; try again in a few seconds"});
+  tables_.erase(id);
+  request(scheduler_, env_.config.request_timeout, remove_atom::value, id)
+    .then([answer](bool) { answer({}); },
+          [this, id, answer](caf::error& e) {
+            auto why = from_caf(e);
+            auto storage = pick_storage();
+            if (why.code != errc::not_found || !storage) return answer(std::move(why));
+            request(*storage, env_.config.request_timeout, abort_atom::value, id).then([answer](bool) { answer({}); }, [answer](caf::error& e2) { answer(from_caf(e2)); });
+          });
+}
+
+void gateway_shell::retry(video_id id, ports::completion<video_view> answer) {
+  if (!scheduler_) return answer({errc::unavailable, "the scheduler is not reachable; try again in a few seconds"});
+  request(scheduler_, env_.config.request_timeout, retry_atom::value, id)
+    .then([answer](video_view& view) { answer(std::move(view)); }, [answer](caf::error& e) { answer(from_caf(e)); });
+}
+
+// ---- Media -----------------------------------------------------------------------------------------------------------
+
+void gateway_shell::with_table(video_id id, table_done answer) {
+  if (auto at = tables_.find(id); at != tables_.end() && (at->second->final || now() - at->second->loaded < table_fresh)) {
+    at->second->used = ++uses_;
+    return answer(std::shared_ptr<const output_table>{at->second, &at->second->table});
+  }
+  if (!scheduler_) return answer({errc::unavailable, "the scheduler is not reachable; try again in a few seconds"});
+  auto table = std::make_shared<output_table>();
+  table->video = id;
+  table->created_ms = id.created().value;
+  load_table(std::move(table), 0, std::move(answer));
+}
+
+void gateway_shell::load_table(std::shared_ptr<output_table> table, std::uint32_t from, table_done answer) {
+  request(scheduler_, env_.config.request_timeout, outputs_atom::value, table->video, from)
+    .then(
+      [this, table, from, answer](output_page& page) {
+        if (from == 0) {
+          table->plan = page.plan;
+          table->how = page.how;
+          table->state = page.state;
+          for (auto& [track, output] : page.audio) table->audio[track] = output;
+        }
+        table->plan_complete = page.plan_complete;
+        table->chunks_total = page.chunks_total;
+        for (auto& entry : page.video) table->chunks[entry.first.index] = std::move(entry);
+        if (page.more && !page.video.empty()) return load_table(table, table->chunks.rbegin()->first + 1, answer);
+        load_audio(table, answer);
+      },
+      [answer](caf::error& e) { answer(from_caf(e)); });
+}
+
+void gateway_shell::load_audio(std::shared_ptr<output_table> table, table_done answer) {
+  for (const auto& [track, output] : table->audio) {
+    if (table->audio_index.contains(track)) continue;
+    return with_index(output, [this, table, track = track, answer](expected<std::shared_ptr<const std::vector<output_entry>>> index) {
+      if (!index) return answer(index.error());
+      table->audio_index[track] = **index;
+      load_audio(table, answer);
+    });
+  }
+  auto entry = std::make_shared<table_entry>();
+  entry->table = std::move(*table);
+  entry->final = entry->table.state == video_state::ready;
+  entry->loaded = now();
+  entry->used = ++uses_;
+  tables_[entry->table.video] = entry;
+  evict_oldest(tables_, tables_max, +[](const std::shared_ptr<table_entry>& t) { return t->used; });
+  answer(std::shared_ptr<const output_table>{entry, &entry->table});
+}
+
+void gateway_shell::with_index(const output_ref& output, index_done answer) {
+  if (auto at = indexes_.find(output.blob); at != indexes_.end()) {
+    at->second.used = ++uses_;
+    return answer(at->second.index);
+  }
+  if (output.index_bytes > ports::read_bytes_max) return answer({errc::corrupt, "the index of an output is too long"});
+  env_.transport->at(output.store)->read(output.blob, 0, output.index_bytes, here<buffer>([this, blob = output.blob, answer](expected<buffer> head) {
+    if (!head) return answer(head.error());
+    auto index = parse_output_index(head->view());
+    if (!index) return answer(index.error());
+    auto shared = std::make_shared<const std::vector<output_entry>>(std::move(*index));
+    indexes_[blob] = {shared, ++uses_};
+    evict_oldest(indexes_, indexes_max, +[](const index_entry& i) { return i.used; });
+    answer(shared);
+  }));
+}
+
+void gateway_shell::media(video_id id, const std::string& path, ports::completion<ports::media_resource> answer) {
+  with_table(id, [this, path, answer](expected<std::shared_ptr<const output_table>> table) {
+    if (!table) return answer(table.error());
+    auto parsed = parse_media_path(path, (*table)->plan);
+    if (!parsed) return answer(parsed.error());
+    answer_media(**table, *parsed, answer);
+  });
+}
+
+void gateway_shell::answer_media(const output_table& table, const media_path& path, ports::completion<ports::media_resource> answer) {
+  using what = media_path::what;
+  if (path.kind == what::hls_master || path.kind == what::dash || path.kind == what::playlist) {
+    auto shown = make_presentation(table);
+    if (!shown) return answer(shown.error());
+    ports::media_resource out;
+    if (path.kind == what::hls_master) {
+      out.text = hls_master(*shown);
+    } else if (path.kind == what::dash) {
+      out.text = dash_manifest(*shown);
+    } else {
+      const auto& renditions = path.track == track_kind::audio ? shown->audio : shown->video;
+      if (path.rendition >= renditions.size()) return answer({errc::not_found, "there is no such rendition"});
+      out.text = hls_media(*shown, renditions[path.rendition]);
+    }
+    out.content_type = path.kind == what::dash ? "application/dash+xml" : "application/vnd.apple.mpegurl";
+    out.etag = to_string(sha256::of(out.text)).substr(0, 32);
+    return answer(std::move(out));
+  }
+  const output_ref* output = nullptr;
+  if (path.track == track_kind::audio) {
+    if (auto at = table.audio.find(path.rendition); at != table.audio.end()) output = &at->second;
+  } else {
+    output = output_of_segment(table, path.kind == what::init ? 0 : path.segment);
+  }
+  if (output == nullptr) {
+    const bool never = path.kind == what::segment && table.plan_complete && path.segment >= segment_count(table.plan, table.plan.frames);
+    if (never) return answer({errc::not_found, "the video has fewer segments"});
+    return answer({errc::conflict, "this part is not encoded yet; try again in a few seconds"});
+  }
+  with_index(*output, [path, ref = *output, answer](expected<std::shared_ptr<const std::vector<output_entry>>> index) {
+    if (!index) return answer(index.error());
+    const auto segment = path.kind == what::init ? output_entry::init_segment : path.segment;
+    for (const auto& entry : **index) {
+      if (entry.kind != path.track || entry.rendition != path.rendition || entry.segment != segment) continue;
+      ports::media_resource out;
+      out.content_type = path.track == track_kind::audio ? "audio/mp4" : "video/mp4";
+      out.etag = to_string(entry.digest).substr(0, 32);
+      out.immutable = true;
+      out.range = {ref.store, ref.blob, entry.offset, entry.bytes};
+      return answer(std::move(out));
+    }
+    answer({errc::not_found, "there is no such segment"});
+  });
+}
+
+caf::actor spawn_gateway(caf::event_based_actor* parent, const env& e, directory_actor directory, std::shared_ptr<gateway_door> door) {
+  return caf::actor_cast<caf::actor>(parent->spawn<gateway_shell>(&e, std::move(directory), std::move(door)));
+}
+
+}  // namespace latham

@@ -1,0 +1,103 @@
+#include "actors/node.hpp"
+
+#include "actors/cluster/connector.hpp"
+#include "actors/cluster/directory.hpp"
+#include "actors/gateway/gateway.hpp"
+#include "actors/protocol.hpp"
+#include "actors/scheduler/scheduler_actor.hpp"
+#include "actors/storage/storage_actor.hpp"
+#include "actors/supervisor.hpp"
+#include "actors/transcoder/transcoder_actor.hpp"
+
+#include <caf/io/middleman.hpp>
+
+namespace latham {
+
+std::string_view to_string(node_role role) noexcept {
+  switch (role) {
+    case node_role::gateway: return "gateway";
+    case node_role::storage: return "storage";
+    case node_role::scheduler: return "scheduler";
+    case node_role::worker: return "worker";
+  }
+  return "unknown";
+}
+
+caf_config::caf_config(std::size_t threads) {
+  load<caf::io::middleman>();
+  add_message_types<caf::id_block::latham>();
+  add_error_category(caf::atom("latham"), [](std::uint8_t code, caf::atom_value, const caf::message& context) {
+    std::string out{to_string(static_cast<errc>(code))};
+    if (context.match_elements<std::string>()) out += ": " + context.get_as<std::string>(0);
+    return out;
+  });
+  set("scheduler.max-threads", threads);
+  set("middleman.enable-automatic-connections", false);
+  // Late and coarse on purpose: our own pings are faster, and CAF's first tick kills an unfinished handshake.
+  set("middleman.heartbeat-interval", caf::timespan{seconds{2}});
+  set("middleman.connection-timeout", caf::timespan{seconds{10}});
+}
+
+struct node::parts {
+  caf::actor_system& system;
+  const env& e;
+  std::shared_ptr<gateway_door> door = std::make_shared<gateway_door>();  // shared with the gateway actor and the service
+  directory_actor directory;
+  node_root_actor root;
+  caf::actor tree;
+  caf::actor guard;  // tells of the tree's end
+  std::unique_ptr<ports::service> service;
+};
+
+node::node(caf::actor_system& system, const env& e, std::function<void(std::string)> on_failure) : parts_{new parts{system, e, {}, {}, {}, {}, {}, {}}} {
+  auto& p = *parts_;
+  p.door = std::make_shared<gateway_door>();
+  p.directory = spawn_directory(system, e);
+  p.root = spawn_node_root(system, e, p.directory);
+
+  std::vector<child_spec> children;
+  const auto add = [&](std::string name, std::function<caf::actor(caf::event_based_actor*)> start) {
+    children.push_back({std::move(name), std::move(start), restart_type::permanent});
+  };
+  const auto has = [&](node_role role) { return e.config.roles.contains(role); };
+  for (const auto& peer : e.config.peers)
+    if (peer.dial) add("connector " + peer.name, [&e, directory = p.directory, peer](caf::event_based_actor* s) { return spawn_connector(s, e, directory, peer); });
+  if (has(node_role::storage)) add("storage", [&e, directory = p.directory](caf::event_based_actor* s) { return spawn_storage(s, e, directory); });
+  if (has(node_role::scheduler)) add("scheduler", [&e, directory = p.directory](caf::event_based_actor* s) { return spawn_scheduler(s, e, directory); });
+  if (has(node_role::worker)) add("worker", [&e, directory = p.directory](caf::event_based_actor* s) { return spawn_transcoder(s, e, directory); });
+  if (has(node_role::gateway)) add("gateway", [&e, directory = p.directory, door = p.door](caf::event_based_actor* s) { return spawn_gateway(s, e, directory, door); });
+  p.tree = spawn_supervisor(system, e, "node", {}, std::move(children));
+
+  p.guard = system.spawn([tree = p.tree, on_failure = std::move(on_failure)](caf::event_based_actor* self) -> caf::behavior {
+    self->set_down_handler([self, on_failure](caf::down_msg& down) {
+      const bool meant = !down.reason || down.reason == caf::exit_reason::user_shutdown || down.reason == caf::exit_reason::normal;
+      if (!meant && on_failure) on_failure(self->system().render(down.reason));
+      self->quit();
+    });
+    self->monitor(tree);
+    return {[](caf::unit_t) {}};
+  });
+
+  if (e.links != nullptr) {
+    e.links->on_accept([&system, &e, root = caf::actor_cast<caf::strong_actor_ptr>(p.root)](ports::control_stream stream) { e.attach_accepted(system, stream, root); });
+  }
+  p.service = make_service(e, p.door);
+}
+
+node::~node() {
+  auto& p = *parts_;
+  if (p.e.links != nullptr) p.e.links->on_accept([&e = p.e](ports::control_stream stream) { e.links->close(stream.id); });
+  {
+    caf::scoped_actor self{p.system};
+    self->monitor(p.tree);
+    caf::anon_send_exit(p.tree, caf::exit_reason::user_shutdown);
+    self->receive([](caf::down_msg&) {}, caf::after(seconds{5}) >> [] {});
+  }
+  caf::anon_send_exit(p.guard, caf::exit_reason::user_shutdown);
+  caf::anon_send_exit(p.root, caf::exit_reason::user_shutdown);
+  caf::anon_send_exit(p.directory, caf::exit_reason::user_shutdown);
+}
+
+ports::service& node::service() { return *parts_->service; }
+
+}  // namespace latham

@@ -1,0 +1,187 @@
+// Every message and every typed interface between actors, in one file. Names on the wire are the names given here: they
+// are stable over releases. Additions are safe (a server may offer more than a client asks for); changes are new names.
+//
+// Limits: a control message is at most control_message_bytes_max; lists travel in batches of batch_max. Media bytes never
+// travel here. Enums from a peer are not range-checked by CAF: whoever stores or switches on one validates it first.
+#pragma once
+
+#include "core/scheduler/scheduler.hpp"
+#include "core/upload/uploads.hpp"
+
+#include <caf/all.hpp>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace latham {
+
+// ---- Values ----------------------------------------------------------------------------------------------------------
+
+/// First words on a link. A peer is Up only after it answered with one of these.
+struct hello {
+  node_name node;
+  std::uint64_t incarnation = 0;       // drawn at process start: tells a restarted node from its old self
+  std::uint16_t protocol = 1;
+  std::string engine;
+  std::uint64_t services_revision = 0; // grows when a service of the node (re)starts: resolve again
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, hello& x) {
+  return f(x.node, x.incarnation, x.protocol, x.engine, x.services_revision);
+}
+inline constexpr std::uint16_t protocol_version = 1;
+
+/// The right to send the bytes of an upload.
+struct upload_ticket {
+  video_view view;
+  ports::write_token token;
+  node_name store;
+  std::uint64_t offset = 0;  // durable so far
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, upload_ticket& x) {
+  return f(x.view, x.token, x.store, x.offset);
+}
+
+/// The right to write one output blob.
+struct output_ticket {
+  ports::write_token token;
+  node_name store;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, output_ticket& x) {
+  return f(x.token, x.store);
+}
+
+using errc_list = std::vector<errc>;
+using bool_list = std::vector<std::uint8_t>;
+using grant_list = std::vector<work_grant>;
+using renewal_list = std::vector<lease_renewal>;
+using commit_list = std::vector<task_commit>;
+using output_list = std::vector<output_ref>;
+using blob_list = std::vector<blob_id>;
+using view_list = std::vector<video_view>;
+
+/// Work for an actor from its own completions and timers. Local only: it has no wire form.
+struct local_call {
+  std::function<void()> run;
+};
+
+/// A service of some node came, went (null) or was replaced. Local only.
+struct service_change {
+  std::string service;
+  node_name node;
+  caf::strong_actor_ptr handle;
+};
+
+}  // namespace latham
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(latham::local_call)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(latham::service_change)
+
+// ---- Type ids --------------------------------------------------------------------------------------------------------
+
+CAF_BEGIN_TYPE_ID_BLOCK(latham, first_custom_type_id)
+  CAF_ADD_TYPE_ID(latham, (latham::video_id))
+  CAF_ADD_TYPE_ID(latham, (latham::blob_id))
+  CAF_ADD_TYPE_ID(latham, (latham::epoch))
+  CAF_ADD_TYPE_ID(latham, (latham::errc))
+  CAF_ADD_TYPE_ID(latham, (latham::hello))
+  CAF_ADD_TYPE_ID(latham, (latham::upload_request))
+  CAF_ADD_TYPE_ID(latham, (latham::upload_ticket))
+  CAF_ADD_TYPE_ID(latham, (latham::output_ticket))
+  CAF_ADD_TYPE_ID(latham, (latham::video_view))
+  CAF_ADD_TYPE_ID(latham, (latham::media_ready))
+  CAF_ADD_TYPE_ID(latham, (latham::work_request))
+  CAF_ADD_TYPE_ID(latham, (latham::work_grant))
+  CAF_ADD_TYPE_ID(latham, (latham::lease_renewal))
+  CAF_ADD_TYPE_ID(latham, (latham::plan_page))
+  CAF_ADD_TYPE_ID(latham, (latham::task_commit))
+  CAF_ADD_TYPE_ID(latham, (latham::task_failure))
+  CAF_ADD_TYPE_ID(latham, (latham::output_ref))
+  CAF_ADD_TYPE_ID(latham, (latham::output_page))
+  CAF_ADD_TYPE_ID(latham, (latham::errc_list))
+  CAF_ADD_TYPE_ID(latham, (latham::bool_list))
+  CAF_ADD_TYPE_ID(latham, (latham::grant_list))
+  CAF_ADD_TYPE_ID(latham, (latham::renewal_list))
+  CAF_ADD_TYPE_ID(latham, (latham::commit_list))
+  CAF_ADD_TYPE_ID(latham, (latham::output_list))
+  CAF_ADD_TYPE_ID(latham, (latham::blob_list))
+  CAF_ADD_TYPE_ID(latham, (latham::view_list))
+
+  CAF_ADD_ATOM(latham, latham, resolve_atom, "resolve")
+  CAF_ADD_ATOM(latham, latham, begin_atom, "begin")
+  CAF_ADD_ATOM(latham, latham, resume_atom, "resume")
+  CAF_ADD_ATOM(latham, latham, finish_atom, "finish")
+  CAF_ADD_ATOM(latham, latham, abort_atom, "abort")
+  CAF_ADD_ATOM(latham, latham, forget_atom, "forget")
+  CAF_ADD_ATOM(latham, latham, output_atom, "output")
+  CAF_ADD_ATOM(latham, latham, verify_atom, "verify")
+  CAF_ADD_ATOM(latham, latham, remove_atom, "remove")
+  CAF_ADD_ATOM(latham, latham, find_atom, "find")
+  CAF_ADD_ATOM(latham, latham, list_atom, "list")
+  CAF_ADD_ATOM(latham, latham, retry_atom, "retry")
+  CAF_ADD_ATOM(latham, latham, outputs_atom, "outputs")
+  CAF_ADD_ATOM(latham, latham, unused_atom, "unused")
+  CAF_ADD_ATOM(latham, latham, storage_up_atom, "storageup")
+  CAF_ADD_ATOM(latham, latham, listen_atom, "listen")
+CAF_END_TYPE_ID_BLOCK(latham)
+
+namespace latham {
+
+// ---- Interfaces ------------------------------------------------------------------------------------------------------
+
+/// The one published actor of a node; its two messages are frozen for ever. `resolve` answers null for a service that
+/// this node does not run (or not in that version).
+using node_root_actor = caf::typed_actor<
+  caf::replies_to<hello>::with<hello>,
+  caf::replies_to<resolve_atom, std::string, std::uint16_t>::with<caf::strong_actor_ptr>>;
+
+inline constexpr const char* service_storage = "storage";
+inline constexpr const char* service_scheduler = "scheduler";
+
+using storage_actor = caf::typed_actor<
+  caf::replies_to<begin_atom, upload_request>::with<upload_ticket>,
+  caf::replies_to<resume_atom, video_id>::with<upload_ticket>,
+  caf::replies_to<finish_atom, video_id, std::uint64_t>::with<video_view>,
+  caf::replies_to<abort_atom, video_id>::with<bool>,
+  /// Deletes the source and keeps a tombstone; unknown ids succeed.
+  caf::replies_to<forget_atom, video_id>::with<bool>,
+  caf::replies_to<output_atom, video_id, std::uint64_t>::with<output_ticket>,
+  /// One flag per output: sealed here with that length and digest.
+  caf::replies_to<verify_atom, output_list>::with<bool_list>,
+  caf::replies_to<remove_atom, blob_list>::with<bool>,
+  caf::replies_to<find_atom, video_id>::with<video_view>,
+  /// Not yet known to the scheduler; newest first, ids less than the given one.
+  caf::replies_to<list_atom, std::string, video_id, std::uint32_t>::with<view_list>>;
+
+/// Who wants to hear of changes: a gateway.
+using event_sink = caf::typed_actor<caf::reacts_to<video_view>>;
+
+/// Who takes leases.
+using worker_actor = caf::typed_actor<caf::reacts_to<grant_list>>;
+
+using scheduler_actor = caf::typed_actor<
+  caf::replies_to<media_ready>::with<errc>,
+  caf::reacts_to<storage_up_atom, node_name, caf::strong_actor_ptr>,
+  caf::reacts_to<work_request, caf::strong_actor_ptr>,
+  caf::replies_to<renewal_list>::with<errc_list>,
+  caf::replies_to<plan_page>::with<errc>,
+  caf::replies_to<commit_list>::with<errc_list>,
+  caf::replies_to<task_failure>::with<errc>,
+  caf::replies_to<find_atom, video_id>::with<video_view>,
+  caf::replies_to<list_atom, std::string, video_id, std::uint32_t>::with<view_list>,
+  caf::replies_to<remove_atom, video_id>::with<bool>,
+  caf::replies_to<retry_atom, video_id>::with<video_view>,
+  caf::replies_to<outputs_atom, video_id, std::uint32_t>::with<output_page>,
+  caf::replies_to<unused_atom, video_id, blob_list>::with<blob_list>,
+  caf::reacts_to<listen_atom, caf::strong_actor_ptr>>;
+
+// ---- Errors ----------------------------------------------------------------------------------------------------------
+
+/// Our errors inside CAF's, and back. CAF's own (a lost peer, a timeout) become unavailable or timeout.
+[[nodiscard]] caf::error to_caf(const error& e);
+[[nodiscard]] error from_caf(const caf::error& e);
+
+}  // namespace latham

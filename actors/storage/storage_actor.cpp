@@ -1,0 +1,367 @@
+#include "actors/storage/storage_actor.hpp"
+
+#include "actors/journal.hpp"
+#include "actors/role_actor.hpp"
+#include "core/backoff.hpp"
+#include "core/codec.hpp"
+#include "core/upload/output_grant.hpp"
+#include "store/schema.hpp"
+
+#include <map>
+#include <set>
+
+namespace latham {
+
+namespace {
+
+constexpr std::uint32_t page = 500;           // records per read while loading
+constexpr std::uint32_t outbox_parallel = 16; // announcements under way
+constexpr std::uint64_t output_bytes_max = 1 * gib;
+
+class storage : public role_actor<storage_actor> {
+public:
+  storage(caf::actor_config& config, const env* e, directory_actor directory)
+    : role_actor(config, *e), directory_{std::move(directory)}, uploads_{e->config.uploading} {}
+
+  behavior_type make_behavior() override {
+    journal_.open([this](ports::kv_batch batch, std::function<void(expected<void>)> committed) { env_.records->commit(std::move(batch), here<void>(std::move(committed))); },
+                  [this](const error& e) {
+                    log(ports::log_level::error, "storage stops: records cannot be written code={} detail=\"{}\"", to_string(e.code), e.message);
+                    quit(to_caf(e));
+                  });
+    load_uploads({});
+    return {
+      [this](begin_atom, const upload_request& request) { return begin(request); },
+      [this](resume_atom, video_id id) { return resume(id); },
+      [this](finish_atom, video_id id, std::uint64_t bytes) { return finish(id, bytes); },
+      [this](abort_atom, video_id id) { return forget(id, true); },
+      [this](forget_atom, video_id id) { return forget(id, false); },
+      [this](output_atom, video_id id, std::uint64_t bytes_max) { return grant_output(id, bytes_max); },
+      [this](verify_atom, const output_list& outputs) { return verify(outputs); },
+      [this](remove_atom, const blob_list& blobs) { return remove(blobs); },
+      [this](find_atom, video_id id) { return find(id); },
+      [this](list_atom, const std::string& tenant, video_id before, std::uint32_t limit) { return list(tenant, before, limit); },
+      [](local_call& call) { call.run(); },
+    };
+  }
+
+private:
+  template <class T>
+  using promise = caf::typed_response_promise<T>;
+
+  // ---- Start -------------------------------------------------------------------------------------------------------
+
+  void load_uploads(const std::string& after) {
+    env_.records->scan(store::prefix_uploads, after, page, here<ports::kv_pairs>([this](expected<ports::kv_pairs> pairs) {
+      if (!pairs) return cannot_load(pairs.error());
+      for (const auto& [key, value] : *pairs) {
+        auto record = from_record<upload_record>(value);
+        if (!record) return cannot_load(record.error());
+        uploads_.load(std::move(*record), now());
+      }
+      if (pairs->size() == page) return load_uploads(pairs->back().first);
+      load_outputs({});
+    }));
+  }
+
+  void load_outputs(const std::string& after) {
+    env_.records->scan(store::prefix_outputs, after, page, here<ports::kv_pairs>([this](expected<ports::kv_pairs> pairs) {
+      if (!pairs) return cannot_load(pairs.error());
+      for (const auto& [key, value] : *pairs) {
+        auto record = from_record<output_grant>(value);
+        if (!record) return cannot_load(record.error());
+        outputs_[record->blob] = {*record, now()};
+      }
+      if (pairs->size() == page) return load_outputs(pairs->back().first);
+      loaded();
+    }));
+  }
+
+  void cannot_load(const error& e) {
+    log(ports::log_level::error, "storage cannot load its records code={} detail=\"{}\"", to_string(e.code), e.message);
+    quit(to_caf(e));
+  }
+
+  void loaded() {
+    loaded_ = true;
+    log(ports::log_level::info, "storage ready uploads_open={} outputs_unconfirmed={}", uploads_.open(), outputs_.size());
+    listen(directory_, service_scheduler, [this](const service_change& change) { on_scheduler(change); });
+    caf::anon_send(directory_, service_change{service_storage, env_.config.name, caf::actor_cast<caf::strong_actor_ptr>(this)});
+    tick();
+  }
+
+  void on_scheduler(const service_change& change) {
+    scheduler_ = change.handle ? caf::actor_cast<scheduler_actor>(change.handle) : scheduler_actor{};
+    if (!scheduler_) return;
+    send(scheduler_, storage_up_atom::value, env_.config.name, caf::actor_cast<caf::strong_actor_ptr>(this));
+    announcing_.clear();
+    announce();
+  }
+
+  [[nodiscard]] static error starting() { return {errc::unavailable, "storage is starting; try again in a second"}; }
+
+  // ---- Uploads -----------------------------------------------------------------------------------------------------
+
+  caf::result<upload_ticket> begin(const upload_request& request) {
+    if (!loaded_) return to_caf(starting());
+    const auto wall = env_.clock->wall();
+    const auto id = make_id<video_id>(wall, env_.config.shard, env_.random->next());
+    const auto blob = make_id<blob_id>(wall, env_.config.shard, env_.random->next());
+    auto record = uploads_.begin(request, id, blob, env_.random->next(), env_.config.name, wall, now());
+    if (!record) return to_caf(record.error());
+    auto answer = make_response_promise<upload_ticket>();
+    env_.blobs->reserve(record->token, here<void>([this, answer, record = *record](expected<void> reserved) mutable {
+      if (!reserved) {
+        uploads_.forget(record.what.video);
+        answer.deliver(to_caf(reserved.error()));
+        return;
+      }
+      persist(record, [this, answer, record]() mutable {
+        log(ports::log_level::info, "upload begins video={} bytes_expected={}", to_string(record.what.video), record.bytes_expected);
+        answer.deliver(upload_ticket{view_of(record, 0), record.token, env_.config.name, 0});
+      });
+    }));
+    return answer;
+  }
+
+  caf::result<upload_ticket> resume(video_id id) {
+    if (!loaded_) return to_caf(starting());
+    const auto* record = uploads_.find(id);
+    if (record == nullptr || record->state == upload_state::removed) return to_caf({errc::not_found, "there is no upload " + to_string(id)});
+    auto answer = make_response_promise<upload_ticket>();
+    if (record->state == upload_state::complete) {
+      answer.deliver(upload_ticket{view_of(*record, 0), record->token, env_.config.name, record->what.source.bytes});
+      return answer;
+    }
+    env_.blobs->open_write(record->token, here<std::uint64_t>([this, answer, record = *record](expected<std::uint64_t> bytes) mutable {
+      if (!bytes) return deny(answer, bytes.error());
+      uploads_.touch(record.what.video, now());
+      answer.deliver(upload_ticket{view_of(record, *bytes), record.token, env_.config.name, *bytes});
+    }));
+    return answer;
+  }
+
+  caf::result<video_view> finish(video_id id, std::uint64_t bytes) {
+    if (!loaded_) return to_caf(starting());
+    const auto* record = uploads_.find(id);
+    if (record == nullptr || record->state == upload_state::removed) return to_caf({errc::not_found, "there is no upload " + to_string(id)});
+    if (bytes == 0) return to_caf({errc::unprocessable, "the file is empty; upload a video"});
+    auto answer = make_response_promise<video_view>();
+    env_.blobs->seal(record->token, bytes, here<ports::blob_stat>([this, answer, id](expected<ports::blob_stat> sealed) mutable {
+      if (!sealed) return deny(answer, sealed.error());
+      complete(id, *sealed, answer);
+    }));
+    return answer;
+  }
+
+  void complete(video_id id, const ports::blob_stat& sealed, promise<video_view> answer) {
+    auto record = uploads_.complete(id, sealed);
+    if (!record) return deny(answer, record.error());
+    persist(*record, [this, answer, record = *record]() mutable {
+      log(ports::log_level::info, "upload complete video={} bytes={}", to_string(record.what.video), record.what.source.bytes);
+      count("latham_uploads_total");
+      count("latham_upload_bytes_total", static_cast<double>(record.what.source.bytes));
+      answer.deliver(view_of(record, record.what.source.bytes));
+      announce();
+    });
+  }
+
+  /// Drops the source and keeps a tombstone. The blob goes first: a crash between the two leaves a session whose blob is
+  /// a tombstone, which the next remove finishes.
+  caf::result<bool> forget(video_id id, bool receiving_only) {
+    if (!loaded_) return to_caf(starting());
+    const auto* record = uploads_.find(id);
+    if (record == nullptr) {
+      if (receiving_only) return to_caf({errc::not_found, "there is no upload " + to_string(id)});
+      return true;
+    }
+    if (receiving_only && record->state == upload_state::complete) return to_caf({errc::conflict, "the upload is complete; delete the video instead"});
+    auto answer = make_response_promise<bool>();
+    env_.blobs->remove(record->what.source.blob, here<void>([this, answer, id](expected<void> removed) mutable {
+      if (!removed) return deny(answer, removed.error());
+      auto tombstone = uploads_.remove(id);
+      if (!tombstone) {
+        answer.deliver(true);
+        return;
+      }
+      persist(*tombstone, [this, answer, id]() mutable {
+        log(ports::log_level::info, "upload removed video={}", to_string(id));
+        answer.deliver(true);
+      });
+    }));
+    return answer;
+  }
+
+  caf::result<video_view> find(video_id id) {
+    if (!loaded_) return to_caf(starting());
+    const auto* record = uploads_.find(id);
+    if (record == nullptr || record->state == upload_state::removed) return to_caf({errc::not_found, "there is no video " + to_string(id)});
+    auto answer = make_response_promise<video_view>();
+    env_.blobs->stat(record->what.source.blob, here<ports::blob_stat>([this, answer, record = *record](expected<ports::blob_stat> stat) mutable {
+      const auto bytes = stat ? stat->bytes : 0;
+      journal_.join({}, [answer, record, bytes]() mutable { answer.deliver(view_of(record, bytes)); });
+    }));
+    return answer;
+  }
+
+  caf::result<view_list> list(const std::string& tenant, video_id before, std::uint32_t limit) {
+    if (!loaded_) return to_caf(starting());
+    view_list views;
+    for (const auto& record : uploads_.list(tenant, before, std::min(limit, 200u))) views.push_back(view_of(record, 0));
+    auto answer = make_response_promise<view_list>();
+    journal_.join({}, [answer, views = std::move(views)]() mutable { answer.deliver(std::move(views)); });
+    return answer;
+  }
+
+  void persist(const upload_record& record, std::function<void()> effect) {
+    journal_.join({{store::upload_key(record.what.video), to_record(record)}}, std::move(effect));
+  }
+
+  // ---- Outbox ------------------------------------------------------------------------------------------------------
+
+  /// At least once: what the scheduler has not confirmed is said again, after a wait or when it comes back.
+  void announce() {
+    if (!scheduler_) return;
+    for (const auto& event : uploads_.outbox(outbox_parallel)) {
+      if (announcing_.size() >= outbox_parallel) return;
+      if (!announcing_.insert(event.video).second) continue;
+      const auto again = [this, id = event.video] {
+        later(milliseconds{1000}, [this, id] {
+          announcing_.erase(id);
+          announce();
+        });
+      };
+      request(scheduler_, env_.config.request_timeout, event)
+        .then(
+          [this, again, id = event.video](errc code) {
+            if (code != errc::none) return again();
+            announcing_.erase(id);
+            if (auto record = uploads_.announced(id)) persist(*record, [this] { announce(); });
+          },
+          [again](caf::error&) { again(); });
+    }
+  }
+
+  // ---- Output blobs ------------------------------------------------------------------------------------------------
+
+  caf::result<output_ticket> grant_output(video_id video, std::uint64_t bytes_max) {
+    if (!loaded_) return to_caf(starting());
+    if (bytes_max == 0 || bytes_max > output_bytes_max) return to_caf({errc::too_large, "an output blob holds 1 byte to 1 GiB"});
+    const ports::write_token token{make_id<blob_id>(env_.clock->wall(), env_.config.shard, env_.random->next()), env_.random->next(), bytes_max};
+    auto answer = make_response_promise<output_ticket>();
+    env_.blobs->reserve(token, here<void>([this, answer, token, video](expected<void> reserved) mutable {
+      if (!reserved) return deny(answer, reserved.error());
+      const output_grant record{token.blob, video};
+      outputs_[token.blob] = {record, now()};
+      journal_.join({{store::output_key(token.blob), to_record(record)}}, [this, answer, token]() mutable { answer.deliver(output_ticket{token, env_.config.name}); });
+    }));
+    return answer;
+  }
+
+  struct pending_verify {
+    bool_list flags;
+    std::size_t left = 0;
+  };
+
+  caf::result<bool_list> verify(const output_list& outputs) {
+    if (!loaded_) return to_caf(starting());
+    if (outputs.empty() || outputs.size() > batch_max) return to_caf({errc::invalid_argument, "1 to 64 outputs at once"});
+    auto answer = make_response_promise<bool_list>();
+    auto all = std::make_shared<pending_verify>(pending_verify{bool_list(outputs.size(), 0), outputs.size()});
+    for (std::size_t i = 0; i < outputs.size(); ++i)
+      env_.blobs->stat(outputs[i].blob, here<ports::blob_stat>([this, answer, all, i, want = outputs[i]](expected<ports::blob_stat> stat) mutable {
+        if (stat && stat->sealed && stat->bytes == want.bytes && stat->digest == want.digest) {
+          all->flags[i] = 1;
+          // Referred to for good: the reaper need not look at it again.
+          if (outputs_.erase(want.blob) != 0) journal_.join({{store::output_key(want.blob), std::nullopt}}, [] {});
+        }
+        if (--all->left == 0) answer.deliver(std::move(all->flags));
+      }));
+    return answer;
+  }
+
+  caf::result<bool> remove(const blob_list& blobs) {
+    if (!loaded_) return to_caf(starting());
+    auto answer = make_response_promise<bool>();
+    if (blobs.empty()) {
+      answer.deliver(true);
+      return answer;
+    }
+    struct pending {
+      std::size_t left;
+      std::optional<error> failed;
+    };
+    auto all = std::make_shared<pending>(pending{blobs.size(), std::nullopt});
+    for (const auto blob : blobs)
+      env_.blobs->remove(blob, here<void>([this, answer, all, blob](expected<void> removed) mutable {
+        if (!removed) all->failed = removed.error();
+        else if (outputs_.erase(blob) != 0) journal_.join({{store::output_key(blob), std::nullopt}}, [] {});
+        if (--all->left > 0) return;
+        if (all->failed) answer.deliver(to_caf(*all->failed));
+        else answer.deliver(true);
+      }));
+    return answer;
+  }
+
+  // ---- Housekeeping ------------------------------------------------------------------------------------------------
+
+  void tick() {
+    for (const auto id : uploads_.expired(now())) {
+      log(ports::log_level::info, "upload expires video={}", to_string(id));
+      (void)forget(id, true);
+    }
+    reap();
+    later(milliseconds{5'000}, [this] { tick(); });
+  }
+
+  /// Output blobs that were granted long ago and never verified: of a worker that died, or of a commit that was fenced.
+  /// The scheduler says which of them it refers to; the rest is removed.
+  void reap() {
+    if (!scheduler_ || reaping_) return;
+    std::map<video_id, blob_list> old;
+    std::size_t total = 0;
+    for (const auto& [blob, entry] : outputs_) {
+      if (now() - entry.since <= env_.config.output_grace || total == batch_max) continue;
+      old[entry.record.video].push_back(blob);
+      ++total;
+    }
+    if (old.empty()) return;
+    const auto& [video, blobs] = *old.begin();
+    reaping_ = true;
+    request(scheduler_, env_.config.request_timeout, unused_atom::value, video, blobs)
+      .then(
+        [this, asked = blobs](const blob_list& unused) {
+          reaping_ = false;
+          const std::set<blob_id> gone(unused.begin(), unused.end());
+          for (const auto blob : asked)
+            if (!gone.contains(blob) && outputs_.erase(blob) != 0) journal_.join({{store::output_key(blob), std::nullopt}}, [] {});
+          if (!unused.empty()) {
+            log(ports::log_level::info, "outputs reaped count={}", unused.size());
+            (void)remove(unused);
+          }
+        },
+        [this](caf::error&) { reaping_ = false; });
+  }
+
+  struct output_entry_state {
+    output_grant record;
+    instant since;
+  };
+
+  directory_actor directory_;
+  scheduler_actor scheduler_;
+  uploads uploads_;
+  journal journal_;
+  std::map<blob_id, output_entry_state> outputs_;
+  std::set<video_id> announcing_;
+  bool loaded_ = false;
+  bool reaping_ = false;
+};
+
+}  // namespace
+
+caf::actor spawn_storage(caf::event_based_actor* parent, const env& e, directory_actor directory) {
+  return caf::actor_cast<caf::actor>(parent->spawn<storage>(&e, std::move(directory)));
+}
+
+}  // namespace latham

@@ -1,0 +1,350 @@
+#include "actors/transcoder/slot_actor.hpp"
+
+#include "actors/role_actor.hpp"
+#include "core/backoff.hpp"
+#include "core/manifest/manifests.hpp"
+#include "core/output_blob.hpp"
+
+#include <deque>
+#include <map>
+
+namespace latham {
+
+namespace {
+
+constexpr std::uint32_t io_attempts_max = 6;          // of one read or write before the task is given back
+constexpr std::uint32_t appends_in_flight = 4;        // MiB under way to storage
+constexpr std::uint64_t chunk_output_bytes_max = 512 * mib;
+constexpr backoff_policy io_backoff{milliseconds{100}, milliseconds{3'000}};
+
+using slot_interface = caf::typed_actor<caf::reacts_to<abort_atom>>;
+
+struct built_chunk {
+  built_output blob;
+  std::vector<rendition_summary> renditions;
+};
+
+/// Lays out the blob and sums up its renditions. Pure; runs on the executor because hashing megabytes is not short.
+expected<built_chunk> build_chunk(std::vector<output_piece> pieces, const source_plan& plan, const recipe& how) {
+  std::map<std::pair<track_kind, std::uint8_t>, rendition_summary> sums;
+  for (const auto& piece : pieces) {
+    auto& sum = sums[{piece.kind, piece.rendition}];
+    sum.kind = piece.kind;
+    sum.rendition = piece.rendition;
+    if (piece.segment == output_entry::init_segment) {
+      auto codecs = codecs_of(piece.bytes.view());
+      if (!codecs) return std::move(codecs).error();
+      sum.codecs = *codecs;
+      continue;
+    }
+    sum.bytes += piece.bytes.size();
+    const auto seconds = piece.kind == track_kind::audio ? static_cast<double>(piece.duration) / how.audio_rate_hz
+                                                         : static_cast<double>(piece.duration) * static_cast<double>(plan.fps.den) / static_cast<double>(plan.fps.num);
+    if (seconds > 0) sum.peak_bit_s = std::max(sum.peak_bit_s, static_cast<std::uint64_t>(static_cast<double>(piece.bytes.size()) * 8 / seconds));
+  }
+  built_chunk out;
+  for (auto& [key, sum] : sums) out.renditions.push_back(std::move(sum));
+  out.blob = build_output_blob(std::move(pieces));
+  return out;
+}
+
+class slot : public role_actor<slot_interface> {
+public:
+  slot(caf::actor_config& config, const env* e, std::uint32_t number, work_grant grant, storage_actor storage, slot_parent parent)
+    : role_actor(config, *e), number_{number}, grant_{std::move(grant)}, storage_{std::move(storage)}, parent_{std::move(parent)} {}
+
+  behavior_type make_behavior() override {
+    source_ = env_.transport->at(grant_.source.store);
+    running_ = grant_.first;
+    last_sign_ = now();
+    ports::engine_task task;
+    task.kind = grant_.kind;
+    task.source_bytes = grant_.source.bytes;
+    task.how = grant_.how;
+    task.plan = grant_.plan;
+    task.chunks = grant_.chunks;
+    task.audio_index = grant_.first;
+    auto listener = std::make_shared<ear>();
+    listener->slot = caf::actor_cast<caf::actor_addr>(this);
+    listener->owner = this;
+    session_ = env_.engine->start(number_, std::move(task), std::move(listener));
+    watch();
+    return {
+      [this](abort_atom) { quit(); },
+      [](local_call& call) { call.run(); },
+    };
+  }
+
+  void on_exit() override {
+    session_.reset();  // cancels: the codec child is stopped or replaced
+    destroy(parent_);
+    destroy(storage_);
+  }
+
+private:
+  /// Turns the engine's calls, which come on its thread, into messages to the slot. `owner` is only touched inside them.
+  struct ear : ports::engine_listener {
+    caf::actor_addr slot;
+    class slot* owner = nullptr;
+
+    void tell(std::function<void()> f) const {
+      if (auto alive = caf::actor_cast<caf::actor>(slot)) caf::anon_send(alive, local_call{std::move(f)});
+    }
+    void on_read(std::uint64_t read, std::uint64_t offset, std::uint32_t bytes) override {
+      tell([s = owner, read, offset, bytes] { s->on_read(read, offset, bytes, 1); });
+    }
+    void on_plan(source_plan plan, std::uint32_t first_chunk, std::vector<chunk_plan> chunks, bool complete) override {
+      auto page = std::make_shared<plan_page>();
+      page->plan = std::move(plan);
+      page->first_chunk = first_chunk;
+      page->chunks = std::move(chunks);
+      page->complete = complete;
+      tell([s = owner, page] { s->on_plan(std::move(*page)); });
+    }
+    void on_piece(std::uint32_t chunk, output_piece piece) override {
+      tell([s = owner, chunk, piece = std::move(piece)]() mutable { s->on_piece(chunk, std::move(piece)); });
+    }
+    void on_chunk_done(std::uint32_t chunk) override {
+      tell([s = owner, chunk] { s->on_chunk_done(chunk); });
+    }
+    void on_progress(std::uint64_t done) override {
+      tell([s = owner, done] { s->on_progress(done); });
+    }
+    void on_end(expected<void> result) override {
+      tell([s = owner, result = std::move(result)] { s->on_engine_end(result); });
+    }
+  };
+
+  // ---- Source --------------------------------------------------------------------------------------------------------
+
+  void on_read(std::uint64_t read, std::uint64_t offset, std::uint32_t bytes, std::uint32_t attempt) {
+    last_sign_ = now();
+    // Bytes go from the transport's thread straight to the engine; only a failure comes back here.
+    std::weak_ptr<ports::engine_session> session = session_;
+    auto failed = here<buffer>([this, read, offset, bytes, attempt](expected<buffer> result) { on_read_failed(read, offset, bytes, attempt, result.error()); });
+    source_->read(grant_.source.blob, offset, std::min<std::uint32_t>(bytes, ports::engine_read_bytes_max), [session, read, failed](expected<buffer> result) {
+      if (!result && is_transient(result.error().code)) return failed(std::move(result));
+      if (auto alive = session.lock()) alive->supply(read, std::move(result));
+    });
+  }
+
+  void on_read_failed(std::uint64_t read, std::uint64_t offset, std::uint32_t bytes, std::uint32_t attempt, const error& why) {
+    if (attempt >= io_attempts_max) {
+      if (session_) session_->supply(read, why);
+      return;
+    }
+    later(backoff(io_backoff, attempt, env_.random->next()), [this, read, offset, bytes, attempt] {
+      if (session_) on_read(read, offset, bytes, attempt + 1);
+    });
+  }
+
+  // ---- Results -------------------------------------------------------------------------------------------------------
+
+  void on_plan(plan_page page) {
+    last_sign_ = now();
+    page.video = grant_.video;
+    page.held = grant_.held;
+    const bool complete = page.complete;
+    ++reports_open_;
+    request(parent_, caf::infinite, page)  // local, and the parent answers when the lease is lost at the latest
+      .then(
+        [this, complete](errc code) {
+          --reports_open_;
+          if (code != errc::none) return end(code, "the plan was not taken");
+          if (complete) planned_ = true;
+          maybe_end();
+        },
+        [this](caf::error&) { quit(); });
+  }
+
+  void on_piece(std::uint32_t chunk, output_piece piece) {
+    last_sign_ = now();
+    piece_bytes_ += piece.bytes.size();
+    if (piece_bytes_ > chunk_output_bytes_max * (lease_chunks_max + 1)) return end(errc::internal, "the engine made more output than a chunk can have");
+    pieces_[chunk].push_back(std::move(piece));
+  }
+
+  void on_chunk_done(std::uint32_t chunk) {
+    last_sign_ = now();
+    auto pieces = std::make_shared<std::vector<output_piece>>(std::move(pieces_[chunk]));
+    pieces_.erase(chunk);
+    const auto index = grant_.kind == task_kind::audio ? grant_.first : chunk;
+    ++reports_open_;
+    running_ = index + 1;
+    auto built = here<built_chunk>([this, index](expected<built_chunk> result) {
+      if (!result) return end(result.error().code, result.error().message);
+      auto job = std::make_shared<upload>();
+      job->task = {grant_.video, grant_.kind, index};
+      job->summaries = std::move(result->renditions);
+      job->index_bytes = result->blob.index_bytes;
+      job->digest = result->blob.digest;
+      job->bytes = buffer{std::move(result->blob.bytes)};
+      ask_ticket(job);
+    });
+    const bool taken = env_.executor->post([pieces, plan = grant_.plan, how = grant_.how, built] { built(build_chunk(std::move(*pieces), plan, how)); });
+    if (!taken) end(errc::limited, "the node has no room to finish a chunk");
+  }
+
+  void on_progress(std::uint64_t finished) {
+    last_sign_ = now();
+    // The engine counts over the whole run; the scheduler wants the running chunk's.
+    std::uint64_t before = 0;
+    for (const auto& chunk : grant_.chunks) {
+      if (finished < before + chunk.frames) {
+        caf::anon_send(parent_, lease_renewal{grant_.held, chunk.index, finished - before});
+        return;
+      }
+      before += chunk.frames;
+    }
+    caf::anon_send(parent_, lease_renewal{grant_.held, running_, finished});
+  }
+
+  void on_engine_end(const expected<void>& result) {
+    session_.reset();
+    if (!result) return end(result.error().code, result.error().message);
+    engine_done_ = true;
+    maybe_end();
+  }
+
+  // ---- Output blobs --------------------------------------------------------------------------------------------------
+
+  struct upload {
+    task_id task;
+    std::vector<rendition_summary> summaries;
+    std::uint32_t index_bytes = 0;
+    sha256_digest digest;
+    buffer bytes;
+    output_ticket ticket;
+    std::shared_ptr<ports::blob_store> store;
+    std::uint64_t sent = 0;      // handed to the store
+    std::uint64_t durable = 0;
+    std::uint32_t in_flight = 0;
+    std::uint32_t attempt = 1;
+    bool failed = false;         // a retry is due once nothing is in flight
+    error why;
+  };
+  using upload_ptr = std::shared_ptr<upload>;  // shared by the completions under way
+
+  void ask_ticket(const upload_ptr& job) {
+    request(storage_, env_.config.request_timeout, output_atom::value, grant_.video, std::uint64_t{job->bytes.size()})
+      .then(
+        [this, job](output_ticket& ticket) {
+          job->ticket = std::move(ticket);
+          job->store = env_.transport->at(job->ticket.store);
+          job->attempt = 1;
+          send_more(job);
+        },
+        [this, job](caf::error& e) { again(job, from_caf(e), [this, job] { ask_ticket(job); }); });
+  }
+
+  void send_more(const upload_ptr& job) {
+    while (!job->failed && job->in_flight < appends_in_flight && job->sent < job->bytes.size()) {
+      const auto piece = job->bytes.slice(job->sent, ports::append_bytes_max);
+      ++job->in_flight;
+      job->store->append(job->ticket.token, job->sent, piece, crc32c(piece.view()), here<std::uint64_t>([this, job](expected<std::uint64_t> durable) {
+        --job->in_flight;
+        last_sign_ = now();
+        if (durable) {
+          job->durable = std::max(job->durable, *durable);
+        } else {
+          job->failed = true;
+          job->why = durable.error();
+        }
+        if (job->failed) {
+          if (job->in_flight == 0) resume(job);
+          return;
+        }
+        send_more(job);
+      }));
+      job->sent += piece.size();
+    }
+    if (job->durable == job->bytes.size() && job->in_flight == 0) seal(job);
+  }
+
+  void resume(const upload_ptr& job) {
+    again(job, job->why, [this, job] {
+      job->store->open_write(job->ticket.token, here<std::uint64_t>([this, job](expected<std::uint64_t> durable) {
+        if (!durable) {
+          job->why = durable.error();
+          return resume(job);
+        }
+        job->failed = false;
+        job->sent = job->durable = *durable;
+        send_more(job);
+      }));
+    });
+  }
+
+  void seal(const upload_ptr& job) {
+    job->store->seal(job->ticket.token, job->bytes.size(), here<ports::blob_stat>([this, job](expected<ports::blob_stat> stat) {
+      if (!stat) return again(job, stat.error(), [this, job] { seal(job); });
+      if (stat->digest != job->digest) return end(errc::corrupt, "storage holds other bytes than were sent");
+      commit(job);
+    }));
+  }
+
+  void commit(const upload_ptr& job) {
+    task_commit message{job->task, grant_.held, {job->ticket.token.blob, job->ticket.store, job->bytes.size(), job->index_bytes, job->digest, job->summaries}};
+    piece_bytes_ -= std::min<std::uint64_t>(piece_bytes_, job->bytes.size());
+    request(parent_, caf::infinite, message)
+      .then(
+        [this](errc code) {
+          --reports_open_;
+          if (code != errc::none) return end(code, "the commit was fenced");
+          maybe_end();
+        },
+        [this](caf::error&) { quit(); });
+  }
+
+  void again(const upload_ptr& job, const error& why, std::function<void()> f) {
+    if (!is_transient(why.code) || job->attempt >= io_attempts_max) return end(why.code, "an output could not be stored: " + why.message);
+    later(backoff(io_backoff, job->attempt++, env_.random->next()), std::move(f));
+  }
+
+  // ---- The end -------------------------------------------------------------------------------------------------------
+
+  void maybe_end() {
+    if (!engine_done_ || reports_open_ > 0) return;
+    if (grant_.kind == task_kind::plan && !planned_) return end(errc::internal, "the engine ended without a plan");
+    end(errc::none, {});
+  }
+
+  void end(errc code, const std::string& message) {
+    if (ended_) return;
+    ended_ = true;
+    // The first task that is not finished is the one to blame; earlier ones have committed.
+    caf::anon_send(parent_, task_failure{{grant_.video, grant_.kind, running_}, grant_.held, code, message});
+    quit();
+  }
+
+  /// An engine that neither reads nor writes nor ends is stuck: a decoder can spin without any input.
+  void watch() {
+    later(env_.config.stall_timeout / 4, [this] {
+      if (now() - last_sign_ > env_.config.stall_timeout) return end(errc::timeout, "the codec made no progress");
+      watch();
+    });
+  }
+
+  const std::uint32_t number_;
+  const work_grant grant_;
+  storage_actor storage_;
+  slot_parent parent_;
+  std::shared_ptr<ports::blob_store> source_;
+  std::shared_ptr<ports::engine_session> session_;  // shared so that a late completion can see that it is gone
+  std::map<std::uint32_t, std::vector<output_piece>> pieces_;
+  std::uint64_t piece_bytes_ = 0;
+  std::uint32_t running_ = 0;       // index of the task under way
+  std::uint32_t reports_open_ = 0;  // chunks on their way to a commit, or pages to the scheduler
+  bool engine_done_ = false;
+  bool planned_ = false;
+  bool ended_ = false;
+  instant last_sign_;
+};
+
+}  // namespace
+
+caf::actor spawn_slot(caf::local_actor* parent_actor, const env& e, std::uint32_t number, work_grant grant, storage_actor storage, slot_parent parent) {
+  return caf::actor_cast<caf::actor>(parent_actor->spawn<slot>(&e, number, std::move(grant), std::move(storage), std::move(parent)));
+}
+
+}  // namespace latham

@@ -1,0 +1,251 @@
+#include "actors/transcoder/transcoder_actor.hpp"
+
+#include "actors/role_actor.hpp"
+#include "actors/transcoder/slot_actor.hpp"
+
+#include <map>
+#include <set>
+
+namespace latham {
+
+namespace {
+
+constexpr milliseconds report_again{300};
+
+using transcoder_interface = worker_actor::extend_with<slot_parent>;
+
+class transcoder : public role_actor<transcoder_interface> {
+public:
+  transcoder(caf::actor_config& config, const env* e, directory_actor directory) : role_actor(config, *e), directory_{std::move(directory)} {
+    for (std::uint32_t i = 0; i < env_.config.slots; ++i) free_.insert(i);
+  }
+
+  behavior_type make_behavior() override {
+    listen(directory_, service_scheduler, [this](const service_change& change) { on_scheduler(change); });
+    listen(directory_, service_storage, [this](const service_change& change) { on_storage(change); });
+    set_down_handler([this](caf::down_msg& down) { on_slot_down(down); });
+    tick();
+    return {
+      [this](const grant_list& grants) {
+        for (const auto& grant : grants) on_grant(grant);
+      },
+      [this](const plan_page& page) { return on_plan(page); },
+      [this](const task_commit& commit) { return on_commit(commit); },
+      [this](const task_failure& end) { on_slot_end(end); },
+      [this](const lease_renewal& progress) {
+        if (auto at = running_.find(progress.held); at != running_.end()) at->second.progress = progress;
+      },
+      [](local_call& call) { call.run(); },
+    };
+  }
+
+private:
+  struct lease {
+    work_grant grant;
+    std::uint32_t slot = 0;
+    caf::actor actor;
+    lease_renewal progress;
+    instant valid_until;
+    milliseconds ttl{};
+  };
+
+  void on_scheduler(const service_change& change) {
+    scheduler_ = change.handle ? caf::actor_cast<scheduler_actor>(change.handle) : scheduler_actor{};
+    if (scheduler_) {
+      log(ports::log_level::info, "worker sees scheduler node={}", change.node);
+      ask();
+    }
+  }
+
+  void on_storage(const service_change& change) {
+    if (change.handle)
+      storages_[change.node] = caf::actor_cast<storage_actor>(change.handle);
+    else
+      storages_.erase(change.node);
+    ask();
+  }
+
+  void ask() {
+    if (!scheduler_ || storages_.empty()) return;
+    caf::anon_send(scheduler_, work_request{env_.config.name, env_.engine->id(), static_cast<std::uint32_t>(free_.size())}, caf::actor_cast<caf::strong_actor_ptr>(this));
+    asked_ = now();
+  }
+
+  void tick() {
+    expire();
+    renew();
+    ask();
+    if (env_.metrics != nullptr) env_.metrics->set("latham_slots_busy", static_cast<double>(running_.size()));
+    later(env_.config.renew_period, [this] { tick(); });
+  }
+
+  void on_grant(const work_grant& grant) {
+    auto storage = storages_.find(grant.source.store);
+    if (free_.empty() || storage == storages_.end() || running_.contains(grant.held)) {
+      // Cannot happen with an honest scheduler but for a race with a lost storage node: give it back at once.
+      if (!running_.contains(grant.held)) give_back(task_failure{{grant.video, grant.kind, grant.first}, grant.held, errc::unavailable, "the worker has no free slot or no storage"});
+      return;
+    }
+    const auto slot = *free_.begin();
+    free_.erase(free_.begin());
+    log(ports::log_level::debug, "slot starts slot={} video={} kind={} first={} count={} epoch={}", slot, to_string(grant.video), to_string(grant.kind), grant.first, grant.chunks.size(),
+        to_string(grant.held));
+    auto& l = running_[grant.held];
+    l.grant = grant;
+    l.slot = slot;
+    l.ttl = milliseconds{grant.ttl_ms};
+    l.progress = {grant.held, grant.first, 0};
+    // The scheduler's clock for this lease started after we asked for work.
+    l.valid_until = std::max(asked_, now() - l.ttl / 2) + l.ttl;
+    l.actor = spawn_slot(this, env_, slot, grant, storage->second, caf::actor_cast<slot_parent>(this));
+    monitor(l.actor);
+  }
+
+  // ---- Leases --------------------------------------------------------------------------------------------------------
+
+  void renew() {
+    if (!scheduler_ || running_.empty()) return;
+    renewal_list renewals;
+    for (const auto& [held, l] : running_)
+      if (renewals.size() < batch_max) renewals.push_back(l.progress);
+    request(scheduler_, env_.config.request_timeout, renewals)
+      .then(
+        [this, renewals, sent = now()](const errc_list& codes) {
+          for (std::size_t i = 0; i < renewals.size() && i < codes.size(); ++i) {
+            auto at = running_.find(renewals[i].held);
+            if (at == running_.end()) continue;
+            if (codes[i] == errc::none)
+              at->second.valid_until = std::max(at->second.valid_until, sent + at->second.ttl);
+            else
+              drop(renewals[i].held, "the scheduler gave it to another");
+          }
+        },
+        [](caf::error&) {});  // the next tick tries again; `expire` bounds it
+  }
+
+  void expire() {
+    std::vector<epoch> lost;
+    for (const auto& [held, l] : running_)
+      if (l.valid_until <= now()) lost.push_back(held);
+    for (const auto held : lost) drop(held, "it could not be renewed in time");
+  }
+
+  void drop(epoch held, std::string_view why) {
+    auto at = running_.find(held);
+    if (at == running_.end()) return;
+    log(ports::log_level::info, "lease lost epoch={} video={} reason=\"{}\"", to_string(held), to_string(at->second.grant.video), why);
+    count("latham_leases_lost_total");
+    caf::anon_send_exit(at->second.actor, caf::exit_reason::user_shutdown);
+    release(held);
+  }
+
+  void release(epoch held) {
+    auto at = running_.find(held);
+    if (at == running_.end()) return;
+    free_.insert(at->second.slot);
+    running_.erase(at);
+    ask();
+  }
+
+  void on_slot_end(const task_failure& end) {
+    if (!running_.contains(end.held)) return;
+    if (end.code != errc::none && end.code != errc::fenced) give_back(end);
+    release(end.held);
+  }
+
+  void on_slot_down(const caf::down_msg& down) {
+    for (const auto& [held, l] : running_) {
+      if (l.actor.address() != down.source) continue;
+      // It ended without a word: a bug in the slot, not in the video.
+      if (down.reason && down.reason != caf::exit_reason::normal && down.reason != caf::exit_reason::user_shutdown) {
+        give_back(task_failure{{l.grant.video, l.grant.kind, l.progress.index}, held, errc::crashed, "the slot failed"});
+        release(epoch{held});
+      }
+      return;
+    }
+  }
+
+  /// Best effort: if this is lost, the lease runs out.
+  void give_back(const task_failure& failure) {
+    if (scheduler_) request(scheduler_, env_.config.request_timeout, failure).then([](errc) {}, [](caf::error&) {});
+  }
+
+  // ---- Reports -------------------------------------------------------------------------------------------------------
+
+  /// Said again until the scheduler answers or the lease is gone, whichever comes first; both are idempotent.
+  caf::result<errc> on_plan(const plan_page& page) {
+    auto answer = make_response_promise<errc>();
+    send_plan(page, answer);
+    return answer;
+  }
+
+  void send_plan(const plan_page& page, caf::typed_response_promise<errc> answer) {
+    if (!running_.contains(page.held)) {
+      answer.deliver(errc::fenced);
+      return;
+    }
+    const auto again = [this, page, answer] { later(report_again, [this, page, answer] { send_plan(page, answer); }); };
+    if (!scheduler_) return again();
+    request(scheduler_, env_.config.request_timeout, page).then([answer](errc code) mutable { answer.deliver(code); }, [again](caf::error&) { again(); });
+  }
+
+  caf::result<errc> on_commit(const task_commit& commit) {
+    auto answer = make_response_promise<errc>();
+    commits_.push_back({commit, answer});
+    if (!committing_) send_commits();
+    return answer;
+  }
+
+  struct open_commit {
+    task_commit message;
+    caf::typed_response_promise<errc> answer;
+  };
+
+  void send_commits() {
+    std::vector<open_commit> batch;
+    std::vector<open_commit> rest;
+    for (auto& open : commits_) {
+      if (!running_.contains(open.message.held))
+        open.answer.deliver(errc::fenced);
+      else if (batch.size() < batch_max)
+        batch.push_back(std::move(open));
+      else
+        rest.push_back(std::move(open));
+    }
+    commits_ = std::move(rest);
+    committing_ = !batch.empty();
+    if (batch.empty()) return;
+    auto retry = [this](std::vector<open_commit> unanswered) {
+      for (auto& open : unanswered) commits_.push_back(std::move(open));
+      later(report_again, [this] { send_commits(); });
+    };
+    if (!scheduler_) return retry(std::move(batch));
+    commit_list messages;
+    for (const auto& open : batch) messages.push_back(open.message);
+    auto shared = std::make_shared<std::vector<open_commit>>(std::move(batch));  // shared by the two outcomes
+    request(scheduler_, env_.config.request_timeout, messages)
+      .then(
+        [this, shared](const errc_list& codes) {
+          for (std::size_t i = 0; i < shared->size(); ++i) (*shared)[i].answer.deliver(i < codes.size() ? codes[i] : errc::internal);
+          send_commits();
+        },
+        [retry, shared](caf::error&) { retry(std::move(*shared)); });
+  }
+
+  directory_actor directory_;
+  scheduler_actor scheduler_;
+  std::map<node_name, storage_actor> storages_;
+  std::set<std::uint32_t> free_;
+  std::map<epoch, lease> running_;
+  std::vector<open_commit> commits_;
+  bool committing_ = false;
+  instant asked_;
+};
+
+}  // namespace
+
+caf::actor spawn_transcoder(caf::event_based_actor* parent, const env& e, directory_actor directory) {
+  return caf::actor_cast<caf::actor>(parent->spawn<transcoder>(&e, std::move(directory)));
+}
+
+}  // namespace latham
