@@ -1,6 +1,8 @@
 #include "media/av/task_runner.hpp"
 
+#include "media/av/audio_task.hpp"
 #include "media/av/planner.hpp"
+#include "media/av/video_task.hpp"
 #include "media/child_protocol.hpp"
 
 #include <algorithm>
@@ -29,8 +31,8 @@ expected<void> run_plan(const ports::engine_task& task, task_host& host) {
 expected<void> run_valid(const ports::engine_task& task, task_host& host) {
   switch (task.kind) {
     case ports::engine_task_kind::plan: return run_plan(task, host);
-    case ports::engine_task_kind::video:
-    case ports::engine_task_kind::audio: break;
+    case ports::engine_task_kind::video: return run_video_task(task, host);
+    case ports::engine_task_kind::audio: return run_audio_task(task, host);
   }
   return {errc::invalid_argument, "codec task: of an unknown kind"};
 }

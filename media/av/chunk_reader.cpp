@@ -1,0 +1,151 @@
+#include "media/av/chunk_reader.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace latham::media {
+
+namespace {
+
+// Seconds before the planned key frame where seeking is tried, until the demuxer lands at or before it.
+constexpr std::array<std::int64_t, 5> landing_tries_s = {0, 1, 4, 16, 64};
+// Seconds before it where decoding is tried when the key frame alone does not give the pictures (gradual refresh, damage).
+constexpr std::array<std::int64_t, 3> back_off_tries_s = {2, 10, 30};
+constexpr int damaged_reads_max = 1000;
+
+std::int64_t stamp_of(const AVPacket& packet) { return packet.pts != AV_NOPTS_VALUE ? packet.pts : packet.dts; }
+
+}  // namespace
+
+expected<std::unique_ptr<chunk_reader>> chunk_reader::open(task_host& host, std::uint64_t source_bytes, const source_plan& plan,
+                                                           const chunk_plan& chunk) {
+  std::unique_ptr<chunk_reader> out{new chunk_reader{host, source_bytes, plan, chunk}};
+  if (auto ok = out->reopen(); !ok) return std::move(ok).error();
+  if (chunk.first_frame == 0) {
+    out->from_start_ = true;
+    auto found = out->find_key(landing::any_key);
+    if (!found) return std::move(found).error();
+    return out;
+  }
+  for (const auto seconds : landing_tries_s) {
+    auto found = out->go_to(seconds, landing::exact);
+    if (!found) return std::move(found).error();
+    if (*found) return out;
+  }
+  auto found = out->go_to_start(landing::exact);
+  if (!found) return std::move(found).error();
+  if (!*found) found = out->go_to_start(landing::any_key);
+  if (!found) return std::move(found).error();
+  return out;
+}
+
+expected<void> chunk_reader::reopen() {
+  // In this order: the old decoder and demuxer go first, so that two of them never hold memory at once.
+  decoder_.reset();
+  packet_held_ = false;
+  av_packet_unref(packet_.get());
+  in_.demuxer.reset();
+  auto opened = open_input(host_, source_bytes_);
+  if (!opened) return std::move(opened).error();
+  in_ = std::move(opened).value();
+  const auto* found = in_.stream(plan_.video_stream);
+  if (!found || in_.container != plan_.container || found->time_base.num != plan_.time_base.num ||
+      found->time_base.den != plan_.time_base.den || plan_.video_codec != avcodec_get_name(found->codecpar->codec_id))
+    return {errc::corrupt, "the source is not the one that was planned"};
+  in_.use_only(plan_.video_stream);
+  auto decoder = open_decoder(*found);
+  if (!decoder) return std::move(decoder).error();
+  decoder_ = std::move(decoder).value();
+  drained_ = false;
+  return {};
+}
+
+expected<bool> chunk_reader::go_to(std::int64_t back_off_s, landing want) {
+  if (!decoder_ || packet_held_ || drained_)
+    if (auto ok = reopen(); !ok) return ok.error();
+  from_start_ = false;
+  auto* demuxer = in_.demuxer.get();
+  const auto target = chunk_.seek_pts - av_rescale_q(back_off_s, AVRational{1, 1}, stream().time_base);
+  int r = -1;
+  // A transport stream has no index: a search by time reads all over the file, while the planner saw where the key frame is.
+  if (back_off_s == 0 && plan_.container == "mpegts" && chunk_.seek_offset > 0)
+    r = av_seek_frame(demuxer, -1, static_cast<std::int64_t>(chunk_.seek_offset), AVSEEK_FLAG_BYTE);
+  if (r < 0) r = avformat_seek_file(demuxer, static_cast<int>(plan_.video_stream), INT64_MIN, target, target, 0);
+  if (r < 0) r = av_seek_frame(demuxer, static_cast<int>(plan_.video_stream), target, AVSEEK_FLAG_BACKWARD);
+  if (in_.io->failure().code != errc::none) return in_.io->failure();
+  if (r < 0) return false;
+  return find_key(want);
+}
+
+expected<bool> chunk_reader::go_to_start(landing want) {
+  if (auto ok = reopen(); !ok) return ok.error();
+  from_start_ = true;
+  return find_key(want);
+}
+
+expected<bool> chunk_reader::find_key(landing want) {
+  for (int failures = 0;;) {
+    av_packet_unref(packet_.get());
+    const int r = av_read_frame(in_.demuxer.get(), packet_.get());
+    if (in_.io->failure().code != errc::none) return in_.io->failure();
+    if (r == AVERROR(ENOMEM)) throw std::bad_alloc{};
+    if (r == AVERROR_EOF || (r < 0 && (++failures > damaged_reads_max || avio_feof(in_.demuxer->pb)))) return false;
+    if (r < 0 || packet_->stream_index != static_cast<int>(plan_.video_stream)) continue;
+    const auto pts = stamp_of(*packet_);
+    if ((packet_->flags & AV_PKT_FLAG_KEY) == 0 || pts == AV_NOPTS_VALUE) {
+      // A stream that marks no key frames at all is decoded from its first packet.
+      if (!(from_start_ && want == landing::any_key)) continue;
+    } else if (pts > chunk_.seek_pts && !from_start_) {
+      return false;
+    } else if (want == landing::exact && pts != chunk_.seek_pts) {
+      continue;
+    }
+    packet_held_ = true;
+    return true;
+  }
+}
+
+expected<bool> chunk_reader::back_off() {
+  if (from_start_) return false;
+  while (backed_off_ < static_cast<int>(back_off_tries_s.size())) {
+    const auto seconds = back_off_tries_s[static_cast<std::size_t>(backed_off_++)];
+    if (auto ok = reopen(); !ok) return ok.error();
+    auto found = go_to(seconds, landing::any_key);
+    if (!found || *found) return found;
+  }
+  return false;
+}
+
+expected<bool> chunk_reader::next(AVFrame& into, std::int64_t& pts) {
+  for (;;) {
+    av_frame_unref(&into);
+    const int got = avcodec_receive_frame(decoder_.get(), &into);
+    if (got == AVERROR(ENOMEM)) throw std::bad_alloc{};
+    if (got >= 0) {
+      pts = into.pts != AV_NOPTS_VALUE ? into.pts : into.best_effort_timestamp;
+      if (pts == AV_NOPTS_VALUE || into.width <= 0 || into.height <= 0) continue;
+      return true;
+    }
+    if (got == AVERROR_EOF || drained_) return false;
+    // EAGAIN, or a picture that could not be decoded: either way the decoder wants the next packet.
+    for (int failures = 0; !packet_held_;) {
+      const int r = av_read_frame(in_.demuxer.get(), packet_.get());
+      if (in_.io->failure().code != errc::none) return in_.io->failure();
+      if (r == AVERROR(ENOMEM)) throw std::bad_alloc{};
+      if (r == AVERROR_EOF || (r < 0 && (++failures > damaged_reads_max || avio_feof(in_.demuxer->pb)))) break;
+      if (r < 0) continue;
+      if (packet_->stream_index == static_cast<int>(plan_.video_stream))
+        packet_held_ = true;
+      else
+        av_packet_unref(packet_.get());
+    }
+    drained_ = !packet_held_;
+    const int sent = avcodec_send_packet(decoder_.get(), packet_held_ ? packet_.get() : nullptr);
+    if (sent == AVERROR(ENOMEM)) throw std::bad_alloc{};
+    if (sent == AVERROR(EAGAIN)) continue;  // cannot be after a receive that wanted more, and costs one more turn if it can
+    av_packet_unref(packet_.get());
+    packet_held_ = false;
+  }
+}
+
+}  // namespace latham::media

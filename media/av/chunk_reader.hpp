@@ -1,0 +1,58 @@
+// The source pictures that one chunk needs, decoded in display order.
+//
+// No container seeks to a given key frame: some land late, some early, some nowhere. So the reader seeks, looks at what it
+// got, and backs off until it meets the very key frame that the plan names, at last from the start of the file. A reader is
+// made for one chunk: whatever state a demuxer or decoder gathers must not leak from one chunk into the next, or the
+// output would depend on how chunks were dealt out.
+#pragma once
+
+#include "core/expected.hpp"
+#include "core/model.hpp"
+#include "media/av/input.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+namespace latham::media {
+
+class chunk_reader {
+public:
+  /// Opens source and decoder and goes to chunk.seek_pts. Fails with errc::corrupt when the source is not the planned one.
+  [[nodiscard]] static expected<std::unique_ptr<chunk_reader>> open(task_host& host, std::uint64_t source_bytes, const source_plan& plan,
+                                                                    const chunk_plan& chunk);
+
+  /// The next picture with its pts in the plan's time base; false at the end of the source. What cannot be decoded is left out.
+  [[nodiscard]] expected<bool> next(AVFrame& into, std::int64_t& pts);
+
+  /// Starts again from further back, because what came was not enough. False when it has been as far back as it goes.
+  [[nodiscard]] expected<bool> back_off();
+
+  [[nodiscard]] const AVCodecParameters& parameters() const { return *stream().codecpar; }
+
+private:
+  chunk_reader(task_host& host, std::uint64_t source_bytes, const source_plan& plan, const chunk_plan& chunk)
+    : host_{host}, source_bytes_{source_bytes}, plan_{plan}, chunk_{chunk} {}
+
+  enum class landing { exact, any_key };  // at the planned key frame, or at any key frame not after it
+
+  expected<void> reopen();
+  expected<bool> go_to(std::int64_t back_off_s, landing want);
+  expected<bool> go_to_start(landing want);
+  expected<bool> find_key(landing want);
+  [[nodiscard]] AVStream& stream() const { return *in_.stream(plan_.video_stream); }
+
+  task_host& host_;
+  const std::uint64_t source_bytes_;
+  const source_plan& plan_;
+  const chunk_plan& chunk_;
+  input in_;
+  av_codec_context decoder_;
+  av_packet packet_ = make_packet_handle();
+  bool packet_held_ = false;  // find_key read it; the decoder has not seen it
+  bool drained_ = false;
+  bool from_start_ = false;
+  int backed_off_ = 0;
+};
+
+}  // namespace latham::media

@@ -1,0 +1,131 @@
+// The sampler: frame n of the output shows the last source picture with pts <= (n + 1/2) / fps after the origin. That holds a
+// picture over a gap of a variable rate, takes jitter out, and depends on n and the source alone, so that two chunks agree
+// about their border without talking. Before the first picture of the video, the first one is shown.
+
+#include "media/av/video_task.hpp"
+
+#include "media/av/chunk_reader.hpp"
+#include "media/av/picture_ladder.hpp"
+#include "media/av/rung_encoder.hpp"
+#include "media/chunk_planner.hpp"
+
+#include <memory>
+#include <vector>
+
+namespace latham::media {
+
+namespace {
+
+// x264 learns the distance between pts and dts from its first frames. A chunk of fewer would get another init segment than
+// its neighbours; it is fed blanks behind its end, which start with an IDR and are not written.
+constexpr std::uint64_t frames_encoded_min = 4;
+
+/// What the source says about its colours; where it says nothing, what its size has meant since HDTV. Always said in the
+/// output: players guess by size, and the rungs' sizes lie on both sides of that guess.
+colour colour_of(const AVCodecParameters& coded) {
+  const bool high = coded.height >= 720 || coded.width >= 1280;
+  colour out;
+  out.matrix = high ? AVCOL_SPC_BT709 : AVCOL_SPC_SMPTE170M;
+  out.primaries = high ? AVCOL_PRI_BT709 : AVCOL_PRI_SMPTE170M;
+  out.transfer = high ? AVCOL_TRC_BT709 : AVCOL_TRC_SMPTE170M;
+  if (coded.color_space != AVCOL_SPC_UNSPECIFIED && coded.color_space != AVCOL_SPC_RGB) out.matrix = coded.color_space;
+  if (coded.color_primaries != AVCOL_PRI_UNSPECIFIED) out.primaries = coded.color_primaries;
+  if (coded.color_trc != AVCOL_TRC_UNSPECIFIED) out.transfer = coded.color_trc;
+  return out;
+}
+
+class chunk_encoder {
+public:
+  chunk_encoder(const ports::engine_task& task, const chunk_plan& chunk, task_host& host, std::uint64_t& done)
+    : task_{task}, plan_{task.plan}, chunk_{chunk}, host_{host}, done_{done} {}
+
+  expected<void> run() {
+    auto opened = chunk_reader::open(host_, task_.source_bytes, plan_, chunk_);
+    if (!opened) return std::move(opened).error();
+    auto& reader = **opened;
+    const auto tags = colour_of(reader.parameters());
+    ladder_ = std::make_unique<picture_ladder>(plan_, tags);
+    for (std::size_t i = 0; i < plan_.rungs.size(); ++i) {
+      auto rung = rung_encoder::open(host_, task_.how, plan_, chunk_, static_cast<std::uint8_t>(i), tags);
+      if (!rung) return std::move(rung).error();
+      rungs_.push_back(std::move(rung).value());
+    }
+    if (auto ok = sample(reader); !ok) return ok;
+    for (std::uint64_t n = end_frame(); n < chunk_.first_frame + frames_encoded_min; ++n)
+      if (auto ok = encode(n); !ok) return ok;
+    for (auto& rung : rungs_)
+      if (auto ok = rung->finish(); !ok) return ok;
+    return host_.chunk_done(chunk_.index);
+  }
+
+private:
+  [[nodiscard]] std::uint64_t end_frame() const noexcept { return chunk_.first_frame + chunk_.frames; }
+  [[nodiscard]] std::int64_t last_pts_of(std::uint64_t n) const {
+    return last_pts_of_frame(static_cast<std::int64_t>(n), plan_.origin_pts, plan_.time_base, plan_.fps);
+  }
+
+  expected<void> sample(chunk_reader& reader) {
+    auto shown = make_frame_handle();  // the last picture so far
+    auto fresh = make_frame_handle();
+    bool have_shown = false;
+    auto n = chunk_.first_frame;
+    while (n < end_frame()) {
+      std::int64_t pts = 0;
+      auto got = reader.next(*fresh, pts);
+      if (!got) return std::move(got).error();
+      const bool too_late = *got ? pts > last_pts_of(n) : true;
+      if (!have_shown && too_late) {
+        // The picture that belongs at the chunk's start did not come out: perhaps from further back it does.
+        auto again = reader.back_off();
+        if (!again) return std::move(again).error();
+        if (*again) continue;
+      }
+      if (!*got) break;
+      if (last_pts_of(n) < pts) {
+        if (auto ok = ladder_->show(have_shown ? *shown : *fresh); !ok) return ok;
+        for (; n < end_frame() && last_pts_of(n) < pts; ++n)
+          if (auto ok = emit(n); !ok) return ok;
+      }
+      std::swap(shown, fresh);
+      have_shown = true;
+    }
+    if (n < end_frame()) {
+      if (!have_shown) return {errc::unprocessable, "The picture cannot be decoded: the file is damaged, upload it again."};
+      if (auto ok = ladder_->show(*shown); !ok) return ok;
+      for (; n < end_frame(); ++n)
+        if (auto ok = emit(n); !ok) return ok;
+    }
+    return {};
+  }
+
+  expected<void> emit(std::uint64_t n) {
+    if (auto ok = encode(n); !ok) return ok;
+    return host_.progress(++done_);
+  }
+  expected<void> encode(std::uint64_t n) {
+    for (std::size_t i = rungs_.size(); i-- > 0;)
+      if (auto ok = rungs_[i]->encode(ladder_->picture(i), n); !ok) return ok;
+    return {};
+  }
+
+  const ports::engine_task& task_;
+  const source_plan& plan_;
+  const chunk_plan& chunk_;
+  task_host& host_;
+  std::uint64_t& done_;
+  std::unique_ptr<picture_ladder> ladder_;
+  std::vector<std::unique_ptr<rung_encoder>> rungs_;
+};
+
+}  // namespace
+
+expected<void> run_video_task(const ports::engine_task& task, task_host& host) {
+  std::uint64_t done = 0;
+  for (const auto& chunk : task.chunks) {
+    chunk_encoder encoder{task, chunk, host, done};
+    if (auto ok = encoder.run(); !ok) return ok;
+  }
+  return {};
+}
+
+}  // namespace latham::media
