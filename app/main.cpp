@@ -1,0 +1,106 @@
+// The table of contents of the program: which words it understands and who does the work.
+#include "actors/cluster/attach.hpp"
+#include "app/configuration.hpp"
+#include "app/serve.hpp"
+#include "media/av/codec_child_main.hpp"
+#include "net/child_setup.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <string_view>
+#include <unistd.h>
+
+namespace caf::detail {
+// Found by CAF instead of its own through the dynamic linker; see actors/cluster/attach.hpp.
+std::string get_root_uuid() { return latham::fresh_uuid(); }
+}  // namespace caf::detail
+
+namespace {
+
+using namespace latham;
+
+int run_codec_child() {
+  if (auto ok = net::apply_child_limits(); !ok) {
+    std::fprintf(stderr, "latham: %s\n", ok.error().message.c_str());
+    return 1;
+  }
+  return media::run_codec_child(net::child_stream_descriptor);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // Not an option for people, and the first thing looked at: a codec child starts in milliseconds or not at all.
+  if (argc == 2 && std::string_view{argv[1]} == "codec-child") return run_codec_child();
+
+  CLI::App cli{"latham: upload a video, get an adaptive-streaming ladder (CMAF behind one HLS and one DASH manifest).\n"
+               "Start with: latham serve   and open http://127.0.0.1:8000"};
+  cli.set_version_flag("--version", LATHAM_VERSION);
+  cli.require_subcommand(1);
+
+  app::serve_options serve;
+  std::string http = "127.0.0.1:8000";
+  std::string admin = "127.0.0.1:8010";
+  std::string cluster;
+  std::vector<std::string> storages;
+  std::vector<std::string> schedulers;
+  std::vector<std::string> roles;
+  auto* s = cli.add_subcommand("serve", "Run a node. Without options: everything in one process, data in ./data, http://127.0.0.1:8000");
+  s->add_option("--data", serve.data, "Directory for everything that must survive")->envname("LATHAM_DATA")->capture_default_str();
+  s->add_option("--listen", http, "Address of page, API and media; \":8000\" is every address")->envname("LATHAM_LISTEN")->capture_default_str();
+  s->add_option("--admin", admin, "Address of /live, /ready and /metrics")->envname("LATHAM_ADMIN")->capture_default_str();
+  s->add_option("--roles", roles, "What this node does: gateway, storage, scheduler, worker (default: all)")->delimiter(',')->envname("LATHAM_ROLES");
+  s->add_option("--name", serve.name, "This node's name, unique in its cluster")->envname("LATHAM_NAME")->capture_default_str();
+  s->add_option("--cluster", cluster, "Address where other nodes reach this one, e.g. 127.0.0.1:8020")->envname("LATHAM_CLUSTER");
+  s->add_option("--storage", storages, "A storage node: NAME=HOST:PORT")->delimiter(',')->envname("LATHAM_STORAGE");
+  s->add_option("--scheduler", schedulers, "The scheduler node: NAME=HOST:PORT")->delimiter(',')->envname("LATHAM_SCHEDULER");
+  s->add_option("--slots", serve.slots, "Chunks encoded at once (default: one per processor)")->envname("LATHAM_SLOTS");
+  s->add_option("--capacity", serve.capacity_bytes, "Bytes that blobs may take, e.g. 500GB (default: what the disk has)")->transform(CLI::AsSizeValue(false))->envname("LATHAM_CAPACITY");
+  s->add_option("--free-reserve", serve.free_reserve_bytes, "Bytes of the disk that are never used")->transform(CLI::AsSizeValue(false))->envname("LATHAM_FREE_RESERVE");
+  s->add_option("--upload-max", serve.upload_bytes_max, "Largest upload")->transform(CLI::AsSizeValue(false))->envname("LATHAM_UPLOAD_MAX");
+  s->add_option("--token", serve.token, "Clients must send this as a bearer token; better in the environment, where ps does not show it")->envname("LATHAM_TOKEN");
+  s->add_flag("--insecure", serve.insecure, "Listen beyond loopback without a token");
+  s->add_option("--log-level", serve.log_level, "debug, info, warn or error")->check(CLI::IsMember({"debug", "info", "warn", "error"}))->envname("LATHAM_LOG_LEVEL")->capture_default_str();
+  s->add_flag("--log-json", serve.log_json, "One JSON object a line");
+  long drain_s = serve.drain.count();
+  s->add_option("--drain", drain_s, "Seconds to finish running requests after SIGTERM")->check(CLI::Range(0, 3600))->envname("LATHAM_DRAIN")->capture_default_str();
+  s->footer("Examples:\n"
+            "  latham serve --data /srv/latham\n"
+            "  LATHAM_TOKEN=secret latham serve --listen :8000\n"
+            "  latham serve --roles worker --name worker-1 --storage storage-0=127.0.0.1:8022 --scheduler scheduler-0=127.0.0.1:8023");
+
+  CLI11_PARSE(cli, argc, argv);
+
+  const auto fail = [](const error& e) {
+    std::fprintf(stderr, "latham: %s\n", e.message.c_str());
+    return 1;
+  };
+  if (s->parsed()) {
+    if (!roles.empty()) serve.roles = {roles.begin(), roles.end()};
+    auto where = app::parse_endpoint(http);
+    if (!where) return fail(where.error());
+    serve.http = *where;
+    where = app::parse_endpoint(admin);
+    if (!where) return fail(where.error());
+    serve.admin = *where;
+    if (!cluster.empty()) {
+      where = app::parse_endpoint(cluster);
+      if (!where) return fail(where.error());
+      serve.cluster = *where;
+    }
+    for (const auto& text : storages) {
+      auto peer = app::parse_peer(text);
+      if (!peer) return fail(peer.error());
+      serve.storages.insert(*peer);
+    }
+    for (const auto& text : schedulers) {
+      auto peer = app::parse_peer(text);
+      if (!peer) return fail(peer.error());
+      serve.schedulers.insert(*peer);
+    }
+    serve.drain = seconds{drain_s};
+    return app::serve(serve);
+  }
+  return 0;
+}

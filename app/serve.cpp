@@ -1,0 +1,204 @@
+#include "app/serve.hpp"
+
+#include "actors/cluster/attach.hpp"
+#include "actors/node.hpp"
+#include "app/logging.hpp"
+#include "http/admin.hpp"
+#include "http/metrics.hpp"
+#include "http/server.hpp"
+#include "media/av/engine_identity.hpp"
+#include "media/engine_client.hpp"
+#include "net/child_process.hpp"
+#include "net/loop.hpp"
+#include "net/signals.hpp"
+#include "net/system_clock.hpp"
+#include "net/system_random.hpp"
+#include "store/disk/file_blobs.hpp"
+#include "store/disk/file_system.hpp"
+#include "store/disk/rocks_kv.hpp"
+#include "store/disk/thread_pool.hpp"
+
+#include <cstdio>
+#include <fmt/format.h>
+#include <future>
+#include <sys/stat.h>
+
+namespace latham::app {
+
+namespace {
+
+class pool_executor final : public ports::executor {
+public:
+  explicit pool_executor(std::size_t threads) : pool_{"latham-work", threads, 256} {}
+  [[nodiscard]] bool post(std::function<void()> work) override { return pool_.post(std::move(work)); }
+  void stop() { pool_.stop(); }
+
+private:
+  store::thread_pool pool_;
+};
+
+/// A node without the data plane: its own store is all there is.
+class local_transport final : public ports::blob_transport {
+public:
+  explicit local_transport(ports::blob_store& own) : own_{std::shared_ptr<void>{}, &own} {}
+  [[nodiscard]] std::shared_ptr<ports::blob_store> at(const node_name&) override { return own_; }
+
+private:
+  std::shared_ptr<ports::blob_store> own_;  // an alias without ownership: the store outlives us
+};
+
+node_role role_of(const std::string& word) {
+  if (word == "gateway") return node_role::gateway;
+  if (word == "storage") return node_role::storage;
+  if (word == "scheduler") return node_role::scheduler;
+  return node_role::worker;
+}
+
+/// What ends the process: a signal (wanted) or the tree giving up (not).
+class ending {
+public:
+  void ask(int code) {
+    if (!asked_.exchange(true)) promise_.set_value(code);
+  }
+  [[nodiscard]] int wait() { return promise_.get_future().get(); }
+
+private:
+  std::atomic<bool> asked_{false};
+  std::promise<int> promise_;
+};
+
+int fail(const error& e) {
+  std::fprintf(stderr, "latham: %s\n", e.message.c_str());
+  return 1;
+}
+
+}  // namespace
+
+int serve(const serve_options& o) {
+  if (auto ok = validate(o); !ok) return fail(ok.error());
+  const auto log = make_log(o.log_level, o.log_json);
+  const auto say = [&](ports::log_level level, const std::string& line) {
+    if (log->enabled(level)) log->write(level, line);
+  };
+  const auto has = [&](const char* role) { return o.roles.contains(role); };
+
+  net::system_clock clock;
+  net::system_random random;
+  http::prometheus_metrics metrics;
+  pool_executor executor{2};
+
+  env e;
+  e.config.name = o.name;
+  e.config.incarnation = random.next();
+  for (const auto& role : o.roles) e.config.roles.insert(role_of(role));
+  e.config.slots = o.slots == 0 ? usable_processors() : o.slots;
+  e.config.uploading.bytes_max = o.upload_bytes_max;
+  e.clock = &clock;
+  e.random = &random;
+  e.log = log.get();
+  e.metrics = &metrics;
+  e.executor = &executor;
+
+  // -- Disk
+  store::posix_file_system files;
+  std::unique_ptr<store::rocks_kv> records;
+  std::unique_ptr<store::file_blobs> blobs;
+  if (has("storage") || has("scheduler")) {
+    if (auto made = files.make_directory(o.data); !made)
+      return fail({errc::io, "the data directory " + o.data + " cannot be made (" + made.error().message + "); choose another with --data"});
+    store::rocks_kv_options options;
+    options.directory = o.data + "/records";
+    auto opened = store::rocks_kv::open(options);
+    if (!opened) return fail({opened.error().code, "the database in " + options.directory + " cannot be opened: " + opened.error().message});
+    records = std::move(*opened);
+    e.records = records.get();
+  }
+  if (has("storage")) {
+    store::file_blobs_options options;
+    options.directory = o.data + "/blobs";
+    options.capacity_bytes = o.capacity_bytes;
+    options.free_reserve_bytes = o.free_reserve_bytes;
+    auto opened = store::file_blobs::open(options, *records, files);
+    if (!opened) return fail({opened.error().code, "the blobs in " + options.directory + " cannot be opened: " + opened.error().message});
+    blobs = std::move(*opened);
+    const auto& found = blobs->recovered();
+    say(ports::log_level::info, fmt::format("blobs ready count={} open={} bytes={} bytes_cut={} files_removed={} damaged={}", found.blobs, found.blobs_open, found.bytes,
+                                            found.bytes_cut, found.files_removed, found.blobs_damaged));
+    e.blobs = blobs.get();
+  }
+
+  // -- Network
+  net::loop process_loop{"latham-process"};
+  process_loop.start();
+  std::unique_ptr<ports::blob_transport> transport;
+  if (blobs) transport = std::make_unique<local_transport>(*blobs);
+  e.transport = transport.get();
+
+  // -- Codecs
+  net::child_process_spawner spawner{process_loop};
+  std::unique_ptr<media::child_engine> engine;
+  if (has("worker")) {
+    engine = std::make_unique<media::child_engine>(spawner, media::engine_identity());
+    e.engine = engine.get();
+  }
+
+  ending end;
+  int code = 0;
+  {
+    // -- Actors
+    caf_config config{std::max<std::size_t>(2, usable_processors())};
+    caf::actor_system system{config};
+    std::unique_ptr<node> tree = std::make_unique<node>(system, e, [&](std::string why) {
+      say(ports::log_level::error, "the node gives up: " + why);
+      end.ask(70);
+    });
+
+    // -- HTTP
+    http::admin_options admin_options;
+    admin_options.addresses = {o.admin.host.empty() ? "::" : o.admin.host};
+    admin_options.port = o.admin.port;
+    admin_options.ready = [&]() -> expected<void> { return has("gateway") ? tree->service().ready() : expected<void>{}; };
+    admin_options.metrics = [&] { return metrics.text(); };
+    http::admin_server admin{admin_options};
+    std::unique_ptr<http::http_server> web;
+    const auto stop_tree = [&] {
+      // A hanging actor must not keep a process that was told to stop: the journal makes a hard end safe.
+      tree.reset();
+    };
+    if (auto port = admin.start(); !port) {
+      stop_tree();
+      return fail({port.error().code, fmt::format("the admin port {} is not free ({}); choose another with --admin", o.admin.port, port.error().message)});
+    }
+    if (has("gateway")) {
+      http::server_options options;
+      options.addresses = o.http.host.empty() ? std::vector<std::string>{"0.0.0.0", "::"} : std::vector<std::string>{o.http.host};
+      options.port = o.http.port;
+      options.token = o.token;
+      options.version = LATHAM_VERSION;
+      options.upload.bytes_max = o.upload_bytes_max;
+      web = std::make_unique<http::http_server>(options);
+      auto port = web->start(tree->service(), metrics);
+      if (!port) {
+        stop_tree();
+        return fail({port.error().code, fmt::format("port {} is not free ({}); choose another with --listen", o.http.port, port.error().message)});
+      }
+      const auto host = o.http.host.empty() ? std::string{"0.0.0.0"} : o.http.host;
+      say(ports::log_level::info, fmt::format("serving url=http://{}:{}", host, *port));
+    }
+
+    net::signals signals{process_loop, [&](int) { end.ask(0); }};
+    code = end.wait();
+    say(ports::log_level::info, "stopping");
+    if (web && !web->drain(o.drain)) say(ports::log_level::warn, "some requests were cut off at the drain deadline");
+    stop_tree();
+    (void)admin.drain(seconds{1});
+  }
+  engine.reset();
+  executor.stop();
+  blobs.reset();
+  records.reset();
+  say(ports::log_level::info, "stopped");
+  return code;
+}
+
+}  // namespace latham::app
