@@ -1,0 +1,48 @@
+# The two commands are `make run` and `make test`; `make help` lists the rest. A thin layer over the CMake presets.
+SHELL := /bin/sh
+JOBS ?= $(shell nproc)
+ARGS ?=
+
+.PHONY: help run build test dev bench asan clean-room clean setup-build setup-test configure
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build ## install packages, build, serve on http://127.0.0.1:8000 with data in ./data (ARGS="--slots 1" adds options)
+	exec build/latham serve $(ARGS)
+
+build: setup-build configure ## install packages, build; leaves build/latham
+	@cmake --build build --target latham -j $(JOBS)
+
+test: setup-test configure ## install packages, build everything, run all tests
+	@cmake --build build -j $(JOBS)
+	@cd build && ctest --output-on-failure --no-tests=error -j 1
+
+dev: build ## serve with the page reloading as you edit it (page on http://127.0.0.1:5173)
+	@cd http/web && npm ci --prefer-offline --no-audit --no-fund --ignore-scripts --loglevel=error
+	@sh -c 'build/latham serve $(ARGS) & server=$$!; trap "kill $$server" EXIT INT TERM; cd http/web && npm run dev'
+
+asan: setup-test ## build with address and undefined-behaviour sanitizers, run the tests that do not need a browser
+	@cmake --preset asan-ubsan >/dev/null
+	@cmake --build --preset asan-ubsan -j $(JOBS)
+	@cd build/asan-ubsan && ctest --output-on-failure --no-tests=error -L 'unit|property|integration' -j 1
+
+bench: setup-test configure ## measure against the plain ffmpeg command in one run (minutes)
+	@cmake --build build --target latham -j $(JOBS)
+	@tests/bench/run.sh
+
+clean-room: ## both commands in a fresh Debian 12, a build on a fresh Debian 13 (needs root and mmdebstrap; an hour)
+	@tests/clean_room/run.sh
+
+clean: ## remove what was built (not ./data)
+	@rm -rf build
+
+setup-build:
+	@deploy/setup/packages.sh build
+
+setup-test:
+	@deploy/setup/packages.sh test
+
+configure:
+	@cmake --preset release >build-configure.log 2>&1 || { cat build-configure.log; rm -f build-configure.log; exit 1; }
+	@rm -f build-configure.log
