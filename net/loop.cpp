@@ -117,6 +117,7 @@ void loop::bury(std::function<void()> release) {
 }
 
 timer::timer(loop& where) {
+  LATHAM_ASSERT(where.may_touch_handles());
   auto made = handle<uv_timer_t>::make([&](uv_timer_t* t) { return uv_timer_init(where.raw(), t); });
   LATHAM_ASSERT(made);  // cannot fail
   handle_ = std::move(*made);
