@@ -91,29 +91,35 @@ public:
     ++tasks_;
   }
   void adopt(std::unique_ptr<ports::child> process) {
-    std::shared_ptr<ports::child> doomed;
+    {
+      const std::lock_guard lock{process_mutex_};
+      process_ = std::move(process);
+    }
+    bool doomed = false;
     {
       const std::lock_guard lock{mutex_};
-      process_ = std::move(process);
-      if (dead_) doomed = process_;
+      adopted_ = true;
+      doomed = dead_;
     }
-    if (doomed) doomed->kill();
+    if (doomed) kill();
+  }
+  /// Takes the process out, to be destroyed by the caller: its destructor may wait for a callback, so never from inside one.
+  [[nodiscard]] std::unique_ptr<ports::child> release() {
+    const std::lock_guard lock{process_mutex_};
+    return std::move(process_);
   }
   /// Sends the task once there is a process that said hello.
   void send_task() {
-    std::shared_ptr<ports::child> process;
     std::string bytes;
     {
       const std::lock_guard lock{mutex_};
-      if (!process_ || !greeted_ || dead_ || !task_ || task_sent_) return;
+      if (!adopted_ || !greeted_ || dead_ || !task_ || task_sent_) return;
       task_sent_ = true;
-      process = process_;
       bytes = make_frame(frame_type::task, task_->task);
     }
-    process->write(buffer{std::move(bytes)});
+    write(buffer{std::move(bytes)});
   }
   void supply(const running_task& task, std::uint64_t read, expected<buffer> bytes) {
-    std::shared_ptr<ports::child> process;
     std::uint32_t asked = 0;
     {
       const std::lock_guard lock{mutex_};
@@ -121,38 +127,31 @@ public:
       if (task_.get() != &task || dead_ || read == 0 || read != open_read_) return;
       asked = std::exchange(open_read_bytes_, 0);
       open_read_ = 0;
-      process = process_;
     }
-    if (!process) return;
     if (!bytes) {
       supply_error_message message{read, bytes.error().code, bytes.error().message.substr(0, error_message_bytes_max)};
-      process->write(buffer{make_frame(frame_type::supply_error, message)});
+      write(buffer{make_frame(frame_type::supply_error, message)});
       return;
     }
     const auto answer = bytes->slice(0, asked);
-    process->write(buffer{make_bulk_frame_head(frame_type::supply, supply_head{read}, answer.view())});
-    if (!answer.empty()) process->write(answer);
+    write(buffer{make_bulk_frame_head(frame_type::supply, supply_head{read}, answer.view())}, answer);
   }
   void cancel(const running_task& task) {
-    std::shared_ptr<ports::child> doomed;
     {
       const std::lock_guard lock{mutex_};
       if (task_.get() != &task) return;
       task_.reset();
       dead_ = true;
-      doomed = process_;
     }
-    if (doomed) doomed->kill();
+    kill();
   }
   /// Ends a lane that has no task.
   void retire() {
-    std::shared_ptr<ports::child> doomed;
     {
       const std::lock_guard lock{mutex_};
       dead_ = true;
-      doomed = process_;
     }
-    if (doomed) doomed->kill();
+    kill();
   }
   /// No process came to be: the task ends with `why`.
   void fail(error why) { finish(std::move(why)); }
@@ -204,6 +203,17 @@ private:
     callback_mark& operator=(const callback_mark&) = delete;
     std::atomic<int>& count;
   };
+
+  void write(buffer head, const buffer& bulk = {}) {
+    const std::lock_guard lock{process_mutex_};
+    if (!process_) return;
+    process_->write(std::move(head));
+    if (!bulk.empty()) process_->write(bulk);
+  }
+  void kill() {
+    const std::lock_guard lock{process_mutex_};
+    if (process_) process_->kill();
+  }
 
   static error broken(const char* what) { return {errc::corrupt, std::string{"the codec process "} + what}; }
 
@@ -361,9 +371,12 @@ private:
   bool greeted_by_child_ = false;
   std::atomic<int> in_callback_{0};
 
+  std::recursive_mutex process_mutex_;  // recursive: a child may answer a write from inside it; never taken while mutex_ is held
+  std::unique_ptr<ports::child> process_;
+
   mutable std::mutex mutex_;
-  std::shared_ptr<ports::child> process_;  // shared: a call into it must not race with the lane's end
-  std::shared_ptr<running_task> task_;     // shared with its session
+  std::shared_ptr<running_task> task_;  // shared with its session
+  bool adopted_ = false;
   bool greeted_ = false;
   bool task_sent_ = false;
   bool dead_ = false;
@@ -398,7 +411,12 @@ public:
     : spawner_{spawner}, id_{std::move(id)}, options_{std::move(options)} {}
 
   ~core() {
-    for (auto& [slot, where] : lanes_) where->retire();
+    for (auto& [slot, where] : lanes_) retired_.push_back(std::move(where));
+    // A callback that runs right now may keep its lane for a moment longer, but not the process.
+    for (auto& where : retired_) {
+      where->retire();
+      const auto process = where->release();
+    }
   }
 
   [[nodiscard]] const engine_id& id() const noexcept { return id_; }
@@ -406,7 +424,7 @@ public:
   std::unique_ptr<ports::engine_session> start(std::uint32_t slot, ports::engine_task task, std::shared_ptr<ports::engine_listener> listener) {
     auto valid = validate(task);
     auto running = std::make_shared<running_task>(std::move(task), std::move(listener));
-    std::vector<std::shared_ptr<lane>> gone;  // destroyed after the lock is released: a child's destructor may wait for its callback
+    std::vector<std::unique_ptr<ports::child>> gone;  // destroyed after the lock is released: that may wait for a callback
     std::shared_ptr<lane> where;
     bool fresh = false;
     {
@@ -425,9 +443,10 @@ public:
       where = held;
       where->attach(running);
       const auto finished = std::stable_partition(retired_.begin(), retired_.end(), [](const auto& l) { return l->in_callback(); });
-      std::move(finished, retired_.end(), std::back_inserter(gone));
+      for (auto it = finished; it != retired_.end(); ++it) gone.push_back((*it)->release());
       retired_.erase(finished, retired_.end());
     }
+    gone.clear();
     auto out = std::make_unique<session>(where, running);
     if (!valid) {
       where->retire();

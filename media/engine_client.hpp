@@ -12,7 +12,7 @@
 // Threads. `start` and a session's `supply` and destructor may be called from any thread, also from inside a listener
 // call. Listener calls come on the spawner's thread, but for one: when no child can be spawned, on_end comes from inside
 // `start`. Destroying a session waits for a listener call that is running on another thread, so do not hold a lock there
-// that the listener takes. Destroy all sessions before the engine, and the engine before its spawner.
+// that the listener takes. Destroy all sessions before the engine, the engine before its spawner, and not from a listener call.
 #pragma once
 
 #include "core/model.hpp"

@@ -12,8 +12,7 @@ constexpr std::array<std::int64_t, 5> landing_tries_s = {0, 1, 4, 16, 64};
 // Seconds before it where decoding is tried when the key frame alone does not give the pictures (gradual refresh, damage).
 constexpr std::array<std::int64_t, 3> back_off_tries_s = {2, 10, 30};
 constexpr int damaged_reads_max = 1000;
-
-std::int64_t stamp_of(const AVPacket& packet) { return packet.pts != AV_NOPTS_VALUE ? packet.pts : packet.dts; }
+constexpr std::size_t stamps_max = 17;  // the longest reordering of H.264 and HEVC, and one
 
 }  // namespace
 
@@ -57,6 +56,8 @@ expected<void> chunk_reader::reopen() {
   if (!decoder) return std::move(decoder).error();
   decoder_ = std::move(decoder).value();
   drained_ = false;
+  sorts_stamps_ = shows_in_unknown_order(in_);
+  stamps_.clear();
   return {};
 }
 
@@ -91,7 +92,7 @@ expected<bool> chunk_reader::find_key(landing want) {
     if (r == AVERROR(ENOMEM)) throw std::bad_alloc{};
     if (r == AVERROR_EOF || (r < 0 && (++failures > damaged_reads_max || avio_feof(in_.demuxer->pb)))) return false;
     if (r < 0 || packet_->stream_index != static_cast<int>(plan_.video_stream)) continue;
-    const auto pts = stamp_of(*packet_);
+    const auto pts = in_.picture_time(*packet_);
     if ((packet_->flags & AV_PKT_FLAG_KEY) == 0 || pts == AV_NOPTS_VALUE) {
       // A stream that marks no key frames at all is decoded from its first packet.
       if (!(from_start_ && want == landing::any_key)) continue;
@@ -122,7 +123,8 @@ expected<bool> chunk_reader::next(AVFrame& into, std::int64_t& pts) {
     const int got = avcodec_receive_frame(decoder_.get(), &into);
     if (got == AVERROR(ENOMEM)) throw std::bad_alloc{};
     if (got >= 0) {
-      pts = into.pts != AV_NOPTS_VALUE ? into.pts : into.best_effort_timestamp;
+      pts = into.pts != AV_NOPTS_VALUE ? into.pts - in_.picture_delay : into.best_effort_timestamp;
+      if (sorts_stamps_ && !stamps_.empty()) pts = stamps_.extract(stamps_.begin()).value();
       if (pts == AV_NOPTS_VALUE || into.width <= 0 || into.height <= 0) continue;
       return true;
     }
@@ -140,6 +142,10 @@ expected<bool> chunk_reader::next(AVFrame& into, std::int64_t& pts) {
         av_packet_unref(packet_.get());
     }
     drained_ = !packet_held_;
+    if (sorts_stamps_ && packet_held_ && in_.picture_time(*packet_) != AV_NOPTS_VALUE) {
+      stamps_.insert(in_.picture_time(*packet_));
+      if (stamps_.size() > stamps_max) stamps_.erase(stamps_.begin());  // its picture was lost to damage
+    }
     const int sent = avcodec_send_packet(decoder_.get(), packet_held_ ? packet_.get() : nullptr);
     if (sent == AVERROR(ENOMEM)) throw std::bad_alloc{};
     if (sent == AVERROR(EAGAIN)) continue;  // cannot be after a receive that wanted more, and costs one more turn if it can

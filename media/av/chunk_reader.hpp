@@ -12,7 +12,7 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
+#include <set>
 
 namespace latham::media {
 
@@ -49,6 +49,8 @@ private:
   input in_;
   av_codec_context decoder_;
   av_packet packet_ = make_packet_handle();
+  bool sorts_stamps_ = false;                  // see shows_in_unknown_order
+  std::multiset<std::int64_t> stamps_;         // of packets whose picture is still in the decoder; only if sorts_stamps_
   bool packet_held_ = false;  // find_key read it; the decoder has not seen it
   bool drained_ = false;
   bool from_start_ = false;

@@ -105,10 +105,15 @@ expected<input> open_input(task_host& host, std::uint64_t source_bytes) {
     if (opened >= 0) in.demuxer.reset(raw);
     return read_failure();
   }
-  if (opened == AVERROR(ENOMEM)) throw std::bad_alloc{};
+  // Too many streams are refused with the same code as too little memory.
+  if (opened == AVERROR(ENOMEM))
+    return {errc::too_large, "The file has more than 16 tracks, or an index that is too large: upload one with fewer tracks."};
   if (opened < 0)
     return {errc::unprocessable, "The file looks like " + in.container + ", but it is damaged or cut off before its index: upload it again."};
   in.demuxer.reset(raw);
+  // What the container says is checked before a decoder is started, which forgets sizes that it refuses.
+  for (unsigned i = 0; i < raw->nb_streams; ++i)
+    if (auto ok = check_size(*raw->streams[i]); !ok) return std::move(ok).error();
 
   // The same limits for the decoders that probing runs, one dictionary per stream.
   std::vector<AVDictionary*> per_stream(raw->nb_streams, nullptr);
@@ -123,7 +128,32 @@ expected<input> open_input(task_host& host, std::uint64_t source_bytes) {
   if (found < 0) return {errc::unprocessable, "The streams of the file cannot be read: it is damaged, upload it again."};
   if (raw->nb_streams > static_cast<unsigned>(streams_max))
     return {errc::unprocessable, "The file has more than 16 streams: upload one with fewer."};
+  // AVI has no presentation times; where a parser tells B pictures apart, the demuxer can work them out.
+  if (in.container == "avi" && !shows_in_unknown_order(in)) {
+    raw->flags |= AVFMT_FLAG_GENPTS;
+    // An AVI's time base is one picture.
+    const int best = av_find_best_stream(raw, AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
+    if (best >= 0) in.picture_delay = std::clamp(raw->streams[best]->codecpar->video_delay, 0, 16);
+  }
   return in;
+}
+
+expected<void> check_size(const AVStream& stream) {
+  const auto& coded = *stream.codecpar;
+  if (coded.codec_type != AVMEDIA_TYPE_VIDEO || (stream.disposition & AV_DISPOSITION_ATTACHED_PIC) != 0) return {};
+  if (coded.width <= static_cast<int>(dimension_max) && coded.height <= static_cast<int>(dimension_max) &&
+      static_cast<std::uint64_t>(std::max(coded.width, 0)) * static_cast<std::uint64_t>(std::max(coded.height, 0)) <= pixels_max)
+    return {};
+  return {errc::too_large, "The picture is " + std::to_string(coded.width) + "x" + std::to_string(coded.height) +
+                             ": Latham takes up to 7680x4320, scale it down first."};
+}
+
+bool shows_in_unknown_order(const input& in) {
+  if (in.container != "avi") return false;
+  const auto* const* streams = in.demuxer->streams;
+  return std::any_of(streams, streams + in.demuxer->nb_streams, [](const AVStream* s) {
+    return s->codecpar->codec_id == AV_CODEC_ID_H264 || s->codecpar->codec_id == AV_CODEC_ID_HEVC;
+  });
 }
 
 bool has_decoder(const AVStream& stream) { return find_listed_decoder(stream.codecpar->codec_id) != nullptr; }

@@ -19,6 +19,14 @@ struct input {
   av_input_context demuxer;
   std::string container;          // "mov", "matroska"...
 
+  std::int64_t picture_delay = 0; // what presentation times of pictures are late by, in their time base: see picture_time
+
+  /// When a packet's picture is shown. AVI knows decoding times only; what the demuxer makes of them is late by the decoder's
+  /// delay, against the sound too.
+  [[nodiscard]] std::int64_t picture_time(const AVPacket& packet) const {
+    return packet.pts != AV_NOPTS_VALUE ? packet.pts - picture_delay : packet.dts;
+  }
+
   [[nodiscard]] AVStream* stream(std::uint32_t index) const { return index < demuxer->nb_streams ? demuxer->streams[index] : nullptr; }
   /// Streams other than `index` are skipped by the demuxer where it can.
   void use_only(std::uint32_t index) const;
@@ -27,6 +35,13 @@ struct input {
 /// Errors: unsupported (not a container that we read), unprocessable (damaged, a picture, no stream), too_large (limits), or
 /// whatever the host answered to a read.
 [[nodiscard]] expected<input> open_input(task_host& host, std::uint64_t source_bytes);
+
+/// errc::too_large for a picture beyond dimension_max or pixels_max.
+[[nodiscard]] expected<void> check_size(const AVStream& stream);
+
+/// True when packets carry decoding times only and nothing tells the order in which their pictures are shown (H.264 in AVI):
+/// then the n-th picture that the decoder gives has the n-th smallest of its packets' times.
+[[nodiscard]] bool shows_in_unknown_order(const input& in);
 
 /// An open single-threaded decoder for a stream. Errors: unsupported (codec not on our list), unprocessable (bad headers).
 [[nodiscard]] expected<av_codec_context> open_decoder(const AVStream& stream);

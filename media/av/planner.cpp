@@ -50,8 +50,6 @@ std::string language_of(const AVStream& stream) {
   return sane ? std::string{text} : "und";
 }
 
-std::int64_t stamp_of(const AVPacket& packet) { return packet.pts != AV_NOPTS_VALUE ? packet.pts : packet.dts; }
-
 expected<packet_survey> survey(const input& in, unsigned video, const std::vector<audio_track>& audio) {
   packet_survey seen;
   for (unsigned i = 0; i < in.demuxer->nb_streams; ++i) {
@@ -71,7 +69,9 @@ expected<packet_survey> survey(const input& in, unsigned video, const std::vecto
     }
     const auto index = static_cast<unsigned>(packet->stream_index);
     const auto* stream = index < in.demuxer->nb_streams ? in.demuxer->streams[index] : nullptr;
-    const auto pts = stamp_of(*packet);
+    const auto pts = index == video                  ? in.picture_time(*packet)
+                     : packet->pts != AV_NOPTS_VALUE ? packet->pts
+                                                     : packet->dts;
     const bool shown = (packet->flags & AV_PKT_FLAG_DISCARD) == 0;
     if (stream && pts != AV_NOPTS_VALUE) {
       const auto end_pts = pts + std::clamp<std::int64_t>(packet->duration, 0, std::numeric_limits<std::int32_t>::max());
@@ -180,10 +180,7 @@ expected<planned_source> plan_source(task_host& host, std::uint64_t source_bytes
     return {errc::unsupported, "Latham does not decode " + plan.video_codec + " video: convert the file to H.264 first."};
   if (coded.width <= 0 || coded.height <= 0)
     return {errc::unprocessable, "The size of the picture cannot be found: the file is damaged, upload it again."};
-  if (coded.width > static_cast<int>(dimension_max) || coded.height > static_cast<int>(dimension_max) ||
-      static_cast<std::uint64_t>(coded.width) * static_cast<std::uint64_t>(coded.height) > pixels_max)
-    return {errc::too_large, "The picture is " + std::to_string(coded.width) + "x" + std::to_string(coded.height) +
-                               ": Latham takes up to 7680x4320, scale it down first."};
+  if (auto ok = check_size(stream); !ok) return std::move(ok).error();
   if (!displayed_size(in, stream, plan)) return {errc::unprocessable, "The picture is too small to be encoded: it needs at least 2x2 pixels."};
 
   for (unsigned i = 0; i < in.demuxer->nb_streams && plan.audio.size() < audio_tracks_max; ++i) {

@@ -1,0 +1,306 @@
+// What strangers upload: every bad input ends with the right code and a sentence, opens nothing, and costs little.
+#include "media/av/task_runner.hpp"
+#include "tests/support/media/barcode.hpp"
+#include "tests/support/media/memory_host.hpp"
+
+extern "C" {
+#include <libavutil/log.h>
+}
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <random>
+
+namespace latham::media {
+
+namespace {
+
+using namespace latham::testing;
+
+ports::engine_task plan_task(const std::string& bytes) {
+  ports::engine_task task;
+  task.source_bytes = bytes.size();
+  task.how.rungs = {{128, 72, 150}, {256, 144, 400}};
+  task.how.segment_ms = 500;
+  return task;
+}
+
+struct verdict {
+  errc code = errc::none;
+  std::string message;
+  source_plan plan;
+  std::vector<chunk_plan> chunks;
+};
+
+verdict judge(const std::string& bytes) {
+  memory_host host{bytes};
+  const auto before = std::clock();
+  const auto result = run_task(plan_task(bytes), host);
+  EXPECT_LT(static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC, 2.0) << "a refusal must be cheap";
+  verdict out{result ? errc::none : result.error().code, result ? "" : result.error().message, host.planned, host.chunks};
+  if (!result) {
+    EXPECT_FALSE(out.message.empty());
+    EXPECT_EQ(out.message.back(), '.') << out.message;
+  }
+  return out;
+}
+
+void expect_refused(const std::string& bytes, errc code, const std::string& word) {
+  const auto v = judge(bytes);
+  EXPECT_EQ(to_string(v.code), to_string(code)) << v.message;
+  EXPECT_NE(v.message.find(word), std::string::npos) << v.message;
+}
+
+class BadInput : public ::testing::Test {
+protected:
+  BadInput() { av_log_set_level(AV_LOG_QUIET); }
+  std::string made(const std::string& arguments, const std::string& name) {
+    const auto path = dir_.file(name);
+    EXPECT_TRUE(run_command(ffmpeg + arguments + " " + path)) << arguments;
+    return file_bytes(path);
+  }
+  std::string video(const std::string& more = "", const std::string& name = "v.mp4") {
+    return made("-f lavfi -i testsrc2=s=160x90:r=25:d=3 -c:v libx264 -preset ultrafast -g 25 " + more, name);
+  }
+  scratch_directory dir_;
+};
+
+void put_u32(std::string& bytes, std::size_t at, std::uint32_t value) {
+  for (int i = 0; i < 4; ++i) bytes[at + static_cast<std::size_t>(i)] = static_cast<char>(value >> (24 - 8 * i));
+}
+
+}  // namespace
+
+TEST_F(BadInput, EmptyFile) { expect_refused("", errc::unsupported, "empty"); }
+
+TEST_F(BadInput, Garbage) {
+  std::mt19937 random{1};
+  for (const std::size_t size : {std::size_t{1}, std::size_t{100}, std::size_t{100'000}, std::size_t{2'000'000}}) {
+    std::string bytes(size, '\0');
+    for (auto& c : bytes) c = static_cast<char>(random());
+    const auto v = judge(bytes);
+    EXPECT_TRUE(v.code == errc::unsupported || v.code == errc::unprocessable) << size << ": " << to_string(v.code);
+  }
+  expect_refused(std::string(1'000'000, '\0'), errc::unsupported, "not a video");
+}
+
+TEST_F(BadInput, Text) {
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += "The quick brown fox jumps over the lazy dog.\n";
+  expect_refused(text, errc::unsupported, "not a video");
+  expect_refused("hello", errc::unsupported, "not a video");
+}
+
+TEST_F(BadInput, Pictures) {
+  expect_refused(made("-f lavfi -i testsrc2=s=160x90:d=1 -frames:v 1 -f image2 -c:v png", "p.png"), errc::unprocessable, "picture");
+  expect_refused(made("-f lavfi -i testsrc2=s=160x90:d=1 -frames:v 1", "p.jpg"), errc::unprocessable, "picture");
+  expect_refused(made("-f lavfi -i testsrc2=s=160x90:d=1", "p.gif"), errc::unprocessable, "picture");
+}
+
+TEST_F(BadInput, HugePictures) {
+  auto png = made("-f lavfi -i testsrc2=s=160x90:d=1 -frames:v 1 -f image2 -c:v png", "p.png");
+  put_u32(png, 16, 16000);
+  put_u32(png, 20, 16000);
+  expect_refused(png, errc::unprocessable, "picture");
+  for (const std::string name : {"m.mov", "m.avi", "m.mkv"}) {
+    SCOPED_TRACE(name);
+    const auto small = made("-f lavfi -i testsrc2=s=160x90:r=25:d=1 -c:v mjpeg -pix_fmt yuvj420p", name);
+    // Every picture's own header (SOF0) says 16000 x 16000; the container says 160 x 90 or agrees.
+    auto bytes = small;
+    for (auto at = bytes.find("\xff\xc0", 0, 2); at != std::string::npos; at = bytes.find("\xff\xc0", at + 2, 2))
+      bytes.replace(at + 5, 4, "\x3e\x80\x3e\x80", 4);
+    const auto v = judge(bytes);
+    if (v.code == errc::none) {
+      auto task = plan_task(bytes);
+      task.kind = ports::engine_task_kind::video;
+      task.plan = v.plan;
+      task.chunks = v.chunks;
+      memory_host host{bytes};
+      const auto result = run_task(task, host);
+      ASSERT_FALSE(result);
+      EXPECT_EQ(to_string(result.error().code), "unprocessable") << result.error().message;
+    }
+    if (name != "m.mov") continue;
+    const auto entry = bytes.find("jpeg", bytes.find("stsd"));
+    ASSERT_NE(entry, std::string::npos);
+    put_u32(bytes, entry + 28, 16000u << 16 | 16000u);
+    expect_refused(bytes, errc::too_large, "16000x16000");
+  }
+}
+
+TEST_F(BadInput, PlaylistsOpenNothing) {
+  const std::string secret = dir_.file("secret.ts");
+  ASSERT_TRUE(run_command(ffmpeg + "-f lavfi -i testsrc2=s=160x90:r=25:d=1 -c:v mpeg2video " + secret));
+  expect_refused("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n", errc::unsupported, "playlist");
+  expect_refused("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nhttp://127.0.0.1:1/x.ts\n#EXT-X-ENDLIST\n", errc::unsupported, "playlist");
+  expect_refused("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n" + secret + "\n#EXT-X-ENDLIST\n", errc::unsupported, "playlist");
+  expect_refused("ffconcat version 1.0\nfile '" + secret + "'\n", errc::unsupported, "playlist");
+  expect_refused("<?xml version=\"1.0\"?><MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\"><Period/></MPD>", errc::unsupported, "");
+  expect_refused("v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n", errc::unsupported, "");
+}
+
+TEST_F(BadInput, AudioOnly) {
+  expect_refused(made("-f lavfi -i sine=d=1 -c:a aac", "a.mp4"), errc::unprocessable, "no video track");
+  expect_refused(made("-f lavfi -i sine=d=1", "a.mp3"), errc::unprocessable, "no picture");
+  expect_refused(made("-f lavfi -i sine=d=1", "a.wav"), errc::unprocessable, "no picture");
+  expect_refused(made("-f lavfi -i sine=d=1 -f lavfi -i testsrc2=s=64x64:d=0.04 -c:a aac -c:v png -map 0 -map 1 -disposition:v attached_pic", "cover.mp4"),
+                 errc::unprocessable, "no video track");
+}
+
+TEST_F(BadInput, ForeignCodec) {
+  expect_refused(made("-f lavfi -i testsrc2=s=160x90:d=1 -c:v ffv1", "f.mkv"), errc::unsupported, "ffv1");
+  const auto v = judge(made("-f lavfi -i testsrc2=s=160x90:d=1 -f lavfi -i sine=d=1 -c:v libx264 -c:a wavpack", "w.mkv"));
+  EXPECT_EQ(v.code, errc::none) << "a sound that cannot be decoded is left out: " << v.message;
+  EXPECT_TRUE(v.plan.audio.empty());
+  EXPECT_EQ(v.plan.notes.size(), 1u);
+}
+
+TEST_F(BadInput, NoFrames) {
+  // A film that was closed before its first frame: an index that is whole and empty.
+  auto bytes = video("-movflags +empty_moov+frag_keyframe+default_base_moof");
+  bytes.resize(bytes.find("moof") - 4);
+  expect_refused(bytes, errc::unprocessable, "no frames");
+}
+
+TEST_F(BadInput, CutOffBeforeItsIndex) {
+  const auto bytes = video();
+  expect_refused(bytes.substr(0, bytes.size() / 2), errc::unprocessable, "cut off");
+}
+
+TEST_F(BadInput, CutOffInTheMiddleIsUsedAsFarAsItGoes) {
+  const auto bytes = video("-movflags +faststart -b:v 2M -crf 5");
+  const auto v = judge(bytes.substr(0, bytes.size() * 6 / 10));
+  ASSERT_EQ(v.code, errc::none) << v.message;
+  EXPECT_TRUE(v.plan.truncated);
+  EXPECT_GT(v.plan.frames, 20u);
+  EXPECT_LT(v.plan.frames, 70u);
+  ASSERT_EQ(v.plan.notes.size(), 1u);
+  EXPECT_NE(v.plan.notes[0].find("ends early"), std::string::npos);
+  auto task = plan_task(bytes.substr(0, bytes.size() * 6 / 10));
+  task.kind = ports::engine_task_kind::video;
+  task.plan = v.plan;
+  task.chunks = v.chunks;
+  memory_host host{bytes.substr(0, bytes.size() * 6 / 10)};
+  const auto result = run_task(task, host);
+  EXPECT_TRUE(result) << result.error().message;
+  EXPECT_EQ(host.done.size(), v.chunks.size());
+}
+
+TEST_F(BadInput, CutOffMatroskaSaysSo) {
+  const auto bytes = made("-f lavfi -i testsrc2=s=160x90:r=25:d=6 -c:v libx264 -preset ultrafast -g 25", "v.mkv");
+  const auto v = judge(bytes.substr(0, bytes.size() / 3));
+  ASSERT_EQ(v.code, errc::none) << v.message;
+  EXPECT_TRUE(v.plan.truncated);
+}
+
+TEST_F(BadInput, TinyFileThatClaimsYears) {
+  auto bytes = video("-movflags +faststart -use_editlist 0");
+  const auto at = bytes.find("stts");
+  ASSERT_NE(at, std::string::npos);
+  // stts: version, count, then (samples, ticks). Years of ticks for each of 75 frames.
+  put_u32(bytes, at + 16, 0x7000'0000);
+  const auto v = judge(bytes);
+  EXPECT_TRUE(v.code == errc::too_large || v.code == errc::unprocessable) << to_string(v.code) << " frames " << v.plan.frames;
+  auto slower = video("-movflags +faststart -use_editlist 0");
+  put_u32(slower, at + 16, 12800 * 300);  // 5 minutes a frame: 6 hours
+  expect_refused(slower, errc::unprocessable, "timestamps");
+}
+
+TEST_F(BadInput, TooManyStreams) {
+  std::string maps;
+  for (int i = 0; i < 20; ++i) maps += " -map 0";
+  const auto v = judge(made("-f lavfi -i testsrc2=s=64x64:d=0.2 -c:v libx264 -preset ultrafast" + maps, "many.mkv"));
+  EXPECT_EQ(to_string(v.code), "too_large") << v.message;
+}
+
+TEST_F(BadInput, ContainerThatRefersToAnotherFileOpensNothing) {
+  auto bytes = video("-movflags +faststart");
+  // The data reference turns from "in this file" to an alias elsewhere.
+  const auto at = bytes.find("url ");
+  ASSERT_NE(at, std::string::npos);
+  bytes.replace(at, 4, "alis");
+  put_u32(bytes, at + 4, 0);
+  memory_host host{bytes};
+  EXPECT_NO_FATAL_FAILURE((void)run_task(plan_task(bytes), host));
+}
+
+TEST_F(BadInput, DamageInTheMiddleKeepsTheNumberOfFrames) {
+  const auto whole = made("-f lavfi -i testsrc2=s=160x90:r=25:d=4 -f lavfi -i sine=d=4 -c:v libx264 -preset ultrafast -g 25 -crf 10 -c:a aac", "d.ts");
+  std::mt19937 random{7};
+  auto bytes = whole;
+  for (auto at = bytes.size() / 3; at < bytes.size() / 2; ++at)
+    if (random() % 50 == 0) bytes[at] = static_cast<char>(random());
+  const auto v = judge(bytes);
+  ASSERT_EQ(v.code, errc::none) << v.message;
+  auto task = plan_task(bytes);
+  task.plan = v.plan;
+  task.chunks = v.chunks;
+  task.kind = ports::engine_task_kind::video;
+  memory_host host{bytes};
+  const auto result = run_task(task, host);
+  EXPECT_TRUE(result) << result.error().message;
+  std::uint64_t frames = 0;
+  for (const auto& p : host.pieces)
+    if (p.rendition == 0) frames += p.duration;
+  EXPECT_EQ(frames, v.plan.frames);
+  EXPECT_GE(v.plan.frames, 95u);
+  task.kind = ports::engine_task_kind::audio;
+  task.audio_index = 0;
+  if (!task.plan.audio.empty()) {
+    EXPECT_TRUE(run_task(task, host));
+  }
+}
+
+TEST_F(BadInput, RandomDamageNeverCrashes) {
+  // A taste of fuzzing on every run; the fuzzers go deeper.
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random{seed};
+  const std::string sources[] = {video("-t 0.5 -movflags +faststart", "a.mp4"), video("-t 0.5", "a.mkv"), video("-t 0.5", "a.ts"),
+                                 video("-t 0.5", "a.avi"), video("-t 0.5", "a.flv")};
+  for (int round = 0; round < 60; ++round) {
+    auto bytes = sources[random() % std::size(sources)];
+    const auto changes = 1 + random() % 40;
+    for (std::uint32_t i = 0; i < changes; ++i) bytes[random() % (round % 2 ? bytes.size() : std::min<std::size_t>(bytes.size(), 2000))] = static_cast<char>(random());
+    if (random() % 4 == 0) bytes.resize(random() % bytes.size());
+    memory_host host{bytes};
+    auto task = plan_task(bytes);
+    if (!run_task(task, host)) continue;
+    task.plan = host.planned;
+    if (task.plan.frames > 500) continue;
+    task.kind = ports::engine_task_kind::video;
+    task.chunks = host.chunks;
+    (void)run_task(task, host);
+  }
+}
+
+TEST_F(BadInput, FailedReadEndsTheTaskWithTheHostsError) {
+  const auto bytes = video("-movflags +faststart -crf 5");
+  for (std::uint64_t read = 1; read <= 4; ++read) {
+    memory_host host{bytes};
+    host.fail_read = read;
+    const auto result = run_task(plan_task(bytes), host);
+    if (host.reads < read) break;
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().code, errc::unavailable) << read;
+  }
+}
+
+TEST_F(BadInput, PlanOfAnotherSourceIsRefused) {
+  const auto bytes = video();
+  memory_host host{bytes};
+  auto task = plan_task(bytes);
+  ASSERT_TRUE(run_task(task, host));
+  task.kind = ports::engine_task_kind::video;
+  task.plan = host.planned;
+  task.chunks = host.chunks;
+  const auto other = made("-f lavfi -i testsrc2=s=160x90:r=25:d=3 -c:v mpeg4", "other.mp4");
+  memory_host elsewhere{other};
+  task.source_bytes = other.size();
+  const auto result = run_task(task, elsewhere);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, errc::corrupt);
+}
+
+}  // namespace latham::media
