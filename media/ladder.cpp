@@ -37,7 +37,10 @@ std::vector<rung> fit_ladder(const std::vector<rung>& boxes, std::uint32_t width
     if (fitted.width > width + 1 || fitted.height > height + 1) continue;
     fitted.width = std::min(fitted.width, even_below(width));
     fitted.height = std::min(fitted.height, even_below(height));
-    if (!out.empty() && out.back().width == fitted.width && out.back().height == fitted.height) continue;
+    // Boxes of several shapes may come out alike, or in another order than their areas.
+    if (!out.empty() && (fitted.width < out.back().width || fitted.height < out.back().height ||
+                         (fitted.width == out.back().width && fitted.height == out.back().height)))
+      continue;
     out.push_back(fitted);
   }
   if (out.empty()) out.push_back({even_below(width), even_below(height), sorted.front().maxrate_kbit});
