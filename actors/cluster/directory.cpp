@@ -24,8 +24,8 @@ directory_actor::behavior_type directory(directory_actor::stateful_pointer<direc
       const auto key = std::pair{change.service, change.node};
       if (change.handle)
         st.services[key] = change.handle;
-      else
-        st.services.erase(key);
+      else if (st.services.erase(key) == 0)
+        return;  // a peer that does not run the service: no news to anybody
       if (change.node == e->config.name) ++st.revision;
       const auto [first, last] = st.subscribers.equal_range(change.service);
       for (auto at = first; at != last; ++at) caf::anon_send(at->second, change);

@@ -120,7 +120,10 @@ private:
               drop(renewals[i].held, "the scheduler gave it to another");
           }
         },
-        [](caf::error&) {});  // the next tick tries again; `expire` bounds it
+        [this](caf::error& e) {
+          // The next tick tries again; `expire` bounds it.
+          log(ports::log_level::debug, "renewal failed detail=\"{}\"", system().render(e));
+        });
   }
 
   void expire() {
@@ -186,7 +189,12 @@ private:
     }
     const auto again = [this, page, answer] { later(report_again, [this, page, answer] { send_plan(page, answer); }); };
     if (!scheduler_) return again();
-    request(scheduler_, env_.config.request_timeout, page).then([answer](errc code) mutable { answer.deliver(code); }, [again](caf::error&) { again(); });
+    request(scheduler_, env_.config.request_timeout, page)
+      .then([answer](errc code) mutable { answer.deliver(code); },
+            [this, again](caf::error& e) {
+              log(ports::log_level::debug, "plan not taken yet detail=\"{}\"", system().render(e));
+              again();
+            });
   }
 
   caf::result<errc> on_commit(const task_commit& commit) {
@@ -229,7 +237,10 @@ private:
           for (std::size_t i = 0; i < shared->size(); ++i) (*shared)[i].answer.deliver(i < codes.size() ? codes[i] : errc::internal);
           send_commits();
         },
-        [retry, shared](caf::error&) { retry(std::move(*shared)); });
+        [this, retry, shared](caf::error& e) {
+          log(ports::log_level::debug, "commits not taken yet count={} detail=\"{}\"", shared->size(), system().render(e));
+          retry(std::move(*shared));
+        });
   }
 
   directory_actor directory_;

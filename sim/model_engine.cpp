@@ -1,0 +1,209 @@
+#include "sim/model_engine.hpp"
+
+#include "core/codec.hpp"
+
+#include <map>
+
+namespace latham::sim {
+
+namespace {
+
+constexpr std::uint32_t model_magic = 0x4c4d4f44;
+constexpr std::uint32_t read_bytes = 256 * 1024;
+
+struct header {
+  std::uint32_t magic = 0;
+  std::uint64_t seed = 0;
+  model_video video;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, header& x) {
+  return f(x.magic, x.seed, x.video.chunks, x.video.segments_per_chunk, x.video.segment_frames, x.video.rungs, x.video.audio_tracks);
+}
+
+expected<header> parse_header(std::string_view head) {
+  header h;
+  byte_reader reader{head};
+  reader(h);
+  if (!reader.ok() || h.magic != model_magic) return {errc::unsupported, "this is not a video that the model reads"};
+  return h;
+}
+
+std::string filler(std::uint64_t seed, std::size_t bytes) {
+  std::string out;
+  out.reserve(bytes + 8);
+  std::mt19937_64 random{seed};
+  while (out.size() < bytes) out += encode(std::uint64_t{random()});
+  out.resize(bytes);
+  return out;
+}
+
+source_plan plan_of(const header& h) {
+  source_plan plan;
+  plan.container = "model";
+  plan.video_codec = "model";
+  plan.time_base = {1, 24};
+  plan.fps = {24, 1};
+  plan.segment_frames = h.video.segment_frames;
+  plan.frames = std::uint64_t{h.video.chunks} * h.video.segments_per_chunk * h.video.segment_frames;
+  plan.width = 1280;
+  plan.height = 720;
+  for (std::uint32_t i = 0; i < h.video.rungs; ++i) plan.rungs.push_back({256 * (i + 1), 144 * (i + 1), 200 * (i + 1)});
+  for (std::uint32_t i = 0; i < h.video.audio_tracks; ++i) plan.audio.push_back({i + 1, "und"});
+  return plan;
+}
+
+/// One task under way. Shared by the session, which may be destroyed at any time, and the events that carry it on.
+class run : public std::enable_shared_from_this<run> {
+public:
+  run(engine_world world, ports::engine_task task, std::shared_ptr<ports::engine_listener> listener) : world_{std::move(world)}, task_{std::move(task)}, listener_{std::move(listener)} {}
+
+  void start() { soon([](run& r) { r.read(0, std::min<std::uint64_t>(read_bytes, r.task_.source_bytes)); }); }
+  void cancel() { listener_.reset(); }
+
+  void supply(std::uint64_t read_id, expected<buffer> bytes) {
+    // Supplied from other calls: act in an event of our own.
+    soon([read_id, bytes = std::move(bytes)](run& r) {
+      if (read_id != r.read_) return;
+      if (!bytes) return r.end(bytes.error());
+      r.on_bytes(*bytes);
+    });
+  }
+
+private:
+  void soon(std::function<void(run&)> f, nanoseconds wait = nanoseconds{50'000}) {
+    world_.later(wait, [self = shared_from_this(), f = std::move(f)] {
+      if (self->listener_) f(*self);
+    });
+  }
+
+  void read(std::uint64_t offset, std::uint64_t bytes) { listener_->on_read(++read_, offset, static_cast<std::uint32_t>(bytes)); }
+
+  void end(expected<void> result) {
+    auto listener = std::exchange(listener_, nullptr);
+    listener->on_end(std::move(result));
+  }
+
+  void on_bytes(const buffer& bytes) {
+    if (!header_) {
+      auto parsed = parse_header(bytes.view());
+      if (!parsed) return end(parsed.error());
+      header_ = *parsed;
+      if (task_.kind == ports::engine_task_kind::plan) return plan();
+      return next();
+    }
+    work();
+  }
+
+  void plan() {
+    std::vector<chunk_plan> chunks;
+    const auto frames = header_->video.segments_per_chunk * header_->video.segment_frames;
+    for (std::uint32_t i = 0; i < header_->video.chunks; ++i) chunks.push_back({i, std::uint64_t{i} * frames, frames, std::int64_t{i} * frames, 0});
+    const auto half = chunks.size() / 2;
+    // Two pages, so that chunks are granted before the plan is complete.
+    soon(
+      [chunks, half](run& r) {
+        r.listener_->on_plan(plan_of(*r.header_), 0, {chunks.begin(), chunks.begin() + static_cast<std::ptrdiff_t>(half)}, false);
+        r.soon(
+          [chunks, half](run& q) {
+            q.listener_->on_plan(plan_of(*q.header_), static_cast<std::uint32_t>(half), {chunks.begin() + static_cast<std::ptrdiff_t>(half), chunks.end()}, true);
+            q.end({});
+          },
+          nanoseconds{20'000'000});
+      },
+      nanoseconds{30'000'000});
+  }
+
+  /// Reads some range of the source for the next chunk, then works on it.
+  void next() {
+    const bool audio = task_.kind == ports::engine_task_kind::audio;
+    if (done_ == (audio ? 1 : task_.chunks.size())) return end({});
+    const auto index = audio ? 0 : task_.chunks[done_].index;
+    const auto span = std::max<std::uint64_t>(1, task_.source_bytes / std::max(1u, header_->video.chunks));
+    const auto offset = std::min(task_.source_bytes - 1, index * span);
+    read(offset, std::min<std::uint64_t>(read_bytes, task_.source_bytes - offset));
+  }
+
+  void work() {
+    const auto time = world_.per_chunk / 2 + world_.time->draw(nanoseconds{0}, world_.per_chunk);
+    for (int step = 1; step < 4; ++step) {
+      soon(
+        [step](run& r) {
+          if (r.task_.kind == ports::engine_task_kind::video) r.listener_->on_progress(r.frames_ + r.task_.chunks[r.done_].frames * static_cast<std::uint64_t>(step) / 4);
+        },
+        time * step / 4);
+    }
+    soon(
+      [](run& r) {
+        const bool audio = r.task_.kind == ports::engine_task_kind::audio;
+        const auto index = audio ? r.task_.audio_index : r.task_.chunks[r.done_].index;
+        for (auto& piece : model_pieces(r.header_->video, r.header_->seed, r.task_.kind, index)) r.listener_->on_piece(audio ? 0 : index, std::move(piece));
+        r.listener_->on_chunk_done(audio ? 0 : index);
+        if (!audio) r.frames_ += r.task_.chunks[r.done_].frames;
+        ++r.done_;
+        r.next();
+      },
+      time);
+  }
+
+  engine_world world_;
+  ports::engine_task task_;
+  std::shared_ptr<ports::engine_listener> listener_;
+  std::optional<header> header_;
+  std::uint64_t read_ = 0;
+  std::size_t done_ = 0;
+  std::uint64_t frames_ = 0;
+};
+
+class session : public ports::engine_session {
+public:
+  explicit session(std::shared_ptr<run> r) : run_{std::move(r)} {}
+  ~session() override { run_->cancel(); }
+  void supply(std::uint64_t read_id, expected<buffer> bytes) override { run_->supply(read_id, std::move(bytes)); }
+
+private:
+  std::shared_ptr<run> run_;
+};
+
+class engine : public ports::media_engine {
+public:
+  explicit engine(engine_world world) : world_{std::move(world)} {}
+  [[nodiscard]] engine_id id() const override { return "model-1"; }
+  [[nodiscard]] std::unique_ptr<ports::engine_session> start(std::uint32_t, ports::engine_task task, std::shared_ptr<ports::engine_listener> listener) override {
+    auto r = std::make_shared<run>(world_, std::move(task), std::move(listener));
+    r->start();
+    return std::make_unique<session>(std::move(r));
+  }
+
+private:
+  engine_world world_;
+};
+
+}  // namespace
+
+std::string make_source(const model_video& video, std::uint64_t seed, std::size_t bytes) {
+  auto out = encode(header{model_magic, seed, video});
+  out += filler(seed, std::max(bytes, model_source_bytes_min) - out.size());
+  return out;
+}
+
+std::vector<output_piece> model_pieces(const model_video& video, std::uint64_t seed, ports::engine_task_kind kind, std::uint32_t index) {
+  std::vector<output_piece> out;
+  const bool audio = kind == ports::engine_task_kind::audio;
+  const auto renditions = audio ? 1 : video.rungs;
+  for (std::uint32_t r = 0; r < renditions; ++r) {
+    const auto rendition = static_cast<std::uint8_t>(audio ? index : r);
+    // A real init segment has a codec box; the model's has its name.
+    out.push_back({audio ? track_kind::audio : track_kind::video, rendition, output_entry::init_segment, 0, buffer{std::string{audio ? "esds" : "avcC\1\x64\0\x1f"} + "init"}});
+    const auto first = audio ? 0 : index * video.segments_per_chunk;
+    const auto count = audio ? video.chunks * video.segments_per_chunk : video.segments_per_chunk;
+    for (std::uint32_t s = 0; s < count; ++s)
+      out.push_back({audio ? track_kind::audio : track_kind::video, rendition, first + s, audio ? 96'000u : video.segment_frames,
+                     buffer{filler(seed ^ (first + s) * 0x9e3779b97f4a7c15ull ^ (rendition + 1) * 0x517cc1b727220a95ull ^ (audio ? 1 : 0), 2000 + 100 * r)}});
+  }
+  return out;
+}
+
+std::unique_ptr<ports::media_engine> make_model_engine(engine_world world) { return std::make_unique<engine>(std::move(world)); }
+
+}  // namespace latham::sim

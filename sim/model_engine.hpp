@@ -1,0 +1,41 @@
+// A model of the media engine: it reads the source as the real one would, takes virtual time for every chunk, and makes
+// outputs that are a function of (source, recipe, task) and of nothing else. It says nothing about codecs; those are
+// tested with the real library in tests/integration/media.
+#pragma once
+
+#include "core/ports/media_engine.hpp"
+#include "sim/events.hpp"
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace latham::sim {
+
+struct model_video {
+  std::uint32_t chunks = 6;
+  std::uint32_t segments_per_chunk = 3;
+  std::uint32_t segment_frames = 48;
+  std::uint32_t rungs = 3;
+  std::uint32_t audio_tracks = 1;
+};
+
+inline constexpr std::size_t model_source_bytes_min = 64;
+
+/// A source that the engine understands: the model in its first bytes, then bytes made from `seed`.
+[[nodiscard]] std::string make_source(const model_video& video, std::uint64_t seed, std::size_t bytes);
+
+/// The pieces of one task, as every engine must make them.
+[[nodiscard]] std::vector<output_piece> model_pieces(const model_video& video, std::uint64_t seed, ports::engine_task_kind kind, std::uint32_t index);
+
+/// What the model of one node's engine needs of its world.
+struct engine_world {
+  events* time = nullptr;
+  /// Runs the closure after the wait unless the node has died by then.
+  std::function<void(nanoseconds, std::function<void()>)> later;
+  nanoseconds per_chunk{seconds{2}};   // mean; each takes 0.5 to 1.5 of it
+};
+
+[[nodiscard]] std::unique_ptr<ports::media_engine> make_model_engine(engine_world world);
+
+}  // namespace latham::sim
