@@ -1,6 +1,9 @@
 #include "http/site.hpp"
 
+#include <array>
 #include <chrono>
+#include <cstdio>
+#include <ctime>
 
 namespace latham::http {
 
@@ -8,6 +11,19 @@ namespace {
 
 std::vector<net::lane_options> lanes_of(const site_options& o) {
   return {{"http-api", o.api_threads, o.queue_max}, {"http-media", o.media_threads, o.queue_max}, {"http-up", o.upload_threads, o.queue_max}};
+}
+
+/// "Sun, 06 Nov 1994 08:49:37 GMT"; written by hand because strftime speaks the process's language.
+std::string http_date() {
+  static constexpr std::array<const char*, 7> days = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+  static constexpr std::array<const char*, 12> months = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  const auto now = std::time(nullptr);
+  std::tm t{};
+  ::gmtime_r(&now, &t);
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), "%s, %02d %s %04d %02d:%02d:%02d GMT", days[static_cast<std::size_t>(t.tm_wday)], t.tm_mday,
+                months[static_cast<std::size_t>(t.tm_mon)], t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
+  return text.data();
 }
 
 constexpr std::string_view stream_head =
@@ -130,6 +146,7 @@ void site::answer(exchange& x) {
       x.answer.fields.emplace_back("Allow", "GET");
     }
   }
+  x.answer.fields.emplace_back("Date", http_date());
   x.answer.fields.emplace_back("X-Content-Type-Options", "nosniff");
   if (calls_.observe) calls_.observe(name, x.answer.status, std::chrono::steady_clock::now() - began, x.body.bytes());
 }

@@ -78,7 +78,7 @@ export function Drop() {
         <Up />
       </div>
       <p class="drop-title">{over.value ? 'Let go to upload' : 'Drop videos here'}</p>
-      <p class="muted">They become adaptive streams that play in any browser, at any speed of line.</p>
+      <p class="muted">Each becomes an adaptive stream that plays smoothly in any browser.</p>
       <button type="button" class="primary" onClick={() => input.current?.click()}>
         Choose files
       </button>
