@@ -8,11 +8,16 @@
 #include "http/server.hpp"
 #include "media/av/engine_identity.hpp"
 #include "media/engine_client.hpp"
+#include "net/address_lookup.hpp"
+#include "net/blob_server.hpp"
 #include "net/child_process.hpp"
 #include "net/loop.hpp"
+#include "net/peer_streams.hpp"
 #include "net/signals.hpp"
+#include "net/static_resolver.hpp"
 #include "net/system_clock.hpp"
 #include "net/system_random.hpp"
+#include "net/transport.hpp"
 #include "store/disk/file_blobs.hpp"
 #include "store/disk/file_system.hpp"
 #include "store/disk/rocks_kv.hpp"
@@ -35,16 +40,6 @@ public:
 
 private:
   store::thread_pool pool_;
-};
-
-/// A node without the data plane: its own store is all there is.
-class local_transport final : public ports::blob_transport {
-public:
-  explicit local_transport(ports::blob_store& own) : own_{std::shared_ptr<void>{}, &own} {}
-  [[nodiscard]] std::shared_ptr<ports::blob_store> at(const node_name&) override { return own_; }
-
-private:
-  std::shared_ptr<ports::blob_store> own_;  // an alias without ownership: the store outlives us
 };
 
 node_role role_of(const std::string& word) {
@@ -127,12 +122,42 @@ int serve(const serve_options& o) {
     e.blobs = blobs.get();
   }
 
-  // -- Network
+  // -- Network: control, data and child processes on loops of their own, so that bulk delays neither
   net::loop process_loop{"latham-process"};
+  net::loop control_loop{"latham-control"};
+  net::loop data_loop{"latham-data"};
   process_loop.start();
-  std::unique_ptr<ports::blob_transport> transport;
-  if (blobs) transport = std::make_unique<local_transport>(*blobs);
-  e.transport = transport.get();
+  control_loop.start();
+  data_loop.start();
+  net::address_lookup lookup;
+  std::map<node_name, std::vector<ports::endpoint>> members;
+  for (const auto* peers : {&o.storages, &o.schedulers})
+    for (const auto& [name, where] : *peers) members[name] = {where};
+  net::static_resolver resolver{members, lookup};
+  e.resolver = &resolver;
+  std::unique_ptr<net::blob_server> data_server;
+  if (blobs && o.cluster) data_server = std::make_unique<net::blob_server>(data_loop, *blobs);
+  net::dialer_options dialing;
+  dialing.self = o.name;
+  net::transport transport{o.name, std::shared_ptr<ports::blob_store>{std::shared_ptr<void>{}, blobs.get()}, {data_loop, resolver, lookup, random, dialing}};
+  e.transport = &transport;
+  std::unique_ptr<net::peer_streams> links;
+  if (o.cluster || !members.empty()) {
+    net::peer_streams_options options;
+    options.self = o.name;
+    options.listen = o.cluster;
+    options.log = log.get();
+    if (data_server) options.on_data = [server = data_server.get()](node_name peer, net::descriptor connection) { server->adopt(std::move(connection), std::move(peer)); };
+    links = std::make_unique<net::peer_streams>(control_loop, lookup, std::move(options));
+    e.links = links.get();
+    e.attach_accepted = attach_accepted;
+    e.attach_dialed = attach_dialed;
+  }
+  // Who dials whom: worker and gateway dial scheduler and storage, storage dials the scheduler.
+  for (const auto& [name, where] : o.schedulers)
+    if (!has("scheduler")) e.config.peers.push_back({name, true});
+  for (const auto& [name, where] : o.storages)
+    if ((has("gateway") || has("worker")) && !has("storage")) e.config.peers.push_back({name, true});
 
   // -- Codecs
   net::child_process_spawner spawner{process_loop};
@@ -152,6 +177,13 @@ int serve(const serve_options& o) {
       say(ports::log_level::error, "the node gives up: " + why);
       end.ask(70);
     });
+
+    if (links) {
+      if (auto port = links->start(); !port) {
+        tree.reset();
+        return fail({port.error().code, "the cluster address is not free (" + port.error().message + "); choose another with --cluster"});
+      }
+    }
 
     // -- HTTP
     http::admin_options admin_options;
@@ -193,8 +225,10 @@ int serve(const serve_options& o) {
     stop_tree();
     (void)admin.drain(seconds{1});
   }
+  links.reset();
   engine.reset();
   executor.stop();
+  data_server.reset();
   blobs.reset();
   records.reset();
   say(ports::log_level::info, "stopped");
