@@ -7,6 +7,7 @@
 #include "store/memory_kv.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <cstdio>
 #include <deque>
@@ -208,6 +209,9 @@ struct file_blobs::core {
   std::uint64_t bytes_used = 0;
   std::uint64_t bytes_promised = 0;
   bool closing = false;
+  // Set by an i/o error of the index: its memory and its disk may now differ, so even an answer that needs no new record
+  // could be wrong after a restart. Nothing is written any more; reads go on.
+  std::atomic<bool> index_failed{false};
 
   // Last: their threads use everything above.
   thread_pool writers;
@@ -398,6 +402,16 @@ void file_blobs::core::step(const strand_ptr& s) {
     } while (ops.front().kind == operation_kind::append && !s->queue.empty() && s->queue.front().kind == operation_kind::append &&
              bytes + s->queue.front().bytes.size() <= options.write_bytes_max);
   }
+  if (index_failed.load(std::memory_order_acquire)) {
+    std::size_t bytes = 0;
+    for (const auto& refused : ops) {
+      bytes += refused.bytes.size();
+      refused.fail({errc::io, "the index of blobs failed and must be restarted"});
+    }
+    answered(ops.size(), bytes);
+    s->forget();
+    return step_done(s);
+  }
   auto& op = ops.front();
   // Each of these ends, now or when the index has answered, in step_done.
   switch (op.kind) {
@@ -447,6 +461,7 @@ void file_blobs::core::step_done(const strand_ptr& s) {
 void file_blobs::core::resume_later(const strand_ptr& s, ports::kv_batch batch, std::function<void(expected<void>)> then) {
   // The index answers on its own thread, which must not wait for our disk.
   index.commit(std::move(batch), [this, s, then = std::move(then)](expected<void> result) {
+    if (!result && result.error().code == errc::io) index_failed.store(true, std::memory_order_release);
     writers.post_always([this, s, then, result = std::move(result)] {
       if (!result) s->forget();  // what is in the index now is its business: ask again before the next write
       then(result);
