@@ -244,8 +244,8 @@ private:
     }
     decision out;
     auto capped = what;
-    capped.slots_free = std::min<std::uint32_t>(what.slots_free, batch_max);
-    rules_->on_work_request(capped, now(), out);
+    capped.slots = std::min<std::uint32_t>(what.slots, batch_max);
+    rules_->on_work_request(capped, now(), env_.random->next(), out);
     apply(std::move(out));
   }
 

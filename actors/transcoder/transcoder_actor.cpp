@@ -39,6 +39,17 @@ public:
     };
   }
 
+  /// The node stops: its leases are handed back, unharmed, instead of running out. Best effort.
+  void on_exit() override {
+    for (const auto& [held, l] : running_) {
+      if (scheduler_) caf::anon_send(scheduler_, task_failure{{l.grant.video, l.grant.kind, l.progress.index}, held, errc::cancelled, "the worker stops"});
+      if (l.actor) caf::anon_send_exit(l.actor, caf::exit_reason::user_shutdown);
+    }
+    running_.clear();
+    commits_.clear();
+    destroy(scheduler_);
+  }
+
 private:
   struct lease {
     work_grant grant;
@@ -66,8 +77,9 @@ private:
   }
 
   void ask() {
-    if (!scheduler_ || storages_.empty()) return;
-    caf::anon_send(scheduler_, work_request{env_.config.name, env_.engine->id(), static_cast<std::uint32_t>(free_.size())}, caf::actor_cast<caf::strong_actor_ptr>(this));
+    if (!scheduler_) return;
+    const auto slots = storages_.empty() ? 0u : env_.config.slots;  // without storage there is nothing to read or write
+    caf::anon_send(scheduler_, work_request{env_.config.name, env_.config.incarnation, env_.engine->id(), slots}, caf::actor_cast<caf::strong_actor_ptr>(this));
     asked_ = now();
   }
 
@@ -80,25 +92,40 @@ private:
   }
 
   void on_grant(const work_grant& grant) {
-    auto storage = storages_.find(grant.source.store);
-    if (free_.empty() || storage == storages_.end() || running_.contains(grant.held)) {
-      // Cannot happen with an honest scheduler but for a race with a lost storage node: give it back at once.
-      if (!running_.contains(grant.held)) give_back(task_failure{{grant.video, grant.kind, grant.first}, grant.held, errc::unavailable, "the worker has no free slot or no storage"});
-      return;
-    }
-    const auto slot = *free_.begin();
-    free_.erase(free_.begin());
-    log(ports::log_level::debug, "slot starts slot={} video={} kind={} first={} count={} epoch={}", slot, to_string(grant.video), to_string(grant.kind), grant.first, grant.chunks.size(),
-        to_string(grant.held));
+    if (running_.contains(grant.held)) return;
+    if (running_.size() >= 2 * std::size_t{env_.config.slots}) return;  // a scheduler that cannot count: its lease runs out
     auto& l = running_[grant.held];
     l.grant = grant;
-    l.slot = slot;
     l.ttl = milliseconds{grant.ttl_ms};
     l.progress = {grant.held, grant.first, 0};
     // The scheduler's clock for this lease started after we asked for work.
     l.valid_until = std::max(asked_, now() - l.ttl / 2) + l.ttl;
-    l.actor = spawn_slot(this, env_, slot, grant, storage->second, caf::actor_cast<slot_parent>(this));
-    monitor(l.actor);
+    start_waiting();
+  }
+
+  /// A lease may come a moment before the slot that it is for is free: the scheduler knows of the last commit first.
+  void start_waiting() {
+    std::vector<epoch> homeless;
+    for (auto& [held, l] : running_) {
+      if (l.actor) continue;
+      auto storage = storages_.find(l.grant.source.store);
+      if (storage == storages_.end()) {
+        homeless.push_back(held);
+        continue;
+      }
+      if (free_.empty()) continue;
+      l.slot = *free_.begin();
+      free_.erase(free_.begin());
+      log(ports::log_level::debug, "slot starts slot={} video={} kind={} first={} count={} epoch={}", l.slot, to_string(l.grant.video), to_string(l.grant.kind), l.grant.first,
+          l.grant.chunks.size(), to_string(held));
+      l.actor = spawn_slot(this, env_, l.slot, l.grant, storage->second, caf::actor_cast<slot_parent>(this));
+      monitor(l.actor);
+    }
+    for (const auto held : homeless) {
+      const auto& grant = running_.at(held).grant;
+      give_back(task_failure{{grant.video, grant.kind, grant.first}, held, errc::cancelled, "the worker does not reach storage " + grant.source.store});
+      running_.erase(held);
+    }
   }
 
   // ---- Leases --------------------------------------------------------------------------------------------------------
@@ -138,16 +165,16 @@ private:
     if (at == running_.end()) return;
     log(ports::log_level::info, "lease lost epoch={} video={} reason=\"{}\"", to_string(held), to_string(at->second.grant.video), why);
     count("latham_leases_lost_total");
-    caf::anon_send_exit(at->second.actor, caf::exit_reason::user_shutdown);
+    if (at->second.actor) caf::anon_send_exit(at->second.actor, caf::exit_reason::user_shutdown);
     release(held);
   }
 
   void release(epoch held) {
     auto at = running_.find(held);
     if (at == running_.end()) return;
-    free_.insert(at->second.slot);
+    if (at->second.actor) free_.insert(at->second.slot);
     running_.erase(at);
-    ask();
+    start_waiting();
   }
 
   void on_slot_end(const task_failure& end) {
@@ -158,7 +185,7 @@ private:
 
   void on_slot_down(const caf::down_msg& down) {
     for (const auto& [held, l] : running_) {
-      if (l.actor.address() != down.source) continue;
+      if (!l.actor || l.actor.address() != down.source) continue;
       // It ended without a word: a bug in the slot, not in the video.
       if (down.reason && down.reason != caf::exit_reason::normal && down.reason != caf::exit_reason::user_shutdown) {
         give_back(task_failure{{l.grant.video, l.grant.kind, l.progress.index}, held, errc::crashed, "the slot failed"});

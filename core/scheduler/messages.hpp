@@ -9,15 +9,17 @@ namespace latham {
 inline constexpr std::uint32_t batch_max = 64;       // grants, renewals or commits in one message
 inline constexpr std::uint32_t lease_chunks_max = 4; // chunks in one lease
 
-/// "I have free slots": replaces the worker's earlier request. The scheduler answers when it has work.
+/// "I am here and can run this much": said again and again; it replaces the worker's earlier word. The scheduler knows how
+/// many leases the worker holds, so a request that crosses a grant on the way does no harm. Zero slots: no more work.
 struct work_request {
   node_name worker;
+  std::uint64_t incarnation = 0;  // a new one proves that the old process, and its leases, are gone
   engine_id engine;
-  std::uint32_t slots_free = 0;
+  std::uint32_t slots = 0;
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, work_request& x) {
-  return f(x.worker, x.engine, x.slots_free);
+  return f(x.worker, x.incarnation, x.engine, x.slots);
 }
 
 /// A lease and all that its holder needs. The holder counts `ttl_ms` from when it sent its request.

@@ -108,11 +108,12 @@ struct lease_record {
   std::uint32_t first = 0;
   std::uint32_t count = 0;
   node_name worker;
+  std::uint64_t incarnation = 0;    // of the worker's process
   friend bool operator==(const lease_record&, const lease_record&) = default;
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, lease_record& x) {
-  return f(x.held, x.video, x.kind, x.first, x.count, x.worker);
+  return f(x.held, x.video, x.kind, x.first, x.count, x.worker, x.incarnation);
 }
 
 struct scheduler_meta {

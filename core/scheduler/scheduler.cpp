@@ -112,37 +112,47 @@ void scheduler::add_task(video_entry& v, task_id id, const chunk_plan& chunk, de
 
 // ---- Workers -------------------------------------------------------------------------------------------------------
 
-void scheduler::on_work_request(const work_request& what, instant now, decision& out) {
-  if (what.slots_free == 0) {
-    requests_.erase(what.worker);
+void scheduler::on_work_request(const work_request& what, instant now, std::uint64_t random, decision& out) {
+  std::vector<epoch> orphaned;
+  for (const auto& [held, l] : leases_)
+    if (l.record.worker == what.worker && l.record.incarnation != what.incarnation) orphaned.push_back(held);
+  for (const auto held : orphaned) expire(held, "worker " + what.worker + " was restarted", now, random, out);
+  if (what.slots == 0) {
+    workers_.erase(what.worker);
     return;
   }
-  auto [at, fresh] = requests_.try_emplace(what.worker);
+  auto [at, fresh] = workers_.try_emplace(what.worker);
   at->second.what = what;
-  if (fresh) at->second.order = next_order_++;
+  if (fresh) {
+    at->second.order = next_order_++;
+    for (const auto& [held, l] : leases_) at->second.leases += l.record.worker == what.worker ? 1 : 0;
+  }
   hand_out(now, out);
 }
 
-void scheduler::on_worker_lost(const node_name& worker) { requests_.erase(worker); }
+void scheduler::on_worker_lost(const node_name& worker) { workers_.erase(worker); }
+
+std::uint32_t scheduler::free_slots() const {
+  std::uint32_t slots = 0;
+  for (const auto& [name, w] : workers_) slots += w.what.slots - std::min(w.what.slots, w.leases);
+  return slots;
+}
 
 void scheduler::hand_out(instant now, decision& out) {
-  if (requests_.empty() || active_.empty()) return;
-  std::vector<std::pair<std::uint64_t, node_name>> by_order;
-  for (const auto& [name, r] : requests_) by_order.emplace_back(r.order, name);
+  if (workers_.empty() || active_.empty()) return;
+  std::vector<std::pair<std::uint64_t, worker_entry*>> by_order;
+  for (auto& [name, w] : workers_)
+    if (w.leases < w.what.slots) by_order.emplace_back(w.order, &w);
   std::sort(by_order.begin(), by_order.end());
   // Round-robin, one lease a worker and round, so that two idle workers share a short job.
   for (bool granted = true; granted;) {
     granted = false;
-    for (const auto& [order, name] : by_order) {
-      auto at = requests_.find(name);
-      if (at == requests_.end() || !grant_one(at->second, now, out)) continue;
-      granted = true;
-      if (--at->second.what.slots_free == 0) requests_.erase(at);
-    }
+    for (const auto& [order, w] : by_order)
+      if (w->leases < w->what.slots && grant_one(*w, now, out)) granted = true;
   }
 }
 
-bool scheduler::grant_one(request_entry& to, instant now, decision& out) {
+bool scheduler::grant_one(worker_entry& to, instant now, decision& out) {
   struct candidate {
     video_entry* v;
     std::pair<task_kind, std::uint32_t> key;
@@ -178,9 +188,7 @@ bool scheduler::grant_one(request_entry& to, instant now, decision& out) {
   std::uint32_t count = 1;
   if (kind == task_kind::video && v.tasks.at(best->key).record.attempts == 0) {
     // Long runs save seeks and messages, short ones share the tail: a quarter of what each waiting slot could get.
-    std::uint32_t slots = 0;
-    for (const auto& [name, r] : requests_) slots += r.what.slots_free;
-    const auto fair = static_cast<std::uint32_t>(v.pending.size()) / (4 * std::max(1u, slots));
+    const auto fair = static_cast<std::uint32_t>(v.pending.size()) / (4 * std::max(1u, free_slots()));
     const auto most = std::clamp(fair, 1u, lease_chunks_max);
     while (count < most) {
       const auto next = std::pair{kind, first + count};
@@ -215,7 +223,8 @@ bool scheduler::grant_one(request_entry& to, instant now, decision& out) {
   }
   if (v.pending.empty()) active_.erase(grant.video);
   auto& l = leases_[last_];
-  l.record = {last_, grant.video, kind, first, count, to.what.worker};
+  l.record = {last_, grant.video, kind, first, count, to.what.worker, to.what.incarnation};
+  ++to.leases;
   l.expires = now + config_.lease_ttl;
   ++running_[v.record.request.tenant];
   out.writes.push_back(l.record);
@@ -315,6 +324,7 @@ errc scheduler::on_commit(const task_commit& commit, instant now, decision& out)
   maybe_finish(*v, now, out);
   publish(*v, now, out);
   write(*v, out);
+  hand_out(now, out);
   return errc::none;
 }
 
@@ -329,8 +339,9 @@ errc scheduler::on_failure(const task_failure& failure, instant now, std::uint64
   for (std::uint32_t i = 0; i < lease.count && is_working(v->record.state); ++i) {
     auto* t = leased_task({lease.video, lease.kind, lease.first + i}, failure.held);
     if (t == nullptr) continue;
-    // Only the task that failed has been tried; the rest of the run gives its attempt back.
-    if (t->record.id != failure.task) --t->record.attempts;
+    // Only the task that failed has been tried; the rest of the run gets its attempt back, and so does all of it when the
+    // worker only stops.
+    if (t->record.id != failure.task || failure.code == errc::cancelled) --t->record.attempts;
     back_to_pending(*v, *t, t->record.id == failure.task ? failure.message : "", now, random, out);
   }
   end_lease(failure.held, out);
@@ -351,7 +362,7 @@ void scheduler::back_to_pending(video_entry& v, task_entry& t, std::string why, 
          now, out);
     return;
   }
-  t.not_before = now + (t.record.attempts == 0 ? milliseconds{0} : backoff(config_.retry, t.record.attempts, random));
+  t.not_before = now + backoff(config_.retry, std::max(1u, t.record.attempts), random);
   v.pending.insert({t.record.id.kind, t.record.id.index});
   active_.insert(t.record.id.video);
   out.writes.push_back(t.record);
@@ -364,6 +375,7 @@ void scheduler::end_lease(epoch held, decision& out) {
     auto running = running_.find(v->record.request.tenant);
     if (running != running_.end() && --running->second == 0) running_.erase(running);
   }
+  if (auto w = workers_.find(at->second.record.worker); w != workers_.end() && w->second.leases > 0) --w->second.leases;
   leases_.erase(at);
   out.writes.push_back(erase_lease{held});
 }
@@ -379,24 +391,26 @@ void scheduler::on_tick(instant now, std::uint64_t random, decision& out) {
   for (const auto& [held, lease] : leases_)
     if (lease.expires <= now) expired.push_back(held);
   for (const auto held : expired) {
-    auto at = leases_.find(held);
-    if (at == leases_.end()) continue;  // its job failed while we went through the list
-    const auto lease = at->second.record;
-    if (auto* v = find(lease.video)) {
-      for (std::uint32_t i = 0; i < lease.count && is_working(v->record.state); ++i)
-        if (auto* t = leased_task({lease.video, lease.kind, lease.first + i}, held))
-          back_to_pending(*v, *t, "worker " + lease.worker + " was lost or too slow", now, random, out);
-      if (is_working(v->record.state)) publish_progress(*v, now, out);
-    }
-    end_lease(held, out);
+    // Its job may have failed, and it with it, while we went through the list.
+    if (auto at = leases_.find(held); at != leases_.end()) expire(held, "worker " + at->second.record.worker + " was lost or too slow", now, random, out);
   }
   hand_out(now, out);
+}
+
+void scheduler::expire(epoch held, const std::string& why, instant now, std::uint64_t random, decision& out) {
+  const auto lease = leases_.at(held).record;
+  if (auto* v = find(lease.video)) {
+    for (std::uint32_t i = 0; i < lease.count && is_working(v->record.state); ++i)
+      if (auto* t = leased_task({lease.video, lease.kind, lease.first + i}, held)) back_to_pending(*v, *t, why, now, random, out);
+    if (is_working(v->record.state)) publish_progress(*v, now, out);
+  }
+  end_lease(held, out);
 }
 
 instant scheduler::next_due(instant now) const {
   auto due = now + seconds{60};
   for (const auto& [held, lease] : leases_) due = std::min(due, lease.expires);
-  if (!requests_.empty()) {
+  if (free_slots() > 0) {
     for (const auto& id : active_) {
       const auto& v = videos_.at(id);
       for (const auto& key : v.pending) due = std::min(due, v.tasks.at(key).not_before);
@@ -655,7 +669,7 @@ std::vector<blob_id> scheduler::unreferenced(video_id id, const std::vector<blob
 }
 
 scheduler::counts scheduler::count() const {
-  counts out{videos_.size(), leases_.size(), 0, requests_.size()};
+  counts out{videos_.size(), leases_.size(), 0, workers_.size()};
   for (const auto& id : active_) out.pending_tasks += videos_.at(id).pending.size();
   return out;
 }

@@ -98,8 +98,8 @@ public:
   [[nodiscard]] errc on_media_ready(const media_ready& event, instant now, decision& out);
 
   // -- Workers
-  void on_work_request(const work_request& request, instant now, decision& out);
-  /// The worker's link ended: a hint only. Its requests are dropped, its leases run out by themselves.
+  void on_work_request(const work_request& request, instant now, std::uint64_t random, decision& out);
+  /// The worker's link ended: a hint only. It gets no more work, its leases run out by themselves.
   void on_worker_lost(const node_name& worker);
   /// fenced: the holder must drop the work.
   [[nodiscard]] errc on_renewal(const lease_renewal& renewal, instant now, decision& out);
@@ -134,7 +134,7 @@ public:
   [[nodiscard]] std::vector<blob_id> unreferenced(video_id video, const std::vector<blob_id>& blobs) const;
 
   struct counts {
-    std::size_t videos = 0, leases = 0, pending_tasks = 0, requests = 0;
+    std::size_t videos = 0, leases = 0, pending_tasks = 0, workers = 0;
   };
   [[nodiscard]] counts count() const;
 
@@ -157,8 +157,9 @@ private:
     lease_record record;
     instant expires;
   };
-  struct request_entry {
+  struct worker_entry {
     work_request what;
+    std::uint32_t leases = 0;
     std::uint64_t order = 0;  // first come, first served
   };
 
@@ -177,7 +178,9 @@ private:
   void verify(const video_entry& v, decision& out) const;
   void start_removal(const video_entry& v, decision& out) const;
   void hand_out(instant now, decision& out);
-  bool grant_one(request_entry& to, instant now, decision& out);
+  bool grant_one(worker_entry& to, instant now, decision& out);
+  void expire(epoch held, const std::string& why, instant now, std::uint64_t random, decision& out);
+  [[nodiscard]] std::uint32_t free_slots() const;
   [[nodiscard]] std::uint16_t progress_mille(const video_entry& v) const;
   [[nodiscard]] video_view make_view(const video_entry& v, instant now) const;
 
@@ -186,7 +189,7 @@ private:
   std::map<video_id, video_entry> videos_;
   std::set<video_id> active_;                       // videos with pending tasks
   std::map<epoch, lease_entry> leases_;
-  std::map<node_name, request_entry> requests_;
+  std::map<node_name, worker_entry> workers_;
   std::map<std::string, std::uint32_t> running_;    // leases by tenant, for fairness
   std::uint64_t next_order_ = 0;
 };

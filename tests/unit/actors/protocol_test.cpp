@@ -89,7 +89,7 @@ TEST_F(Protocol, WorkCrossesTheWire) {
   grant.plan = some_plan();
   grant.chunks = {{1, 144, 144, -5, 99}};
   EXPECT_EQ(round_trip(grant_list{grant}), grant_list{grant});
-  expect_same(work_request{"worker-0", "engine", 2});
+  expect_same(work_request{"worker-0", 9, "engine", 2});
   expect_same(plan_page{{1, 2}, {3, 4}, some_plan(), 0, {{0, 0, 144, 0, 0}}, true});
   expect_same(task_failure{{{1, 2}, task_kind::audio, 1}, {3, 4}, errc::crashed, "why"});
 }
