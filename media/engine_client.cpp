@@ -322,7 +322,7 @@ private:
       return broken("sent a piece of an unknown rendition");
     if (++task.pieces > pieces_max(task.task, task.chunks_done)) return broken("sent more pieces than the chunk has");
     output_piece out{head.kind, head.rendition, head.segment, head.duration, bytes};
-    task.gate.deliver([&](ports::engine_listener& to) { to.on_piece(head.chunk, std::move(out)); });
+    task.gate.deliver([&, chunk = head.chunk](ports::engine_listener& to) { to.on_piece(chunk, std::move(out)); });
     return {};
   }
 

@@ -18,6 +18,7 @@ namespace latham::media {
 
 namespace {
 
+constexpr AVRational microseconds{1, AV_TIME_BASE};  // the library's own macro is not C++
 constexpr std::uint64_t packets_max = duration_s_max * 240;  // of video
 constexpr std::int64_t hold_s_max = 10;                      // one packet stands for at most this, on average
 constexpr std::int64_t hold_s_free = 60;                     // below this total nothing is suspicious
@@ -84,9 +85,9 @@ expected<packet_survey> survey(const input& in, unsigned video, const std::vecto
         if ((packet->flags & AV_PKT_FLAG_KEY) != 0)
           seen.keys.push_back({pts, packet->pos > 0 ? static_cast<std::uint64_t>(packet->pos) : 0});
       } else if (shown) {
-        seen.first_audio_us = std::min(seen.first_audio_us, av_rescale_q(pts, stream->time_base, AV_TIME_BASE_Q));
+        seen.first_audio_us = std::min(seen.first_audio_us, av_rescale_q(pts, stream->time_base, microseconds));
       }
-      seen.last_us = std::max(seen.last_us, av_rescale_q(end_pts, stream->time_base, AV_TIME_BASE_Q));
+      seen.last_us = std::max(seen.last_us, av_rescale_q(end_pts, stream->time_base, microseconds));
     }
     av_packet_unref(packet.get());
   }
@@ -210,10 +211,10 @@ expected<planned_source> plan_source(task_host& host, std::uint64_t source_bytes
   plan.origin_pts = start;
   if (seen.first_audio_us != std::numeric_limits<std::int64_t>::max()) {
     // Sound that starts earlier is kept, under the first picture; less than a frame is priming, not content.
-    const auto start_us = av_rescale_q(start, stream.time_base, AV_TIME_BASE_Q);
+    const auto start_us = av_rescale_q(start, stream.time_base, microseconds);
     const auto first_us = std::max(seen.first_audio_us, start_us - audio_lead_s_max * AV_TIME_BASE);
     const auto frame_us = av_rescale(AV_TIME_BASE, plan.fps.den, plan.fps.num);
-    if (start_us - first_us >= frame_us) plan.origin_pts = av_rescale_q(first_us, AV_TIME_BASE_Q, stream.time_base);
+    if (start_us - first_us >= frame_us) plan.origin_pts = av_rescale_q(first_us, microseconds, stream.time_base);
   }
 
   if (seen.end_pts == seen.pts.back()) {
