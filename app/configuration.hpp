@@ -36,24 +36,6 @@ struct serve_options {
   seconds drain{20};
 };
 
-struct submit_options {
-  std::string file;
-  std::vector<std::string> ladder;
-  std::string title;
-  std::string priority = "normal";
-  std::string server = "http://127.0.0.1:8000";
-  std::string token;
-  bool wait = false;
-  bool json = false;
-};
-
-struct status_options {
-  std::string id;  // empty: all
-  std::string server = "http://127.0.0.1:8000";
-  std::string token;
-  bool json = false;
-};
-
 /// "127.0.0.1:8000", "[::1]:8000" or ":8000" (all addresses). Fails with invalid_argument.
 [[nodiscard]] expected<ports::endpoint> parse_endpoint(const std::string& text);
 /// "storage-0=10.0.0.1:8020".

@@ -2,14 +2,17 @@
 #include "actors/cluster/attach.hpp"
 #include "app/configuration.hpp"
 #include "app/serve.hpp"
+#include "http/commands.hpp"
 #include "media/av/codec_child_main.hpp"
 #include "net/child_setup.hpp"
 
 #include <CLI/CLI.hpp>
 
 #include <cstdio>
+#include <filesystem>
 #include <string_view>
 #include <unistd.h>
+#include <vector>
 
 namespace caf::detail {
 // Found by CAF instead of its own through the dynamic linker; see actors/cluster/attach.hpp.
@@ -26,6 +29,19 @@ int run_codec_child() {
     return 1;
   }
   return media::run_codec_child(net::child_stream_descriptor);
+}
+
+/// The simulation is a program of its own, beside this one: it must not link what it does not cover.
+int run_sim(const std::vector<std::string>& words) {
+  std::error_code failed;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", failed);
+  const auto program = (self.parent_path() / "latham-sim").string();
+  std::vector<char*> arguments{const_cast<char*>(program.c_str())};
+  for (const auto& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
+  arguments.push_back(nullptr);
+  ::execv(program.c_str(), arguments.data());
+  std::fprintf(stderr, "latham: %s cannot be run; build it with: make test, or cmake --build build --target latham-sim\n", program.c_str());
+  return 1;
 }
 
 }  // namespace
@@ -70,6 +86,30 @@ int main(int argc, char** argv) {
             "  LATHAM_TOKEN=secret latham serve --listen :8000\n"
             "  latham serve --roles worker --name worker-1 --storage storage-0=127.0.0.1:8022 --scheduler scheduler-0=127.0.0.1:8023");
 
+  http::submit_command submit;
+  submit.server = "http://127.0.0.1:8000";
+  auto* u = cli.add_subcommand("submit", "Upload a file to a running server");
+  u->add_option("FILE", submit.file, "The video")->required()->check(CLI::ExistingFile);
+  u->add_option("-s,--size", submit.ladder, "The rungs, e.g. -s 256x144 640x360 (default: all that the source is large enough for)");
+  u->add_option("--title", submit.title, "Shown instead of the file's name");
+  u->add_option("--priority", submit.priority, "low, normal or high")->check(CLI::IsMember({"low", "normal", "high"}));
+  u->add_option("--server", submit.server, "The server")->envname("LATHAM_SERVER")->capture_default_str();
+  u->add_option("--token", submit.token, "Its bearer token")->envname("LATHAM_TOKEN");
+  u->add_flag("--wait", submit.wait, "Stay until the video is ready, with a progress bar");
+  u->add_flag("--json", submit.json, "Print the video as JSON");
+  u->footer("Examples:\n  latham submit bunny.mp4 --wait\n  latham submit bunny.mp4 -s 256x144 426x240 --json");
+
+  http::status_command status;
+  status.server = "http://127.0.0.1:8000";
+  auto* t = cli.add_subcommand("status", "Show the newest videos, or one of them in detail");
+  t->add_option("ID", status.id, "The video's id");
+  t->add_option("--server", status.server, "The server")->envname("LATHAM_SERVER")->capture_default_str();
+  t->add_option("--token", status.token, "Its bearer token")->envname("LATHAM_TOKEN");
+  t->add_flag("--json", status.json, "Print JSON");
+
+  auto* x = cli.add_subcommand("sim", "Run the in-process simulation (latham-sim); see latham sim --help")->prefix_command();
+  x->set_help_flag();
+
   CLI11_PARSE(cli, argc, argv);
 
   const auto fail = [](const error& e) {
@@ -102,5 +142,8 @@ int main(int argc, char** argv) {
     serve.drain = seconds{drain_s};
     return app::serve(serve);
   }
+  if (u->parsed()) return http::run_submit(submit);
+  if (t->parsed()) return http::run_status(status);
+  if (x->parsed()) return run_sim(x->remaining());
   return 0;
 }
