@@ -103,8 +103,10 @@ struct rocks_kv::core {
   expected<void> start();
   void write_groups();
   [[nodiscard]] expected<void> write(const std::vector<waiting>& group);
+  [[nodiscard]] bool has_space(std::size_t bytes) const;
 
   rocks_kv_options options;
+  std::shared_ptr<rocksdb::FileSystem> files;  // shared with RocksDB
   std::unique_ptr<rocksdb::Env> environment;  // outlives the database
   std::unique_ptr<rocksdb::DB> database;
   thread_pool reads;
@@ -122,7 +124,7 @@ struct rocks_kv::core {
 };
 
 expected<void> rocks_kv::core::start() {
-  auto files = options.files ? options.files : rocksdb::FileSystem::Default();
+  files = options.files ? options.files : rocksdb::FileSystem::Default();
   environment = rocksdb::NewCompositeEnv(files);
   rocksdb::DB* opened = nullptr;
   // RocksDB syncs what is in its directory, but not the directory's own name.
@@ -191,6 +193,9 @@ void rocks_kv::core::write_groups() {
 }
 
 expected<void> rocks_kv::core::write(const std::vector<waiting>& group) {
+  std::size_t bytes = 0;
+  for (const auto& commit : group) bytes += commit.bytes;
+  if (!has_space(bytes)) return {errc::disk_full, "no space for records: delete something or add a disk"};
   rocksdb::WriteBatch batch;
   for (const auto& commit : group) {
     for (const auto& write : commit.batch) {
@@ -203,17 +208,20 @@ expected<void> rocks_kv::core::write(const std::vector<waiting>& group) {
   }
   rocksdb::WriteOptions how;
   how.sync = !options.no_sync[static_cast<std::size_t>(sync_point::kv_log)];
-  auto status = database->Write(how, &batch);
-  if (!status.ok() && status.severity() != rocksdb::Status::Severity::kNoError && status.IsNoSpace()) {
-    // A full disk puts the database into read-only mode until it is told that there is space again.
-    if (database->Resume().ok()) status = database->Write(how, &batch);
-  }
-  if (!status.ok()) {
+  if (const auto status = database->Write(how, &batch); !status.ok()) {
     auto failed = from_status(status, "commit");
-    if (failed.code != errc::disk_full) failed.code = errc::io;
+    failed.code = errc::io;  // also for a full disk: a log that could not be written leaves the database unusable
     return failed;
   }
   return {};
+}
+
+bool rocks_kv::core::has_space(std::size_t bytes) const {
+  if (options.free_reserve_bytes == 0) return true;
+  std::uint64_t available = 0;
+  // A disk that cannot even tell is asked to write all the same, and says what is wrong.
+  if (!files->GetFreeSpace(options.directory, {}, &available, nullptr).ok()) return true;
+  return available >= options.free_reserve_bytes && available - options.free_reserve_bytes >= bytes;
 }
 
 rocks_kv::rocks_kv(std::unique_ptr<core> c) : core_{std::move(c)} {}

@@ -5,8 +5,9 @@
 // (group commit), and nobody but this thread ever waits for it. Reads run on a small pool of their own.
 //
 // After an i/o error what is durable is unknown, so the store refuses all further commits until the node restarts and
-// recovers from what really is on the disk. A full disk is not such an error: the batch was refused as a whole, and
-// commits work again when there is space.
+// recovers from what really is on the disk. A disk that is nearly full is not such an error: the commit is refused before
+// anything is written, and commits work again when there is space. The reserve exists because RocksDB does not survive a
+// log that it could not write, and needs room for compaction.
 //
 // The database holds its own format number. A newer one is refused: an older program must not guess.
 //
@@ -35,6 +36,7 @@ struct rocks_kv_options {
   std::size_t bytes_waiting_max = 64 * 1024 * 1024;
   std::size_t group_bytes_max = 4 * 1024 * 1024;  // written with one fsync
   std::size_t group_commits_max = 1024;
+  std::uint64_t free_reserve_bytes = 64 * 1024 * 1024;  // of the disk; below it commits fail with errc::disk_full. 0: none
   std::size_t reads_waiting_max = 4096;
   std::size_t read_threads = 2;
   disabled_sync_points no_sync;                   // tests only

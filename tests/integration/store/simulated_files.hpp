@@ -159,8 +159,9 @@ public:
     return translate(found);
   }
   status GetFreeSpace(const std::string&, const options&, std::uint64_t* out, debug*) override {
-    *out = 1ull << 40;
-    return status::OK();
+    const auto free = disk_.free_bytes();
+    if (free) *out = *free;
+    return translate(free);
   }
 
 private:
