@@ -3,12 +3,19 @@
 #include "core/assert.hpp"
 
 #include <algorithm>
+#include <new>
 
 namespace latham::media {
 
 namespace {
 
 constexpr std::int64_t time_scale_min = 10'000;  // ticks per second: some players round what is coarser
+
+/// x264 reports a failed allocation as a failure of no kind; with parameters and pictures that are ours, it has no other.
+error encoder_error(const char* what, int code) {
+  if (code == AVERROR_EXTERNAL) throw std::bad_alloc{};
+  return av_error(what, code);
+}
 
 }  // namespace
 
@@ -43,7 +50,7 @@ expected<std::unique_ptr<rung_encoder>> rung_encoder::open(task_host& host, cons
   options.set("forced-idr", "1");
   // The same bytes on every CPU, for a few per cent of time.
   options.set("x264-params", "open-gop=0:cpu-independent=1");
-  if (const int r = avcodec_open2(&encoder, codec, options.address()); r < 0) return av_error("open x264", r);
+  if (const int r = avcodec_open2(&encoder, codec, options.address()); r < 0) return encoder_error("open x264", r);
   if (const char* key = options.left_over()) return error{errc::internal, std::string{"x264 knows no option "} + key};
 
   auto scale = plan.fps.num;
@@ -65,12 +72,12 @@ expected<void> rung_encoder::encode(const AVFrame& picture, std::uint64_t n) {
   picture_->sample_aspect_ratio = {1, 1};
   const int r = avcodec_send_frame(encoder_.get(), picture_.get());
   av_frame_unref(picture_.get());
-  if (r < 0) return av_error("encode a picture", r);
+  if (r < 0) return encoder_error("encode a picture", r);
   return drain();
 }
 
 expected<void> rung_encoder::finish() {
-  if (const int r = avcodec_send_frame(encoder_.get(), nullptr); r < 0) return av_error("flush x264", r);
+  if (const int r = avcodec_send_frame(encoder_.get(), nullptr); r < 0) return encoder_error("flush x264", r);
   if (auto ok = drain(); !ok) return ok;
   if (in_segment_ > 0)
     if (auto ok = end_segment(); !ok) return ok;
@@ -83,7 +90,7 @@ expected<void> rung_encoder::drain() {
   for (;;) {
     const int r = avcodec_receive_packet(encoder_.get(), packet_.get());
     if (r == AVERROR(EAGAIN) || r == AVERROR_EOF) return {};
-    if (r < 0) return av_error("encode a picture", r);
+    if (r < 0) return encoder_error("encode a picture", r);
     if (packet_->pts >= static_cast<std::int64_t>(end_frame())) {
       av_packet_unref(packet_.get());
       continue;
