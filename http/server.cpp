@@ -76,10 +76,14 @@ public:
       if (const auto alive = hub.lock()) alive->on_change(v);
     });
   }
-  ~running() {
+  ~running() { drain(milliseconds{0}); }
+
+  /// Afterwards nothing here refers to the service: it may go away before this object does.
+  bool drain(milliseconds deadline) {
+    const bool calm = site_->drain(deadline);
     subscription_.reset();
     hub_->detach();
-    site_->drain(milliseconds{0});
+    return calm;
   }
 
   site& where() { return *site_; }
@@ -102,7 +106,7 @@ expected<std::uint16_t> http_server::start(ports::service& service, ports::metri
   return port;
 }
 
-bool http_server::drain(milliseconds deadline) { return !running_ || running_->where().drain(deadline); }
+bool http_server::drain(milliseconds deadline) { return !running_ || running_->drain(deadline); }
 
 net::connection_counts http_server::counts() const { return running_ ? running_->where().connections().counts() : net::connection_counts{}; }
 

@@ -101,6 +101,10 @@ public:
     std::unique_lock lock{mutex_};
     return told_.wait_for(lock, seconds{10}, [&] { return creates_ >= count; });
   }
+  [[nodiscard]] std::size_t subscribers() const {
+    const std::lock_guard lock{mutex_};
+    return subscribers_.size();
+  }
   [[nodiscard]] std::size_t in_flight_max() const {
     const std::lock_guard lock{mutex_};
     return in_flight_max_;

@@ -330,7 +330,9 @@ TEST(BigUpload, OfThreeHundredMegabytesTakesConstantMemory) {
   const auto took = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   std::printf("300 MiB in %.2f s, %.0f MiB/s, RSS + %zu KiB\n", took, static_cast<double>(pieces) / took, highest - before);
   EXPECT_EQ(service.uploads()[0].length, pieces * piece.size());
+#ifndef LATHAM_SANITIZED  // which keeps what was freed
   EXPECT_LT(highest - before, 64 * 1024u);
+#endif
 }
 
 // ---- The connection ----
@@ -481,7 +483,8 @@ TEST_F(Server, DrainsWithinItsDeadline) {
   ASSERT_TRUE(service.wait_for_uploads(1));
   EXPECT_FALSE(server->drain(milliseconds{200}));
   EXPECT_TRUE(idle.closed());
-  EXPECT_EQ(service.aborts(), 1u);
+  EXPECT_EQ(service.subscribers(), 0u);
+  EXPECT_TRUE(service.wait_for_aborts(1));
   EXPECT_FALSE(connect().connected());
 }
 
