@@ -391,14 +391,15 @@ void scheduler::on_tick(instant now, std::uint64_t random, decision& out) {
   for (const auto& [held, lease] : leases_)
     if (lease.expires <= now) expired.push_back(held);
   for (const auto held : expired) {
-    // Its job may have failed, and it with it, while we went through the list.
     if (auto at = leases_.find(held); at != leases_.end()) expire(held, "worker " + at->second.record.worker + " was lost or too slow", now, random, out);
   }
   hand_out(now, out);
 }
 
 void scheduler::expire(epoch held, const std::string& why, instant now, std::uint64_t random, decision& out) {
-  const auto lease = leases_.at(held).record;
+  auto at = leases_.find(held);
+  if (at == leases_.end()) return;  // its job failed, and all its leases with it, while the caller went through a list
+  const auto lease = at->second.record;
   if (auto* v = find(lease.video)) {
     for (std::uint32_t i = 0; i < lease.count && is_working(v->record.state); ++i)
       if (auto* t = leased_task({lease.video, lease.kind, lease.first + i}, held)) back_to_pending(*v, *t, why, now, random, out);

@@ -1,0 +1,129 @@
+#include "core/manifest/presentation.hpp"
+
+#include <gtest/gtest.h>
+
+namespace latham {
+
+namespace {
+
+output_table some_table(std::uint32_t committed, video_state state) {
+  output_table t;
+  t.video = {1, 2};
+  t.state = state;
+  t.plan.fps = {24, 1};
+  t.plan.segment_frames = 48;
+  t.plan.frames = 200;
+  t.plan.rungs = {{256, 144, 200}, {640, 360, 800}};
+  t.plan.audio = {{1, "eng"}};
+  t.plan_complete = true;
+  t.chunks_total = 2;
+  for (std::uint32_t i = 0; i < committed; ++i) {
+    output_ref out;
+    out.blob = {7, i};
+    for (std::uint8_t r = 0; r < 2; ++r) out.renditions.push_back({track_kind::video, r, 36'000, 100'000, "avc1.64001f"});
+    t.chunks[i] = {chunk_plan{i, i * 144ull, i == 0 ? 144u : 56u, 0, 0}, out};
+  }
+  output_ref audio;
+  audio.renditions = {{track_kind::audio, 0, 133'000, 130'000, "mp4a.40.2"}};
+  t.audio[0] = audio;
+  auto& index = t.audio_index[0];
+  index.push_back({track_kind::audio, 0, output_entry::init_segment, 0, 700, 0, {}});
+  for (std::uint32_t s = 0; s < 5; ++s) index.push_back({track_kind::audio, 0, s, 0, 32'000, s < 4 ? 96'256u : 15'360u, {}});
+  return t;
+}
+
+}  // namespace
+
+TEST(Manifests, MasterListsEveryRungWithItsRates) {
+  const auto p = make_presentation(some_table(2, video_state::ready));
+  ASSERT_TRUE(p);
+  const auto text = hls_master(*p);
+  EXPECT_NE(text.find("RESOLUTION=256x144"), std::string::npos);
+  EXPECT_NE(text.find("CODECS=\"avc1.64001f,mp4a.40.2\""), std::string::npos);
+  EXPECT_NE(text.find("BANDWIDTH=230000,"), std::string::npos);
+  EXPECT_NE(text.find("/media/" + to_string(video_id{1, 2}) + "/640x360/playlist.m3u8"), std::string::npos);
+  EXPECT_NE(text.find("LANGUAGE=\"eng\""), std::string::npos);
+}
+
+TEST(Manifests, MediaPlaylistIsVodWhenReadyAndCoversEveryFrame) {
+  const auto p = make_presentation(some_table(2, video_state::ready));
+  const auto text = hls_media(*p, p->video[1]);
+  EXPECT_NE(text.find("#EXT-X-PLAYLIST-TYPE:VOD"), std::string::npos);
+  EXPECT_NE(text.find("#EXT-X-ENDLIST"), std::string::npos);
+  EXPECT_NE(text.find("#EXT-X-TARGETDURATION:2"), std::string::npos);
+  std::uint64_t frames = 0;
+  for (auto d : p->video[1].durations) frames += d;
+  EXPECT_EQ(frames, 200u);
+  EXPECT_NE(text.find("#EXTINF:0.333333,"), std::string::npos);  // the last eight frames
+}
+
+TEST(Manifests, WhileEncodingThePrefixWithoutGapsIsAnEvent) {
+  auto table = some_table(2, video_state::encoding);
+  table.chunks.erase(0);
+  EXPECT_EQ(make_presentation(table).error().code, errc::conflict);
+  table = some_table(1, video_state::encoding);
+  const auto p = make_presentation(table);
+  ASSERT_TRUE(p);
+  EXPECT_EQ(p->video[0].durations.size(), 3u);
+  EXPECT_EQ(p->audio[0].durations.size(), 3u);  // not ahead of the picture
+  const auto text = hls_media(*p, p->video[0]);
+  EXPECT_NE(text.find("#EXT-X-PLAYLIST-TYPE:EVENT"), std::string::npos);
+  EXPECT_EQ(text.find("#EXT-X-ENDLIST"), std::string::npos);
+  EXPECT_NE(dash_manifest(*p).find("type=\"dynamic\""), std::string::npos);
+}
+
+TEST(Manifests, WithoutItsAudioAVideoIsNotShownYet) {
+  auto table = some_table(1, video_state::encoding);
+  table.audio_index.clear();
+  EXPECT_EQ(make_presentation(table).error().code, errc::conflict);
+}
+
+TEST(Manifests, TargetDurationDoesNotChangeWhileAPlaylistGrows) {
+  const auto target = [](const std::string& text) { return text.substr(text.find("TARGETDURATION"), 17); };
+  const auto one = make_presentation(some_table(1, video_state::encoding));
+  const auto all = make_presentation(some_table(2, video_state::ready));
+  EXPECT_EQ(target(hls_media(*one, one->video[0])), target(hls_media(*all, all->video[0])));
+  EXPECT_EQ(target(hls_media(*one, one->audio[0])), target(hls_media(*all, all->audio[0])));
+}
+
+TEST(Manifests, DashTimelineAddsUpToTheVideo) {
+  const auto p = make_presentation(some_table(2, video_state::ready));
+  const auto text = dash_manifest(*p);
+  EXPECT_NE(text.find("type=\"static\" mediaPresentationDuration=\"PT8.333S\""), std::string::npos);
+  EXPECT_NE(text.find("<S t=\"0\" d=\"48\" r=\"3\"/>"), std::string::npos);
+  EXPECT_NE(text.find("<S d=\"8\"/>"), std::string::npos);
+}
+
+TEST(Manifests, LanguagesOfStrangersCannotBreakOut) {
+  auto table = some_table(2, video_state::ready);
+  table.plan.audio[0].language = "e\"\n<x>&";
+  const auto p = make_presentation(table);
+  EXPECT_NE(hls_master(*p).find("LANGUAGE=\"ex\""), std::string::npos);
+  EXPECT_NE(dash_manifest(*p).find("lang=\"ex\""), std::string::npos);
+}
+
+TEST(MediaPaths, OnlyWhatTheManifestsNameExists) {
+  const auto plan = some_table(2, video_state::ready).plan;
+  EXPECT_EQ(parse_media_path("master.m3u8", plan)->kind, media_path::what::hls_master);
+  EXPECT_EQ(parse_media_path("640x360/3.m4s", plan)->segment, 2u);
+  EXPECT_EQ(parse_media_path("audio-0/init.mp4", plan)->track, track_kind::audio);
+  for (const auto* bad : {"", "x", "640x360", "640x360/", "640x360/0.m4s", "640x360/01.m4s", "640x360/-1.m4s", "640x360/1.m4s/", "1920x1080/1.m4s", "audio-1/1.m4s",
+                          "../secret", "640x360/../1.m4s", "640x360/99999999999.m4s"})
+    EXPECT_FALSE(parse_media_path(bad, plan)) << bad;
+}
+
+TEST(MediaPaths, ASegmentIsInTheChunkThatHoldsItsFirstFrame) {
+  const auto table = some_table(2, video_state::ready);
+  EXPECT_EQ(output_of_segment(table, 2)->blob, (blob_id{7, 0}));
+  EXPECT_EQ(output_of_segment(table, 3)->blob, (blob_id{7, 1}));
+  EXPECT_EQ(output_of_segment(table, 9), nullptr);
+}
+
+TEST(Codecs, AreReadFromTheInitSegment) {
+  EXPECT_EQ(*codecs_of(std::string_view{"....avcC\x01\x64\x00\x1f", 12}), "avc1.64001f");
+  EXPECT_EQ(*codecs_of("....esds...."), "mp4a.40.2");
+  EXPECT_FALSE(codecs_of("nothing"));
+  EXPECT_FALSE(codecs_of("avcC"));
+}
+
+}  // namespace latham

@@ -1,0 +1,351 @@
+#include "core/scheduler/scheduler.hpp"
+
+#include <gtest/gtest.h>
+
+namespace latham {
+
+namespace {
+
+constexpr video_id video{1, 1};
+const engine_id engine = "x86_64 test";
+
+/// A scheduler with what its shell would carry out, and a clock that the test moves.
+class Scheduler : public ::testing::Test {
+protected:
+  instant now{1'000'000'000'000};
+  scheduler rules{{}, 1};
+  decision out;
+
+  void tick(nanoseconds passed) {
+    now = now + passed;
+    rules.on_tick(now, 7, out);
+  }
+
+  void accept(video_id id = video, priority_class priority = priority_class::normal, const std::string& tenant = "default") {
+    media_ready event;
+    event.video = id;
+    event.tenant = tenant;
+    event.priority = priority;
+    event.source = {{9, id.low}, "storage-0", 1000, {}};
+    ASSERT_EQ(rules.on_media_ready(event, now, out), errc::none);
+  }
+
+  void join(const node_name& worker, std::uint32_t slots, std::uint64_t incarnation = 1, const engine_id& runs = engine) {
+    rules.on_work_request({worker, incarnation, runs, slots}, now, 7, out);
+  }
+
+  /// Grants since the last call, by worker.
+  std::vector<grant_effect> grants() {
+    std::vector<grant_effect> all;
+    for (const auto& effect : out.effects)
+      if (const auto* grant = std::get_if<grant_effect>(&effect)) all.push_back(*grant);
+    out = {};
+    return all;
+  }
+
+  template <class T>
+  std::vector<T> effects() {
+    std::vector<T> all;
+    for (const auto& effect : out.effects)
+      if (const auto* e = std::get_if<T>(&effect)) all.push_back(*e);
+    return all;
+  }
+
+  errc plan(const work_grant& grant, std::uint32_t chunks, std::uint32_t audio = 0) {
+    plan_page page;
+    page.video = grant.video;
+    page.held = grant.held;
+    page.complete = true;
+    page.plan.segment_frames = 48;
+    page.plan.fps = {24, 1};
+    page.plan.frames = std::uint64_t{chunks} * 144;
+    page.plan.rungs = {{640, 360, 800}};
+    for (std::uint32_t i = 0; i < audio; ++i) page.plan.audio.push_back({i + 1, "und"});
+    for (std::uint32_t i = 0; i < chunks; ++i) page.chunks.push_back({i, std::uint64_t{i} * 144, 144, 0, 0});
+    return rules.on_plan_page(page, now, out);
+  }
+
+  static task_commit commit_of(const work_grant& grant, std::uint32_t index, std::uint64_t blob) {
+    task_commit c;
+    c.task = {grant.video, grant.kind, index};
+    c.held = grant.held;
+    c.output.blob = {8, blob};
+    c.output.store = "storage-0";
+    return c;
+  }
+
+  /// Takes a fresh video to the point where worker-0 holds chunk 0.
+  work_grant first_chunk(std::uint32_t chunks = 1) {
+    accept();
+    join("worker-0", 1);
+    auto planning = grants();
+    EXPECT_EQ(planning.size(), 1u);
+    EXPECT_EQ(plan(planning[0].grant, chunks), errc::none);
+    auto encoding = grants();
+    EXPECT_EQ(encoding.size(), 1u);
+    return encoding[0].grant;
+  }
+
+  video_state state(video_id id = video) { return rules.view(id, now)->state; }
+};
+
+}  // namespace
+
+TEST_F(Scheduler, AVideoGoesThroughAllItsStates) {
+  accept();
+  EXPECT_EQ(state(), video_state::queued);
+  join("worker-0", 2);
+  const auto planning = grants();
+  ASSERT_EQ(planning.size(), 1u);
+  EXPECT_EQ(planning[0].grant.kind, task_kind::plan);
+  EXPECT_EQ(state(), video_state::planning);
+  ASSERT_EQ(plan(planning[0].grant, 2, 1), errc::none);
+  EXPECT_EQ(state(), video_state::encoding);
+  auto work = grants();
+  ASSERT_EQ(work.size(), 2u);
+  EXPECT_EQ(work[0].grant.kind, task_kind::audio);  // short, and played from the start
+  EXPECT_EQ(work[1].grant.kind, task_kind::video);
+  EXPECT_EQ(rules.on_commit(commit_of(work[0].grant, 0, 1), now, out), errc::none);
+  EXPECT_EQ(rules.on_commit(commit_of(work[1].grant, 0, 2), now, out), errc::none);
+  work = grants();
+  ASSERT_EQ(work.size(), 1u);
+  EXPECT_EQ(rules.on_commit(commit_of(work[0].grant, 1, 3), now, out), errc::none);
+  EXPECT_EQ(state(), video_state::finishing);
+  EXPECT_EQ(effects<verify_effect>().at(0).tasks.size(), 3u);
+  rules.on_verified(video, 1, {}, now, out);
+  EXPECT_EQ(state(), video_state::ready);
+  EXPECT_EQ(rules.count().leases, 0u);
+}
+
+TEST_F(Scheduler, TheSameUploadTwiceIsOneVideo) {
+  accept();
+  out = {};
+  accept();
+  EXPECT_TRUE(out.writes.empty());
+  EXPECT_TRUE(out.effects.empty());
+}
+
+TEST_F(Scheduler, LeaseAndEpochArePersistedWithTheGrant) {
+  accept();
+  join("worker-0", 1);
+  bool lease = false;
+  bool meta = false;
+  for (const auto& write : out.writes) {
+    lease |= std::holds_alternative<lease_record>(write);
+    meta |= std::holds_alternative<scheduler_meta>(write);
+  }
+  EXPECT_TRUE(lease);
+  EXPECT_TRUE(meta);
+}
+
+TEST_F(Scheduler, LateCommitOfExpiredEpochIsFencedAndItsBlobRemoved) {
+  const auto old = first_chunk();
+  tick(seconds{11});
+  tick(seconds{1});  // the back-off has passed
+  const auto again = grants();
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_LT(old.held, again[0].grant.held);
+  EXPECT_EQ(rules.on_commit(commit_of(old, 0, 5), now, out), errc::fenced);
+  ASSERT_EQ(effects<remove_blobs_effect>().size(), 1u);
+  EXPECT_EQ(effects<remove_blobs_effect>()[0].blobs, std::vector<blob_id>({{8, 5}}));
+  EXPECT_EQ(rules.on_commit(commit_of(again[0].grant, 0, 6), now, out), errc::none);
+}
+
+TEST_F(Scheduler, AnExpiredLeaseThatNoTickHasSeenIsExpiredAllTheSame) {
+  const auto grant = first_chunk();
+  now = now + seconds{11};
+  EXPECT_EQ(rules.on_renewal({grant.held, 0, 1}, now, out), errc::fenced);
+  EXPECT_EQ(rules.on_commit(commit_of(grant, 0, 5), now, out), errc::fenced);
+}
+
+TEST_F(Scheduler, RenewalKeepsALeaseAlive) {
+  const auto grant = first_chunk();
+  for (int i = 0; i < 10; ++i) {
+    tick(seconds{6});
+    EXPECT_EQ(rules.on_renewal({grant.held, 0, 10}, now, out), errc::none);
+  }
+  EXPECT_EQ(rules.on_commit(commit_of(grant, 0, 5), now, out), errc::none);
+}
+
+TEST_F(Scheduler, TheSameCommitAgainIsOkAndRemovesNothing) {
+  const auto grant = first_chunk(2);
+  EXPECT_EQ(rules.on_commit(commit_of(grant, 0, 5), now, out), errc::none);
+  out = {};
+  EXPECT_EQ(rules.on_commit(commit_of(grant, 0, 5), now, out), errc::none);
+  EXPECT_TRUE(effects<remove_blobs_effect>().empty());
+  EXPECT_TRUE(out.writes.empty());
+}
+
+TEST_F(Scheduler, APoisonTaskIsParkedWithItsCause) {
+  first_chunk();
+  std::uint32_t granted = 1;
+  for (int i = 0; i < 50 && state() != video_state::failed; ++i) {
+    tick(seconds{11});
+    granted += static_cast<std::uint32_t>(grants().size());
+  }
+  EXPECT_EQ(state(), video_state::failed);
+  EXPECT_EQ(granted, attempts_max);
+  EXPECT_NE(rules.view(video, now)->error_message.find("worker-0"), std::string::npos);
+  EXPECT_EQ(rules.count().leases, 0u);
+}
+
+TEST_F(Scheduler, TheInputsFaultEndsTheJobAtOnce) {
+  const auto grant = first_chunk();
+  EXPECT_EQ(rules.on_failure({{video, task_kind::video, 0}, grant.held, errc::unprocessable, "no frames"}, now, 7, out), errc::none);
+  EXPECT_EQ(state(), video_state::failed);
+  EXPECT_EQ(rules.view(video, now)->error_message, "no frames");
+  tick(seconds{60});
+  EXPECT_TRUE(grants().empty());
+}
+
+TEST_F(Scheduler, RetryByHandKeepsWhatIsCommitted) {
+  const auto grant = first_chunk(2);
+  EXPECT_EQ(rules.on_commit(commit_of(grant, 0, 5), now, out), errc::none);
+  const auto second = grants();
+  ASSERT_EQ(second.size(), 1u);
+  EXPECT_EQ(rules.on_failure({{video, task_kind::video, 1}, second[0].grant.held, errc::unprocessable, "x"}, now, 7, out), errc::none);
+  EXPECT_EQ(state(), video_state::failed);
+  EXPECT_EQ(rules.on_retry(video, now, out), errc::none);
+  const auto third = grants();
+  ASSERT_EQ(third.size(), 1u);
+  EXPECT_EQ(third[0].grant.first, 1u);
+  EXPECT_EQ(rules.on_retry(video, now, out), errc::conflict);
+}
+
+TEST_F(Scheduler, AWorkerThatStopsGivesItsAttemptBack) {
+  auto grant = first_chunk();
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(rules.on_failure({{video, task_kind::video, 0}, grant.held, errc::cancelled, "stops"}, now, 7, out), errc::none);
+    tick(seconds{1});
+    const auto again = grants();
+    ASSERT_EQ(again.size(), 1u);
+    grant = again[0].grant;
+  }
+  EXPECT_EQ(state(), video_state::encoding);
+}
+
+TEST_F(Scheduler, ARestartedWorkerFreesItsOldLeasesAtOnce) {
+  const auto grant = first_chunk();
+  join("worker-0", 1, 2);
+  EXPECT_EQ(rules.on_renewal({grant.held, 0, 1}, now, out), errc::fenced);
+  tick(milliseconds{500});
+  EXPECT_EQ(grants().size(), 1u);
+}
+
+TEST_F(Scheduler, ARequestThatCrossedAGrantIsNotGrantedTwice) {
+  accept();
+  accept({1, 2});
+  join("worker-0", 1);
+  EXPECT_EQ(grants().size(), 1u);
+  join("worker-0", 1);  // said before the grant arrived
+  EXPECT_TRUE(grants().empty());
+}
+
+TEST_F(Scheduler, AnotherEngineGetsNoChunkOfTheJob) {
+  const auto grant = first_chunk(2);
+  EXPECT_EQ(rules.on_failure({{video, task_kind::video, 0}, grant.held, errc::crashed, "x"}, now, 7, out), errc::none);
+  EXPECT_EQ(grants().size(), 1u);  // the other chunk, to the same worker
+  rules.on_worker_lost("worker-0");
+  join("worker-1", 4, 1, "aarch64 test");
+  tick(seconds{20});
+  EXPECT_TRUE(grants().empty());
+  join("worker-2", 1);
+  EXPECT_EQ(grants().size(), 1u);
+}
+
+TEST_F(Scheduler, PriorityFirstThenTheTenantWithTheFewestLeases) {
+  accept({1, 1}, priority_class::normal, "a");
+  accept({1, 2}, priority_class::normal, "a");
+  accept({1, 3}, priority_class::normal, "b");
+  accept({1, 4}, priority_class::high, "a");
+  join("worker-0", 4);
+  const auto all = grants();
+  ASSERT_EQ(all.size(), 4u);
+  EXPECT_EQ(all[0].grant.video, (video_id{1, 4}));
+  EXPECT_EQ(all[1].grant.video, (video_id{1, 3}));  // b has none, a has one
+  EXPECT_EQ(all[2].grant.video, (video_id{1, 1}));
+}
+
+TEST_F(Scheduler, TwoIdleWorkersShareAShortJob) {
+  accept();
+  join("worker-0", 1);
+  const auto planning = grants();
+  join("worker-1", 2);
+  ASSERT_EQ(plan(planning[0].grant, 2), errc::none);
+  const auto work = grants();
+  ASSERT_EQ(work.size(), 2u);
+  EXPECT_NE(work[0].worker, work[1].worker);
+}
+
+TEST_F(Scheduler, LongJobsAreGrantedInRunsButARetryAlone) {
+  const auto grant = first_chunk(40);
+  EXPECT_EQ(grant.chunks.size(), lease_chunks_max);
+  EXPECT_EQ(rules.on_commit(commit_of(grant, 0, 1), now, out), errc::none);
+  EXPECT_TRUE(grants().empty());  // three of its chunks are still to come
+  tick(seconds{11});
+  (void)grants();  // worker-0 is given the next run while the others wait for their back-off
+  tick(seconds{1});
+  join("worker-1", 1);
+  const auto again = grants();
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_EQ(again[0].grant.chunks.size(), 1u);
+  EXPECT_EQ(again[0].grant.first, 1u);
+}
+
+TEST_F(Scheduler, DeletingRevokesWorkAndEndsWhenStorageHasForgotten) {
+  const auto grant = first_chunk(2);
+  EXPECT_EQ(rules.on_commit(commit_of(grant, 0, 5), now, out), errc::none);
+  const auto second = grants();
+  EXPECT_EQ(rules.on_delete(video, now, out), errc::none);
+  EXPECT_EQ(state(), video_state::deleting);
+  ASSERT_EQ(effects<remove_video_effect>().size(), 1u);
+  EXPECT_EQ(effects<remove_video_effect>()[0].outputs.at("storage-0"), std::vector<blob_id>({{8, 5}}));
+  EXPECT_EQ(rules.on_renewal({second[0].grant.held, 1, 1}, now, out), errc::fenced);
+  rules.on_video_removed(video, now, out);
+  EXPECT_FALSE(rules.view(video, now));
+  EXPECT_EQ(rules.on_delete(video, now, out), errc::not_found);
+}
+
+TEST_F(Scheduler, OutputsThatStorageLostAreDoneAgainByARetry) {
+  const auto grant = first_chunk();
+  EXPECT_EQ(rules.on_commit(commit_of(grant, 0, 5), now, out), errc::none);
+  EXPECT_EQ(state(), video_state::finishing);
+  rules.on_verified(video, 1, {{video, task_kind::video, 0}}, now, out);
+  EXPECT_EQ(state(), video_state::failed);
+  EXPECT_EQ(rules.on_retry(video, now, out), errc::none);
+  EXPECT_EQ(grants().size(), 1u);
+}
+
+TEST_F(Scheduler, PlanPagesComeInOrderAndTwiceWithoutHarm) {
+  accept();
+  join("worker-0", 1);
+  const auto planning = grants();
+  plan_page page;
+  page.video = video;
+  page.held = planning[0].grant.held;
+  page.plan.segment_frames = 48;
+  page.plan.fps = {24, 1};
+  page.plan.frames = 288;
+  page.plan.rungs = {{640, 360, 800}};
+  page.chunks = {{0, 0, 144, 0, 0}};
+  EXPECT_EQ(rules.on_plan_page(page, now, out), errc::none);
+  EXPECT_EQ(rules.on_plan_page(page, now, out), errc::none);
+  EXPECT_EQ(rules.view(video, now)->chunks, 1u);
+  auto hole = page;
+  hole.first_chunk = 2;
+  hole.chunks = {{2, 288, 144, 0, 0}};
+  EXPECT_EQ(rules.on_plan_page(hole, now, out), errc::invalid_argument);
+}
+
+TEST_F(Scheduler, ViewsPageBackwardsThroughTheNewestFirst) {
+  for (std::uint64_t i = 1; i <= 5; ++i) accept({i, 0});
+  const auto newest = rules.list("default", {}, 2, now);
+  ASSERT_EQ(newest.size(), 2u);
+  EXPECT_EQ(newest[0].id, (video_id{5, 0}));
+  const auto next = rules.list("default", newest[1].id, 10, now);
+  ASSERT_EQ(next.size(), 3u);
+  EXPECT_EQ(next[0].id, (video_id{3, 0}));
+  EXPECT_TRUE(rules.list("other", {}, 10, now).empty());
+}
+
+}  // namespace latham

@@ -1,0 +1,113 @@
+#include "core/recipes.hpp"
+#include "core/upload/uploads.hpp"
+
+#include <gtest/gtest.h>
+
+namespace latham {
+
+namespace {
+constexpr video_id id{1, 2};
+constexpr blob_id blob{3, 4};
+constexpr instant now{1'000'000'000};
+
+expected<upload_record> begin(uploads& all, const upload_request& request, video_id which = id) { return all.begin(request, which, blob, 99, "storage-0", utc_ms{5}, now); }
+
+ports::blob_stat sealed(std::uint64_t bytes) { return {blob, bytes, true, sha256::of("x"), 0}; }
+}  // namespace
+
+TEST(Uploads, BeginReservesWhatIsExpectedOrTheDefault) {
+  uploads all{{}};
+  EXPECT_EQ(begin(all, {"default", "t", 1000, {}, priority_class::normal})->token.bytes_max, 1000u);
+  EXPECT_EQ(begin(all, {"default", "t", 0, {}, priority_class::normal}, {1, 3})->token.bytes_max, upload_limits{}.bytes_unknown);
+}
+
+TEST(Uploads, BadRequestsAreRefusedWithWhatToDo) {
+  uploads all{{}};
+  const auto code = [&](const upload_request& r) { return begin(all, r).error().code; };
+  EXPECT_EQ(code({"default", std::string(201, 'x'), 1, {}, priority_class::normal}), errc::invalid_argument);
+  EXPECT_EQ(code({"default", "\xff", 1, {}, priority_class::normal}), errc::invalid_argument);
+  EXPECT_EQ(code({"default", "a\nb", 1, {}, priority_class::normal}), errc::invalid_argument);
+  EXPECT_EQ(code({"UPPER", "t", 1, {}, priority_class::normal}), errc::invalid_argument);
+  EXPECT_EQ(code({"default", "t", 1, {{641, 360, 0}}, priority_class::normal}), errc::invalid_argument);
+  EXPECT_EQ(code({"default", "t", 1, {}, static_cast<priority_class>(9)}), errc::invalid_argument);
+  EXPECT_EQ(code({"default", "t", 65 * gib, {}, priority_class::normal}), errc::too_large);
+  EXPECT_EQ(all.open(), 0u);
+}
+
+TEST(Uploads, AtMostSoManyAreOpen) {
+  uploads all{{.open_max = 1}};
+  ASSERT_TRUE(begin(all, {}));
+  EXPECT_EQ(begin(all, {}, {1, 3}).error().code, errc::limited);
+  ASSERT_TRUE(all.remove(id));
+  EXPECT_TRUE(begin(all, {}, {1, 3}));
+}
+
+TEST(Uploads, CompleteIsIdempotentAndFillsTheOutboxUntilAnnounced) {
+  uploads all{{}};
+  ASSERT_TRUE(begin(all, {}));
+  EXPECT_TRUE(all.outbox(10).empty());
+  const auto first = all.complete(id, sealed(10));
+  ASSERT_TRUE(first);
+  EXPECT_EQ(*all.complete(id, sealed(10)), *first);
+  ASSERT_EQ(all.outbox(10).size(), 1u);
+  EXPECT_EQ(all.outbox(10)[0].source.bytes, 10u);
+  ASSERT_TRUE(all.announced(id));
+  EXPECT_TRUE(all.outbox(10).empty());
+  EXPECT_TRUE(all.list("default", {}, 10).empty());
+}
+
+TEST(Uploads, AnEmptyFileIsNoVideo) {
+  uploads all{{}};
+  ASSERT_TRUE(begin(all, {}));
+  EXPECT_EQ(all.complete(id, sealed(0)).error().code, errc::unprocessable);
+}
+
+TEST(Uploads, TheDeadStayDead) {
+  uploads all{{}};
+  ASSERT_TRUE(begin(all, {}));
+  const auto tombstone = all.remove(id);
+  ASSERT_TRUE(tombstone);
+  EXPECT_EQ(tombstone->state, upload_state::removed);
+  EXPECT_EQ(all.complete(id, sealed(10)).error().code, errc::not_found);
+  uploads again{{}};
+  again.load(*tombstone, now);
+  EXPECT_EQ(again.open(), 0u);
+  EXPECT_EQ(again.complete(id, sealed(10)).error().code, errc::not_found);
+  EXPECT_TRUE(again.outbox(10).empty());
+}
+
+TEST(Uploads, SilentSessionsExpire) {
+  uploads all{{.idle = seconds{10}}};
+  ASSERT_TRUE(begin(all, {}));
+  EXPECT_TRUE(all.expired(now + seconds{9}).empty());
+  all.touch(id, now + seconds{9});
+  EXPECT_TRUE(all.expired(now + seconds{18}).empty());
+  EXPECT_EQ(all.expired(now + seconds{20}), std::vector<video_id>{id});
+}
+
+TEST(Recipes, DefaultAndRequestedLadders) {
+  EXPECT_EQ(make_recipe({})->rungs, default_ladder());
+  const auto asked = make_recipe({{1280, 720, 0}, {256, 144, 0}});
+  ASSERT_TRUE(asked);
+  EXPECT_EQ(asked->rungs, (std::vector<rung>{{256, 144, 200}, {1280, 720, 2800}}));
+  const auto between = make_recipe({{1024, 576, 0}})->rungs[0].maxrate_kbit;
+  EXPECT_GT(between, 1400u);
+  EXPECT_LT(between, 2800u);
+  EXPECT_FALSE(make_recipe({{256, 144, 0}, {256, 144, 0}}));
+  EXPECT_FALSE(make_recipe({{0, 144, 0}}));
+  EXPECT_FALSE(make_recipe({{8192, 144, 0}}));
+  EXPECT_FALSE(make_recipe(std::vector<rung>(17, {256, 144, 0})));
+}
+
+TEST(Recipes, RungsAreParsedStrictly) {
+  EXPECT_EQ(*parse_rung("640x360"), (rung{640, 360, 0}));
+  EXPECT_EQ(*parse_rung("640X360"), (rung{640, 360, 0}));
+  for (const auto* bad : {"", "640", "640x", "x360", "640x360p", "-640x360", "640 x 360", "99999999999x1"}) EXPECT_FALSE(parse_rung(bad)) << bad;
+}
+
+TEST(Utf8, ValidityFollowsRfc3629) {
+  for (const auto* good : {"", "a", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x8e\xac"}) EXPECT_TRUE(is_valid_utf8(good));
+  for (const auto* bad : {"\x80", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xe2\x82", "\xc3"}) EXPECT_FALSE(is_valid_utf8(bad));
+}
+
+}  // namespace latham
