@@ -46,6 +46,7 @@ struct chunk_range {
 /// Cuts plan.frames frames into chunks. Uses origin_pts, time_base, fps, frames and segment_frames of `plan`, which must be
 /// valid; `keys` ascend by pts. Every frame is in exactly one chunk; every chunk but the last is whole segments and within
 /// chunk_range_of, but for the last two, which may be shorter.
-[[nodiscard]] std::vector<chunk_plan> plan_chunks(const source_plan& plan, const std::vector<key_frame>& keys, std::uint32_t chunk_segments);
+[[nodiscard]] std::vector<chunk_plan> plan_chunks(const source_plan& plan, const std::vector<key_frame>& keys,
+                                                  std::uint32_t chunk_segments);
 
 }  // namespace latham::media

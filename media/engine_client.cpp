@@ -299,7 +299,8 @@ private:
     if (auto ok = validate(page->plan); !ok) return ok;
     std::uint32_t index = task.plan_chunks;
     for (const auto& chunk : page->chunks)
-      if (chunk.index != index++ || chunk.frames == 0 || chunk.first_frame >= page->plan.frames) return broken("planned a chunk that cannot be");
+      if (chunk.index != index++ || chunk.frames == 0 || chunk.first_frame >= page->plan.frames)
+        return broken("planned a chunk that cannot be");
     task.plan_chunks = index;
     task.plan_complete = page->complete;
     task.gate.deliver([&](ports::engine_listener& to) {
@@ -421,7 +422,8 @@ public:
 
   [[nodiscard]] const engine_id& id() const noexcept { return id_; }
 
-  std::unique_ptr<ports::engine_session> start(std::uint32_t slot, ports::engine_task task, std::shared_ptr<ports::engine_listener> listener) {
+  std::unique_ptr<ports::engine_session> start(std::uint32_t slot, ports::engine_task task,
+                                               std::shared_ptr<ports::engine_listener> listener) {
     auto valid = validate(task);
     auto running = std::make_shared<running_task>(std::move(task), std::move(listener));
     std::vector<std::unique_ptr<ports::child>> gone;  // destroyed after the lock is released: that may wait for a callback

@@ -187,7 +187,8 @@ private:
 /// Decoded frames of any shape in, samples of the output's shape at the right place out.
 class track_resampler {
 public:
-  track_resampler(track_encoder& to, AVRational time_base, std::int64_t origin_samples) : to_{to}, time_base_{time_base}, origin_{origin_samples} {}
+  track_resampler(track_encoder& to, AVRational time_base, std::int64_t origin_samples)
+      : to_{to}, time_base_{time_base}, origin_{origin_samples} {}
 
   expected<void> take(const AVFrame& frame) {
     if (frame.nb_samples <= 0 || frame.sample_rate <= 0 || frame.sample_rate > sample_rate_max) return {};
@@ -221,7 +222,8 @@ public:
 
 private:
   expected<void> fit(const AVFrame& frame) {
-    if (resampler_ && frame.format == format_ && frame.sample_rate == rate_ && av_channel_layout_compare(&frame.ch_layout, layout_.get()) == 0)
+    if (resampler_ && frame.format == format_ && frame.sample_rate == rate_ &&
+        av_channel_layout_compare(&frame.ch_layout, layout_.get()) == 0)
       return {};
     if (auto ok = flush(); !ok) return ok;
     channel_layout in;

@@ -19,7 +19,8 @@ class cmaf_muxer {
 public:
   /// `encoder` is open; `time_base` is what the packets will be in after `write` rescaled them from the encoder's. Its
   /// denominator becomes the track's time scale.
-  [[nodiscard]] static expected<std::unique_ptr<cmaf_muxer>> open(const AVCodecContext& encoder, AVRational time_base, std::uint32_t first_segment);
+  [[nodiscard]] static expected<std::unique_ptr<cmaf_muxer>> open(const AVCodecContext& encoder, AVRational time_base,
+                                                                  std::uint32_t first_segment);
   cmaf_muxer(const cmaf_muxer&) = delete;
   cmaf_muxer& operator=(const cmaf_muxer&) = delete;
 

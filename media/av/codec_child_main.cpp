@@ -90,7 +90,8 @@ public:
     }
     if (f.type != frame_type::supply) return lose({errc::corrupt, "the parent answered a read with something else"});
     auto supplied = decode_bulk<supply_head>(f);
-    if (!supplied || supplied->first.read != id || supplied->second.size() > asked) return lose({errc::corrupt, "an answer to another question"});
+    if (!supplied || supplied->first.read != id || supplied->second.size() > asked)
+      return lose({errc::corrupt, "an answer to another question"});
     std::copy_n(supplied->second.data(), supplied->second.size(), into.data());
     return supplied->second.size();
   }

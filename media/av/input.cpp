@@ -109,7 +109,8 @@ expected<input> open_input(task_host& host, std::uint64_t source_bytes) {
   if (opened == AVERROR(ENOMEM))
     return {errc::too_large, "The file has more than 16 tracks, or an index that is too large: upload one with fewer tracks."};
   if (opened < 0)
-    return {errc::unprocessable, "The file looks like " + in.container + ", but it is damaged or cut off before its index: upload it again."};
+    return {errc::unprocessable,
+            "The file looks like " + in.container + ", but it is damaged or cut off before its index: upload it again."};
   in.demuxer.reset(raw);
   // What the container says is checked before a decoder is started, which forgets sizes that it refuses.
   for (unsigned i = 0; i < raw->nb_streams; ++i)
@@ -179,7 +180,8 @@ expected<av_codec_context> open_decoder(const AVStream& stream) {
 
 std::uint32_t rotation_of(const AVStream& stream) {
 #if LIBAVCODEC_VERSION_MAJOR >= 61
-  const auto* side = av_packet_side_data_get(stream.codecpar->coded_side_data, stream.codecpar->nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX);
+  const auto* side =
+      av_packet_side_data_get(stream.codecpar->coded_side_data, stream.codecpar->nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX);
   const std::uint8_t* data = side ? side->data : nullptr;
   const std::size_t size = side ? side->size : 0;
 #else

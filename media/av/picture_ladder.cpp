@@ -21,7 +21,8 @@ bool is_full_range(const AVFrame& frame) {
 }
 
 /// Turns one plane by quarters clockwise; `width` and `height` are the source's.
-void rotate_plane(const std::uint8_t* from, int from_stride, std::uint8_t* to, int to_stride, int width, int height, std::uint32_t degrees) {
+void rotate_plane(const std::uint8_t* from, int from_stride, std::uint8_t* to, int to_stride, int width, int height,
+                  std::uint32_t degrees) {
   for (int y = 0; y < height; ++y) {
     const auto* row = from + static_cast<std::ptrdiff_t>(y) * from_stride;
     if (degrees == 180) {

@@ -131,7 +131,8 @@ bool ends_early(const input& in, const AVStream& video, const packet_survey& see
   const int entries = avformat_index_get_entries_count(&video);
   if (in.container == "mov" && entries > 0) {
     const auto* last = avformat_index_get_entry(const_cast<AVStream*>(&video), entries - 1);
-    if (last && last->pos >= 0 && static_cast<std::uint64_t>(last->pos) + static_cast<std::uint64_t>(last->size) > in.io->size()) return true;
+    if (last && last->pos >= 0 && static_cast<std::uint64_t>(last->pos) + static_cast<std::uint64_t>(last->size) > in.io->size())
+      return true;
   }
   const auto promised = in.demuxer->duration;
   const bool exact = in.container == "mov" || in.container == "matroska" || in.container == "flv";
@@ -182,7 +183,8 @@ expected<planned_source> plan_source(task_host& host, std::uint64_t source_bytes
   if (coded.width <= 0 || coded.height <= 0)
     return {errc::unprocessable, "The size of the picture cannot be found: the file is damaged, upload it again."};
   if (auto ok = check_size(stream); !ok) return std::move(ok).error();
-  if (!displayed_size(in, stream, plan)) return {errc::unprocessable, "The picture is too small to be encoded: it needs at least 2x2 pixels."};
+  if (!displayed_size(in, stream, plan))
+    return {errc::unprocessable, "The picture is too small to be encoded: it needs at least 2x2 pixels."};
 
   for (unsigned i = 0; i < in.demuxer->nb_streams && plan.audio.size() < audio_tracks_max; ++i) {
     const auto& other = *in.demuxer->streams[i];

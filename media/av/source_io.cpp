@@ -73,7 +73,8 @@ source_io::window* source_io::fetch(std::uint64_t offset) {
     bytes = std::min<std::uint64_t>(2 * w.bytes.size(), ports::engine_read_bytes_max);
     into = &w;  // read through: what lies behind a forward reader is not wanted again
   }
-  if (!into) into = &*std::min_element(windows_.begin(), windows_.end(), [](const auto& a, const auto& b) { return a.last_use < b.last_use; });
+  if (!into)
+    into = &*std::min_element(windows_.begin(), windows_.end(), [](const auto& a, const auto& b) { return a.last_use < b.last_use; });
   bytes = std::min(bytes, size_ - offset);
   into->bytes.resize(static_cast<std::size_t>(bytes));
   into->offset = offset;

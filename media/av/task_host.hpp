@@ -20,7 +20,8 @@ public:
   virtual ~task_host() = default;
   /// Fills `into` (at most ports::engine_read_bytes_max) from `offset`; returns how many bytes, less only at the end.
   [[nodiscard]] virtual expected<std::size_t> read(std::uint64_t offset, std::span<std::uint8_t> into) = 0;
-  [[nodiscard]] virtual expected<void> plan(const source_plan& plan, std::uint32_t first_chunk, std::vector<chunk_plan> chunks, bool complete) = 0;
+  [[nodiscard]] virtual expected<void> plan(const source_plan& plan, std::uint32_t first_chunk, std::vector<chunk_plan> chunks,
+                                            bool complete) = 0;
   /// `bytes` are only lent.
   [[nodiscard]] virtual expected<void> piece(std::uint32_t chunk, track_kind kind, std::uint8_t rendition, std::uint32_t segment,
                                              std::uint32_t duration, std::string_view bytes) = 0;

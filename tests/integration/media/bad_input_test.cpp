@@ -144,8 +144,10 @@ TEST_F(BadInput, AudioOnly) {
   expect_refused(made("-f lavfi -i sine=d=1 -c:a aac", "a.mp4"), errc::unprocessable, "no video track");
   expect_refused(made("-f lavfi -i sine=d=1", "a.mp3"), errc::unprocessable, "no picture");
   expect_refused(made("-f lavfi -i sine=d=1", "a.wav"), errc::unprocessable, "no picture");
-  expect_refused(made("-f lavfi -i sine=d=1 -f lavfi -i testsrc2=s=64x64:d=0.04 -c:a aac -c:v png -map 0 -map 1 -disposition:v attached_pic", "cover.mp4"),
-                 errc::unprocessable, "no video track");
+  expect_refused(
+      made("-f lavfi -i sine=d=1 -f lavfi -i testsrc2=s=64x64:d=0.04 -c:a aac -c:v png -map 0 -map 1 -disposition:v attached_pic",
+           "cover.mp4"),
+      errc::unprocessable, "no video track");
 }
 
 TEST_F(BadInput, ForeignCodec) {
@@ -226,7 +228,8 @@ TEST_F(BadInput, ContainerThatRefersToAnotherFileOpensNothing) {
 }
 
 TEST_F(BadInput, DamageInTheMiddleKeepsTheNumberOfFrames) {
-  const auto whole = made("-f lavfi -i testsrc2=s=160x90:r=25:d=4 -f lavfi -i sine=d=4 -c:v libx264 -preset ultrafast -g 25 -crf 10 -c:a aac", "d.ts");
+  const auto whole =
+      made("-f lavfi -i testsrc2=s=160x90:r=25:d=4 -f lavfi -i sine=d=4 -c:v libx264 -preset ultrafast -g 25 -crf 10 -c:a aac", "d.ts");
   std::mt19937 random{7};
   auto bytes = whole;
   for (auto at = bytes.size() / 3; at < bytes.size() / 2; ++at)
@@ -262,7 +265,8 @@ TEST_F(BadInput, RandomDamageNeverCrashes) {
   for (int round = 0; round < 60; ++round) {
     auto bytes = sources[random() % std::size(sources)];
     const auto changes = 1 + random() % 40;
-    for (std::uint32_t i = 0; i < changes; ++i) bytes[random() % (round % 2 ? bytes.size() : std::min<std::size_t>(bytes.size(), 2000))] = static_cast<char>(random());
+    for (std::uint32_t i = 0; i < changes; ++i)
+      bytes[random() % (round % 2 ? bytes.size() : std::min<std::size_t>(bytes.size(), 2000))] = static_cast<char>(random());
     if (random() % 4 == 0) bytes.resize(random() % bytes.size());
     memory_host host{bytes};
     auto task = plan_task(bytes);

@@ -28,8 +28,10 @@ protected:
   static void SetUpTestSuite() {
     const scratch_directory dir;
     const auto path = dir.file("source.mp4");
-    ASSERT_TRUE(run_command(ffmpeg + "-f lavfi -i testsrc2=s=320x180:r=25:d=5 -f lavfi -i sine=d=5 -c:v libx264 -preset veryfast -g 40 -bf 2 "
-                                     "-c:a aac -pix_fmt yuv420p " + path));
+    ASSERT_TRUE(run_command(ffmpeg +
+                            "-f lavfi -i testsrc2=s=320x180:r=25:d=5 -f lavfi -i sine=d=5 -c:v libx264 -preset veryfast -g 40 -bf 2 "
+                            "-c:a aac -pix_fmt yuv420p " +
+                            path));
     source_ = file_bytes(path);
   }
 

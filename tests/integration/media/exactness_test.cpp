@@ -69,7 +69,8 @@ std::string make_source(const scratch_directory& dir, const source& s, const std
   const auto rate = std::to_string(s.num) + "/" + std::to_string(s.den);
   const auto seconds = static_cast<double>(s.frames) * s.den / s.num;
   auto path = dir.file(name + "." + s.container);
-  std::string command = ffmpeg_stdin + "-f rawvideo -pix_fmt gray -s " + std::to_string(s.width) + "x" + std::to_string(s.height) + " -r " + rate + " -i - ";
+  std::string command =
+      ffmpeg_stdin + "-f rawvideo -pix_fmt gray -s " + std::to_string(s.width) + "x" + std::to_string(s.height) + " -r " + rate + " -i - ";
   if (!s.audio.empty()) command += beeps(seconds, s.audio_rate, s.layout) + "-map 0:v -map 1:a ";
   if (!s.filter.empty()) command += "-vf \"" + s.filter + "\" ";
   command += s.video + " " + s.audio + " " + s.more + " " + path;
@@ -230,7 +231,8 @@ class Exactness : public ::testing::Test {
 protected:
   Exactness() : random_{seed()} {
     av_log_set_level(AV_LOG_QUIET);
-    std::seed_seq mixed{seed(), static_cast<std::uint32_t>(std::hash<std::string>{}(::testing::UnitTest::GetInstance()->current_test_info()->name()))};
+    std::seed_seq mixed{
+        seed(), static_cast<std::uint32_t>(std::hash<std::string>{}(::testing::UnitTest::GetInstance()->current_test_info()->name()))};
     random_.seed(mixed);
   }
   int between(int low, int high) { return std::uniform_int_distribution<int>{low, high}(random_); }
@@ -248,7 +250,8 @@ protected:
     if (HasFailure()) return;
     expect_exact(s, path, dir_);
     // Kept for a look when asked for.
-    if (HasFailure() && std::getenv("LATHAM_TEST_KEEP")) std::filesystem::copy(path, std::getenv("LATHAM_TEST_KEEP"), std::filesystem::copy_options::overwrite_existing);
+    if (HasFailure() && std::getenv("LATHAM_TEST_KEEP"))
+      std::filesystem::copy(path, std::getenv("LATHAM_TEST_KEEP"), std::filesystem::copy_options::overwrite_existing);
   }
 
   scratch_directory dir_;
@@ -355,7 +358,8 @@ TEST_F(Exactness, Av1InMatroska) {
 
 TEST_F(Exactness, HevcTenBitOpenGop) {
   auto s = drawn();
-  s.video = "-c:v libx265 -preset ultrafast -crf 20 -pix_fmt yuv420p10le -x265-params log-level=none:keyint=30:open-gop=1:bframes=3:pools=1";
+  s.video =
+      "-c:v libx265 -preset ultrafast -crf 20 -pix_fmt yuv420p10le -x265-params log-level=none:keyint=30:open-gop=1:bframes=3:pools=1";
   check(s);
 }
 

@@ -27,7 +27,8 @@ struct drawn_source {
 };
 
 drawn_source draw() {
-  static const std::vector<rational> rates = {{24, 1}, {25, 1}, {30000, 1001}, {24000, 1001}, {60, 1}, {60000, 1001}, {15, 1}, {7, 1}, {999, 100}};
+  static const std::vector<rational> rates = {{24, 1},       {25, 1}, {30000, 1001}, {24000, 1001}, {60, 1},
+                                              {60000, 1001}, {15, 1}, {7, 1},        {999, 100}};
   static const std::vector<rational> bases = {{1, 90000}, {1, 1000}, {1, 12288}, {1001, 30000}, {1, 1'000'000}};
   drawn_source out;
   auto& plan = out.plan;
@@ -75,7 +76,8 @@ TEST(ChunkPlannerProperty, SeekIsTheLastKeyFrameThatTheFirstFrameMayShow) {
     const auto source = draw();
     RC_PRE(!source.keys.empty());
     for (const auto& c : plan_chunks(source.plan, source.keys, source.chunk_segments)) {
-      const auto limit = last_pts_of_frame(static_cast<std::int64_t>(c.first_frame), source.plan.origin_pts, source.plan.time_base, source.plan.fps);
+      const auto limit =
+          last_pts_of_frame(static_cast<std::int64_t>(c.first_frame), source.plan.origin_pts, source.plan.time_base, source.plan.fps);
       RC_ASSERT(c.seek_pts <= limit || c.first_frame == 0);
       for (const auto& k : source.keys) RC_ASSERT(k.pts <= c.seek_pts || k.pts > limit);
     }
@@ -116,7 +118,9 @@ TEST(ChunkPlannerProperty, FrameTimesAndTheirInverseAgree) {
 
 TEST(ChunkPlannerProperty, ChosenRateIsWithinLimits) {
   holds("5 to 60 frames a second", [] {
-    const auto any = [] { return rational{*rc::gen::inRange<std::int64_t>(0, 100'000'000), *rc::gen::inRange<std::int64_t>(1, 1'000'000)}; };
+    const auto any = [] {
+      return rational{*rc::gen::inRange<std::int64_t>(0, 100'000'000), *rc::gen::inRange<std::int64_t>(1, 1'000'000)};
+    };
     const auto fps = choose_fps(any(), any(), any());
     RC_ASSERT(fps.num > 0 && fps.den > 0);
     RC_ASSERT(fps.num <= fps.den * fps_max);
@@ -130,7 +134,10 @@ TEST(LadderProperty, RungsAreEvenAscendingAndNeverLargerThanTheSource) {
     const auto width = *rc::gen::inRange<std::uint32_t>(2, dimension_max + 1);
     const auto height = *rc::gen::inRange<std::uint32_t>(2, dimension_max + 1);
     const auto boxes = *rc::gen::nonEmpty(rc::gen::container<std::vector<rung>>(rc::gen::apply(
-      [](std::uint32_t w, std::uint32_t h) { return rung{w * 2, h * 2, w}; }, rc::gen::inRange<std::uint32_t>(1, 2000), rc::gen::inRange<std::uint32_t>(1, 2000))));
+        [](std::uint32_t w, std::uint32_t h) {
+          return rung{w * 2, h * 2, w};
+        },
+        rc::gen::inRange<std::uint32_t>(1, 2000), rc::gen::inRange<std::uint32_t>(1, 2000))));
     const auto rungs = fit_ladder(boxes, width, height);
     RC_ASSERT(!rungs.empty());
     for (std::size_t i = 0; i < rungs.size(); ++i) {

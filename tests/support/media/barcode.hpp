@@ -114,7 +114,8 @@ inline std::vector<int> barcodes_of(const std::string& path, int width, int heig
   const auto raw = output_of(ffmpeg + "-i " + path + " -map 0:v:0 -vsync passthrough -f rawvideo -pix_fmt gray -");
   const auto size = static_cast<std::size_t>(width) * static_cast<std::size_t>(height);
   std::vector<int> out;
-  for (std::size_t at = 0; at + size <= raw.size(); at += size) out.push_back(read_barcode(raw.substr(at, size), width, height).value_or(-1));
+  for (std::size_t at = 0; at + size <= raw.size(); at += size)
+    out.push_back(read_barcode(raw.substr(at, size), width, height).value_or(-1));
   return out;
 }
 

@@ -129,7 +129,8 @@ TEST(ChildProtocol, FramesBeforeTheBadOneAreKept) {
 }
 
 TEST(ChildProtocol, MessageOfAnotherLengthIsRefused) {
-  const auto frames = parse(make_frame(frame_type::progress, std::string_view{"1234567"}) + make_frame(frame_type::progress, std::string_view{"123456789"}));
+  const auto frames = parse(make_frame(frame_type::progress, std::string_view{"1234567"}) +
+                            make_frame(frame_type::progress, std::string_view{"123456789"}));
   EXPECT_FALSE(decode_message<progress_message>(frames[0]));
   EXPECT_FALSE(decode_message<progress_message>(frames[1]));
   EXPECT_FALSE(decode_bulk<piece_head>(frames[0]));
