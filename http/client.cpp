@@ -24,7 +24,9 @@ constexpr auto progress_interval = milliseconds{200};
 
 std::unique_ptr<httplib::Client> connect(const client_options& options) {
   auto client = std::make_unique<httplib::Client>(options.url);
-  const auto set = [](milliseconds t, auto&& with) { with(static_cast<time_t>(t.count() / 1000), static_cast<time_t>(t.count() % 1000 * 1000)); };
+  const auto set = [](milliseconds t, auto&& with) {
+    with(static_cast<time_t>(t.count() / 1000), static_cast<time_t>(t.count() % 1000 * 1000));
+  };
   set(options.connect_timeout, [&](time_t s, time_t us) { client->set_connection_timeout(s, us); });
   set(options.call_timeout, [&](time_t s, time_t us) { client->set_read_timeout(s, us); });
   set(options.call_timeout, [&](time_t s, time_t us) { client->set_write_timeout(s, us); });
@@ -162,7 +164,8 @@ expected<json> api_client::submit(const submit_request& request, const std::func
   };
   auto client = connect(options_);
   client->set_read_timeout(180, 0);  // the answer comes when the last byte is durable on all copies
-  const auto result = client->Post("/api/v1/videos", head.size() + size + tail.size(), provider, ("multipart/form-data; boundary=" + boundary).c_str());
+  const auto result =
+      client->Post("/api/v1/videos", head.size() + size + tail.size(), provider, ("multipart/form-data; boundary=" + boundary).c_str());
   if (cancelled) return error{errc::cancelled, "Given up."};
   if (unreadable) return error{errc::io, "The file changed while it was sent: " + request.path};
   return parsed(options_, result);

@@ -35,7 +35,8 @@ public:
 
   /// Streams the file as a form; memory is constant. `progress(sent, total)` is called a few times a second at most and
   /// may answer false to give up (errc::cancelled). Fails with io for a file that cannot be read.
-  [[nodiscard]] expected<nlohmann::json> submit(const submit_request& request, const std::function<bool(std::uint64_t, std::uint64_t)>& progress = {});
+  [[nodiscard]] expected<nlohmann::json> submit(const submit_request& request,
+                                                const std::function<bool(std::uint64_t, std::uint64_t)>& progress = {});
   [[nodiscard]] expected<nlohmann::json> get(const std::string& id);
   [[nodiscard]] expected<nlohmann::json> list(std::uint32_t limit = 50, const std::string& cursor = {});
   [[nodiscard]] expected<nlohmann::json> retry(const std::string& id);

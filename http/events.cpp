@@ -143,7 +143,8 @@ void events_hub::on_open(net::stream_id id, const request_head& head) {
     std::uint64_t sequence = 0;
     const auto* begin = last->data() + epoch_.size() + 1;
     const auto* end = last->data() + last->size();
-    if (const auto [rest, failure] = std::from_chars(begin, end, sequence); failure == std::errc{} && rest == end && sequence <= sequence_) {
+    if (const auto [rest, failure] = std::from_chars(begin, end, sequence);
+        failure == std::errc{} && rest == end && sequence <= sequence_) {
       c.wants_snapshot = false;
       if (replay(id, c, sequence)) return;
       if (!clients_.contains(id)) return;

@@ -155,7 +155,8 @@ bool front::serve(net::connection& c) {
   body_reader body{c, head, server_->settings().pace};
   exchange x{head, body, c.peer().host, {}, {}, {}, {}};
   // Methods other than HEAD make no difference to how an answer is written; the router looks at the real one.
-  request_stream stream{c, (head.method == "HEAD" ? "HEAD " : "GET ") + head.target + " HTTP/1.1\r\n\r\n", server_->settings().write_timeout};
+  request_stream stream{c, (head.method == "HEAD" ? "HEAD " : "GET ") + head.target + " HTTP/1.1\r\n\r\n",
+                        server_->settings().write_timeout};
   const bool close = !head.keep_alive || c.last_request();
   current = &x;
   const bool written = server_->process(stream, close) && stream.flush();

@@ -16,7 +16,8 @@ namespace {
 
 /// 1 ms to two minutes: from an answer out of memory to an upload's last fsync.
 const prometheus::Histogram::BucketBoundaries& buckets() {
-  static const prometheus::Histogram::BucketBoundaries made{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120};
+  static const prometheus::Histogram::BucketBoundaries made{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+                                                            0.5,   1,      2.5,   5,    10,    30,   60,  120};
   return made;
 }
 

@@ -135,7 +135,8 @@ std::optional<std::string> disposition_parameter(std::string_view disposition, s
   return extended ? extended : plain;
 }
 
-multipart_parser::multipart_parser(std::string_view boundary, events to) : delimiter_{"\r\n--" + std::string{boundary}}, to_{std::move(to)} {
+multipart_parser::multipart_parser(std::string_view boundary, events to)
+    : delimiter_{"\r\n--" + std::string{boundary}}, to_{std::move(to)} {
   // The first boundary may be at the very start, where no line end comes before it: pretend that one did.
   kept_ = "\r\n";
 }

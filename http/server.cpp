@@ -70,7 +70,8 @@ public:
     };
     calls.fallback = [](exchange& x) { return answer_asset(x); };
     site_ = std::make_unique<site>(make_routes(service, options), options.site, std::move(calls));
-    hub_ = std::make_shared<events_hub>(service, sink_, options.event_epoch.empty() ? epoch_from_clock() : options.event_epoch, options.events);
+    hub_ = std::make_shared<events_hub>(service, sink_, options.event_epoch.empty() ? epoch_from_clock() : options.event_epoch,
+                                        options.events);
     site_->set_streams(*hub_);
     subscription_ = service.subscribe([hub = std::weak_ptr<events_hub>{hub_}](const video_view& v) {
       if (const auto alive = hub.lock()) alive->on_change(v);
@@ -108,6 +109,8 @@ expected<std::uint16_t> http_server::start(ports::service& service, ports::metri
 
 bool http_server::drain(milliseconds deadline) { return !running_ || running_->drain(deadline); }
 
-net::connection_counts http_server::counts() const { return running_ ? running_->where().connections().counts() : net::connection_counts{}; }
+net::connection_counts http_server::counts() const {
+  return running_ ? running_->where().connections().counts() : net::connection_counts{};
+}
 
 }  // namespace latham::http

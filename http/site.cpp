@@ -10,13 +10,15 @@ namespace latham::http {
 namespace {
 
 std::vector<net::lane_options> lanes_of(const site_options& o) {
-  return {{"http-api", o.api_threads, o.queue_max}, {"http-media", o.media_threads, o.queue_max}, {"http-up", o.upload_threads, o.queue_max}};
+  return {
+      {"http-api", o.api_threads, o.queue_max}, {"http-media", o.media_threads, o.queue_max}, {"http-up", o.upload_threads, o.queue_max}};
 }
 
 /// "Sun, 06 Nov 1994 08:49:37 GMT"; written by hand because strftime speaks the process's language.
 std::string http_date() {
   static constexpr std::array<const char*, 7> days = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-  static constexpr std::array<const char*, 12> months = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  static constexpr std::array<const char*, 12> months = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   const auto now = std::time(nullptr);
   std::tm t{};
   ::gmtime_r(&now, &t);
@@ -81,7 +83,8 @@ net::connection_decision site::on_bytes(std::string_view bytes, std::size_t seen
   const auto match = routes_.match(head.method, head.path());
   if (match.found != nullptr && match.found->stream && head.method == "GET") {
     auto refused = calls_.guard ? calls_.guard(*match.found, head) : std::nullopt;
-    if (!refused && connections_.counts().streams >= options_.streams_max) refused = to_problem(503, "Too many event streams are open. Try again later.");
+    if (!refused && connections_.counts().streams >= options_.streams_max)
+      refused = to_problem(503, "Too many event streams are open. Try again later.");
     if (refused) {
       decision.then = action::refuse;
       decision.response = to_closing_response(*refused);

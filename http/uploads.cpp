@@ -219,7 +219,8 @@ void uploads::post(exchange& x) const {
   } else if (equals_ignoring_case(media.substr(0, 6), "video/") || equals_ignoring_case(media, "application/octet-stream")) {
     post_raw(x);
   } else {
-    x.answer = problem_reply(to_problem(415, "Send a form (multipart/form-data) with a file, or the file itself as video/* or application/octet-stream."));
+    x.answer = problem_reply(
+        to_problem(415, "Send a form (multipart/form-data) with a file, or the file itself as video/* or application/octet-stream."));
   }
 }
 

@@ -168,8 +168,8 @@ TEST_F(Server, RefusesChangesFromPagesOfOtherSites) {
 
 TEST_F(Server, TakesAForm) {
   start();
-  const auto r = post(form("content", field("title", " My\ttitle ") + field("ladder", "256x144 640x360") + field("priority", "high")), form_type,
-                      "/api/video/upload");
+  const auto r = post(form("content", field("title", " My\ttitle ") + field("ladder", "256x144 640x360") + field("priority", "high")),
+                      form_type, "/api/video/upload");
   ASSERT_EQ(r.status, 201) << r.body;
   const auto json = nlohmann::json::parse(r.body);
   EXPECT_EQ(r.fields.at("location"), json["links"]["self"]);
@@ -243,9 +243,12 @@ TEST_F(Server, SaysWhatIsWrongWithAForm) {
 
 TEST_F(Server, PassesOnTheErrorsOfAnUpload) {
   start();
-  for (const auto& [what, code, status] :
-       {std::tuple{"create", errc::disk_full, 507}, {"create", errc::limited, 429}, {"create", errc::unavailable, 503}, {"append", errc::disk_full, 507},
-        {"finish", errc::unavailable, 503}, {"create", errc::too_large, 413}}) {
+  for (const auto& [what, code, status] : {std::tuple{"create", errc::disk_full, 507},
+                                           {"create", errc::limited, 429},
+                                           {"create", errc::unavailable, 503},
+                                           {"append", errc::disk_full, 507},
+                                           {"finish", errc::unavailable, 503},
+                                           {"create", errc::too_large, 413}}) {
     service.fail(what, {code, "Why."});
     EXPECT_EQ(post(form("content")).status, status) << what;
   }
@@ -257,7 +260,8 @@ TEST_F(Server, AbortsTheUploadOfAClientThatLeaves) {
   start();
   {
     auto c = connect();
-    c.say("POST /api/v1/videos HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n" + form_type + "\r\n" + form(std::string(3 * mib, 'x')).substr(0, 2 * mib));
+    c.say("POST /api/v1/videos HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n" + form_type + "\r\n" +
+          form(std::string(3 * mib, 'x')).substr(0, 2 * mib));
     ASSERT_TRUE(service.wait_for_uploads(1));
   }
   EXPECT_TRUE(service.wait_for_aborts(1));
@@ -279,7 +283,9 @@ TEST_F(Server, StopsReadingWhenTheStoreIsBehind) {
   start();
   service.hold_appends();
   auto c = connect();
-  std::thread sender{[&] { c.say("POST /api/v1/videos HTTP/1.1\r\nHost: x\r\nContent-Length: 41943040\r\n" + raw_type + "\r\n" + std::string(40 * mib, 'x')); }};
+  std::thread sender{[&] {
+    c.say("POST /api/v1/videos HTTP/1.1\r\nHost: x\r\nContent-Length: 41943040\r\n" + raw_type + "\r\n" + std::string(40 * mib, 'x'));
+  }};
   ASSERT_TRUE(service.wait_for_held(8));
   service.release();
   sender.join();
@@ -364,7 +370,8 @@ TEST_F(Server, NeverTakesAnUnreadBodyForTheNextRequest) {
 
 TEST_F(Server, RefusesSmugglingAndLies) {
   start();
-  for (const std::string fields : {"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "Content-Length: 3\r\nContent-Length: 3\r\n", "Content-Length: x\r\n"}) {
+  for (const std::string fields :
+       {"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "Content-Length: 3\r\nContent-Length: 3\r\n", "Content-Length: x\r\n"}) {
     auto c = connect();
     EXPECT_EQ(c.ask("POST /api/v1/videos", fields).status, 400) << fields;
     EXPECT_TRUE(c.closed());

@@ -39,13 +39,26 @@ TEST(Heads, MeanTheSameHoweverTheyAreCut) {
 
 TEST(Heads, ThatTwoProgramsCouldReadDifferentlyAreRefused) {
   const std::string start = "POST / HTTP/1.1\r\nHost: x\r\n";
-  for (const std::string bad : {
-         "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n",
-         "Content-Length: 3\r\nContent-Length: 3\r\n", "Content-Length: 3\r\nContent-Length: 4\r\n", "Content-Length: 3, 3\r\n",
-         "Content-Length: +3\r\n", "Content-Length: -1\r\n", "Content-Length: 0x3\r\n", "Content-Length: \r\n",
-         "Content-Length: 99999999999999999999\r\n", "Transfer-Encoding: gzip, chunked\r\n", "Transfer-Encoding: xchunked\r\n",
-         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "Content-Length : 3\r\n", "X: a\r\n folded\r\n", "X: a\r\n\tfolded\r\n",
-         "X: a\nY: b\r\n", "Host: y\r\n", "X\r\n", "Expect: a miracle\r\n"}) {
+  for (const std::string bad : {"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+                                "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n",
+                                "Content-Length: 3\r\nContent-Length: 3\r\n",
+                                "Content-Length: 3\r\nContent-Length: 4\r\n",
+                                "Content-Length: 3, 3\r\n",
+                                "Content-Length: +3\r\n",
+                                "Content-Length: -1\r\n",
+                                "Content-Length: 0x3\r\n",
+                                "Content-Length: \r\n",
+                                "Content-Length: 99999999999999999999\r\n",
+                                "Transfer-Encoding: gzip, chunked\r\n",
+                                "Transfer-Encoding: xchunked\r\n",
+                                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+                                "Content-Length : 3\r\n",
+                                "X: a\r\n folded\r\n",
+                                "X: a\r\n\tfolded\r\n",
+                                "X: a\nY: b\r\n",
+                                "Host: y\r\n",
+                                "X\r\n",
+                                "Expect: a miracle\r\n"}) {
     const auto scan = scan_head(start + bad + "\r\n");
     EXPECT_EQ(scan.what, refused) << bad;
     EXPECT_GE(scan.status, 400) << bad;
