@@ -159,7 +159,8 @@ struct world {
   void issue_blob_step() {
     auto at = blobs.begin();
     std::advance(at, static_cast<std::ptrdiff_t>(chance() % blobs.size()));
-    auto& [number, b] = *at;
+    const auto number = at->first;
+    auto& b = at->second;
     if (b.remove_issued || b.seal_issued) return;
     const auto dice = chance() % 20;
     if (dice < 15) {
