@@ -187,7 +187,7 @@ int serve(const serve_options& o) {
 
     // -- HTTP
     http::admin_options admin_options;
-    admin_options.addresses = {o.admin.host.empty() ? "::" : o.admin.host};
+    admin_options.addresses = o.admin.host.empty() ? std::vector<std::string>{"0.0.0.0", "::"} : std::vector<std::string>{o.admin.host};
     admin_options.port = o.admin.port;
     admin_options.ready = [&]() -> expected<void> { return has("gateway") ? tree->service().ready() : expected<void>{}; };
     admin_options.metrics = [&] { return metrics.text(); };

@@ -247,7 +247,7 @@ void uploads::post_form(exchange& x, std::string_view boundary) const {
        current = part::file;
        had_file = true;
        // The part's own length is not said anywhere; the request's is a little more and good enough to reserve space.
-       auto request = given.request(*head.filename, 0);
+       auto request = given.request(*head.filename, x.head.content_length.value_or(0));
        if (!request) return std::move(request).error();
        return to.create(std::move(*request));
      },
