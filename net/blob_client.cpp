@@ -93,13 +93,14 @@ void blob_client::state::submit(call c) {
 
 void blob_client::state::connect() {
   now_in = phase::connecting;
-  context.resolver.resolve(node, [self = weak_from_this(), &loop = context.where, mine = ++attempt](expected<std::vector<ports::endpoint>> found) {
+  context.resolver.resolve(node, [self = weak_from_this(), &loop = context.where,
+                                  mine = ++attempt](expected<std::vector<ports::endpoint>> found) {
     loop.post([self, mine, found = std::move(found)] {
       const auto s = self.lock();
       if (!s || s->attempt != mine || s->now_in != phase::connecting) return;
       if (!found) return s->lose(found.error());
-      s->dialing = std::make_unique<dial_attempt>(s->context.where, s->context.lookup, s->context.dialing, *found, stream_kind::data, s->node,
-                                                  [raw = s.get()](expected<dialed> result) { raw->on_dialed(std::move(result)); });
+      s->dialing = std::make_unique<dial_attempt>(s->context.where, s->context.lookup, s->context.dialing, *found, stream_kind::data,
+                                                  s->node, [raw = s.get()](expected<dialed> result) { raw->on_dialed(std::move(result)); });
     });
   });
 }
@@ -186,7 +187,8 @@ void blob_client::state::lose(const error& why) {
   if (why.code != errc::not_found && why.code != errc::invalid_argument) last_failure.code = errc::unavailable;
   // Doubling with jitter: a restarted node is not to be greeted by everybody at the same moment.
   back_off = std::min(back_off.count() == 0 ? options.back_off_first : back_off * 2, options.back_off_max);
-  const auto jitter = back_off.count() > 1 ? static_cast<std::int64_t>(context.chance.next() % static_cast<std::uint64_t>(back_off.count() / 2 + 1)) : 0;
+  const auto jitter =
+      back_off.count() > 1 ? static_cast<std::int64_t>(context.chance.next() % static_cast<std::uint64_t>(back_off.count() / 2 + 1)) : 0;
   retry_at = now() + back_off - milliseconds{jitter};
   now_in = phase::backing_off;
   fail_all(last_failure);
@@ -267,7 +269,8 @@ std::function<void(expected<buffer>)> decoding(ports::completion<T> done) {
 template <class State>
 void post_call(const std::shared_ptr<State>& s, call c) {
   auto shared = std::make_shared<call>(std::move(c));  // shared: posted, or answered here
-  if (!s->context.where.post([s, shared] { s->submit(std::move(*shared)); })) shared->done(error{errc::unavailable, "the node is stopping"});
+  if (!s->context.where.post([s, shared] { s->submit(std::move(*shared)); }))
+    shared->done(error{errc::unavailable, "the node is stopping"});
 }
 
 constexpr std::size_t small_cost = 256;

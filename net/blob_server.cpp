@@ -68,7 +68,8 @@ struct blob_server::state::session : std::enable_shared_from_this<session> {
         if (result) {
           s->reply(static_cast<std::uint8_t>(type | reply_bit), id, encode_reply(result));
         } else {
-          const failed_fields failed{static_cast<std::uint8_t>(result.error().code), result.error().message.substr(0, failed_message_bytes_max)};
+          const failed_fields failed{static_cast<std::uint8_t>(result.error().code),
+                                     result.error().message.substr(0, failed_message_bytes_max)};
           s->reply(static_cast<std::uint8_t>(message_type::failed), id, buffer{encode(failed)});
         }
         --s->under_way;
@@ -240,12 +241,14 @@ bool blob_server::state::session::run(const frame& request) {
 void blob_server::state::adopt(descriptor connection, node_name peer) {
   make_room();
   if (sessions.size() >= options.streams_max) {
-    if (options.log != nullptr) options.log->write(ports::log_level::warn, "data stream refused peer=" + peer + " cause=\"all streams are busy\"");
+    if (options.log != nullptr)
+      options.log->write(ports::log_level::warn, "data stream refused peer=" + peer + " cause=\"all streams are busy\"");
     return;
   }
   auto opened = open_tcp_stream(where, connection.release());
   if (!opened) {
-    if (options.log != nullptr) options.log->write(ports::log_level::warn, "data stream refused peer=" + peer + " cause=\"" + opened.error().message + "\"");
+    if (options.log != nullptr)
+      options.log->write(ports::log_level::warn, "data stream refused peer=" + peer + " cause=\"" + opened.error().message + "\"");
     return;
   }
   sessions.push_back(std::make_shared<session>(*this, std::move(peer), std::move(*opened)));

@@ -20,8 +20,16 @@ namespace latham::net {
 namespace {
 
 /// What a child may see of our environment. Tokens and passwords travel there too, and it reads hostile input.
-constexpr std::array inherited_variables = {"PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS",
-                                            "LLVM_PROFILE_FILE", "MALLOC_ARENA_MAX"};
+constexpr std::array inherited_variables = {"PATH",
+                                            "LANG",
+                                            "LC_ALL",
+                                            "TZ",
+                                            "LD_LIBRARY_PATH",
+                                            "ASAN_OPTIONS",
+                                            "UBSAN_OPTIONS",
+                                            "TSAN_OPTIONS",
+                                            "LLVM_PROFILE_FILE",
+                                            "MALLOC_ARENA_MAX"};
 
 /// After the child's death its stream ends too, unless something it started holds the other end.
 constexpr milliseconds stream_end_grace{1000};

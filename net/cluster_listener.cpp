@@ -43,7 +43,8 @@ expected<std::uint16_t> cluster_listener::start() {
   sockaddr_storage address{};
   if (!numeric_address(s.options.listen, address)) return {errc::invalid_argument, "the cluster port listens on a numeric address"};
   if (!is_loopback(address))
-    return {errc::invalid_argument, "the cluster port opens beyond this host with mutual TLS only, which is not configured: listen on 127.0.0.1"};
+    return {errc::invalid_argument,
+            "the cluster port opens beyond this host with mutual TLS only, which is not configured: listen on 127.0.0.1"};
   auto made = tcp_handle::make([&](uv_tcp_t* t) { return uv_tcp_init(s.where.raw(), t); });
   if (!made) return std::move(made).error();
   s.listener = std::move(*made);
@@ -73,7 +74,8 @@ void cluster_listener::state::on_connection(int status) {
   sockaddr_storage peer{};
   int size = sizeof peer;
   if (uv_tcp_getpeername(made->get(), reinterpret_cast<sockaddr*>(&peer), &size) < 0) return;  // gone already
-  if (!is_loopback(peer)) return log(ports::log_level::warn, "connection refused peer=" + net::to_string(peer) + " cause=\"beyond this host without TLS\"");
+  if (!is_loopback(peer))
+    return log(ports::log_level::warn, "connection refused peer=" + net::to_string(peer) + " cause=\"beyond this host without TLS\"");
   if (waiting.size() >= options.pending_max) drop(*waiting.front(), "made room for another connection");
   waiting.push_back(std::make_shared<pending_connection>(where, make_stream(std::move(*made))));
   auto& p = *waiting.back();

@@ -67,7 +67,8 @@ void dial_attempt::state::next() {
     return next();
   }
   if (!is_loopback(address)) {
-    last = {errc::invalid_argument, "a node beyond this host (" + to_string(address) + ") is reached with mutual TLS only, which is not configured"};
+    last = {errc::invalid_argument,
+            "a node beyond this host (" + to_string(address) + ") is reached with mutual TLS only, which is not configured"};
     return next();
   }
   connect(address);
@@ -92,18 +93,19 @@ void dial_attempt::state::connect(const sockaddr_storage& address) {
   pending->self = weak_from_this();
   pending->handle = connecting.get();
   pending->uv.data = pending.get();
-  const int rc = uv_tcp_connect(&pending->uv, connecting.get(), reinterpret_cast<const sockaddr*>(&address), [](uv_connect_t* c, int status) {
-    const std::unique_ptr<request> r{static_cast<request*>(c->data)};
-    const auto s = r->self.lock();
-    // A late answer of an address that was given up: its handle is not the current one any more.
-    if (!s || !s->done || s->connecting.get() != r->handle) return;
-    if (status < 0) {
-      s->last = uv_error(status, "cannot connect to the node");
-      return s->next();
-    }
-    s->connection = make_stream(std::move(s->connecting));
-    s->greet();
-  });
+  const int rc =
+      uv_tcp_connect(&pending->uv, connecting.get(), reinterpret_cast<const sockaddr*>(&address), [](uv_connect_t* c, int status) {
+        const std::unique_ptr<request> r{static_cast<request*>(c->data)};
+        const auto s = r->self.lock();
+        // A late answer of an address that was given up: its handle is not the current one any more.
+        if (!s || !s->done || s->connecting.get() != r->handle) return;
+        if (status < 0) {
+          s->last = uv_error(status, "cannot connect to the node");
+          return s->next();
+        }
+        s->connection = make_stream(std::move(s->connecting));
+        s->greet();
+      });
   if (rc < 0) {
     last = uv_error(rc, "cannot connect to the node");
     return next();

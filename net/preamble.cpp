@@ -31,11 +31,12 @@ std::string encode_preamble(const preamble& p) {
 
 expected<preamble> decode_preamble(std::string_view bytes) {
   if (bytes.size() != preamble_bytes || bytes.substr(0, 4) != magic) return {errc::corrupt, "not a preamble of latham"};
-  if (static_cast<std::uint8_t>(bytes[4]) != preamble_version) return {errc::newer_format, "the peer speaks another version of the cluster protocol"};
+  if (static_cast<std::uint8_t>(bytes[4]) != preamble_version)
+    return {errc::newer_format, "the peer speaks another version of the cluster protocol"};
   preamble p;
   p.kind = static_cast<stream_kind>(bytes[5]);
-  if ((p.kind != stream_kind::control && p.kind != stream_kind::data) || bytes[6] != 0 || bytes[7] != 0 || !read_name(bytes.substr(8, name_bytes), p.claimed) ||
-      !read_name(bytes.substr(8 + name_bytes, name_bytes), p.expected))
+  if ((p.kind != stream_kind::control && p.kind != stream_kind::data) || bytes[6] != 0 || bytes[7] != 0 ||
+      !read_name(bytes.substr(8, name_bytes), p.claimed) || !read_name(bytes.substr(8 + name_bytes, name_bytes), p.expected))
     return {errc::corrupt, "a preamble holds impossible values"};
   return p;
 }
@@ -44,7 +45,8 @@ expected<void> check_answer(char answer) {
   switch (static_cast<preamble_answer>(answer)) {
     case preamble_answer::accepted: return {};
     case preamble_answer::wrong_name: return {errc::invalid_argument, "another node lives at this address"};
-    case preamble_answer::wrong_version: return {errc::newer_format, "the node speaks another version of the cluster protocol: upgrade the older one"};
+    case preamble_answer::wrong_version:
+      return {errc::newer_format, "the node speaks another version of the cluster protocol: upgrade the older one"};
     case preamble_answer::busy: return {errc::unavailable, "the node has too many streams"};
   }
   return {errc::corrupt, "what answers is not a node of latham"};

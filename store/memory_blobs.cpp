@@ -114,7 +114,8 @@ void memory_blobs::append(ports::write_token token, std::uint64_t offset, buffer
                                 if (auto ok = check_append_bytes(bytes, crc); !ok) return std::move(ok).error();
                                 const auto* record = s->find(token.blob);
                                 const auto accepted = record == nullptr ? 0 : record->bytes;
-                                if (auto ok = check_append(record, token, accepted, offset, bytes.size()); !ok) return std::move(ok).error();
+                                if (auto ok = check_append(record, token, accepted, offset, bytes.size()); !ok)
+                                  return std::move(ok).error();
                                 if (auto ok = s->writable(); !ok) return std::move(ok).error();
                                 auto& blob = s->blobs[token.blob];
                                 blob.bytes += bytes.view();

@@ -145,8 +145,13 @@ std::uint64_t blocks_of(std::uint64_t bytes) {
 
 struct file_blobs::core {
   core(file_blobs_options o, ports::kv_store& i, file_system& f)
-    : options{std::move(o)}, index{i}, files{f}, records{4096}, pages{4096}, writers{"blob-write", options.write_threads, options.operations_max},
-      readers{"blob-read", options.read_threads, options.reads_waiting_max} {}
+      : options{std::move(o)},
+        index{i},
+        files{f},
+        records{4096},
+        pages{4096},
+        writers{"blob-write", options.write_threads, options.operations_max},
+        readers{"blob-read", options.read_threads, options.reads_waiting_max} {}
 
   ~core() {
     std::unique_lock guard{mutex};
@@ -300,7 +305,8 @@ expected<void> file_blobs::core::recover() {
     return files.unlink(path(*file++));
   };
   for (std::string after;;) {
-    auto page = wait_for<ports::kv_pairs>([&](auto done) { index.scan(std::string{blob_key_prefix}, after, kv_scan_max, std::move(done)); });
+    auto page =
+        wait_for<ports::kv_pairs>([&](auto done) { index.scan(std::string{blob_key_prefix}, after, kv_scan_max, std::move(done)); });
     if (!page) return std::move(page).error();
     for (const auto& [key, value] : *page) {
       const auto blob = blob_of_key(key);
@@ -353,8 +359,9 @@ void file_blobs::core::submit(blob_id blob, operation op) {
     auto& slot = strands[blob];
     if (!slot) slot = std::make_shared<strand>(blob);
     s = slot;
-    refused = closing || operations >= options.operations_max ||
-              (is_append && (s->appends >= options.appends_per_blob_max || append_bytes + op.bytes.size() > options.append_bytes_waiting_max));
+    refused =
+        closing || operations >= options.operations_max ||
+        (is_append && (s->appends >= options.appends_per_blob_max || append_bytes + op.bytes.size() > options.append_bytes_waiting_max));
     ++operations;  // also a refused one, until its answer has left
     if (!refused) {
       if (is_append) {
@@ -793,7 +800,9 @@ expected<buffer> file_blobs::core::read(blob_id blob, std::uint64_t offset, std:
   const std::shared_ptr<std::uint8_t[]> memory{new std::uint8_t[size]};
   {
     const auto file = files.open(path(blob), open_mode::read);
-    if (!file) return {file.error().code == errc::not_found ? errc::corrupt : file.error().code, "a blob's file cannot be opened: " + file.error().message};
+    if (!file)
+      return {file.error().code == errc::not_found ? errc::corrupt : file.error().code,
+              "a blob's file cannot be opened: " + file.error().message};
     const auto have = (*file)->read_at(from, {memory.get(), size});
     if (!have) return have.error();
     if (*have != size) return {errc::corrupt, "a blob's file is shorter than its record"};
@@ -812,7 +821,8 @@ expected<buffer> file_blobs::core::read(blob_id blob, std::uint64_t offset, std:
     }
     const auto within = block % page_blocks;
     if (within >= page.blocks.size()) return {errc::corrupt, "a block has no digest"};
-    if (sha256::of(std::span<const std::uint8_t>{memory.get() + (start - from), static_cast<std::size_t>(end - start)}) != page.blocks[within])
+    if (sha256::of(std::span<const std::uint8_t>{memory.get() + (start - from), static_cast<std::size_t>(end - start)}) !=
+        page.blocks[within])
       return {errc::corrupt, "block " + std::to_string(block) + " of a blob does not match its digest"};
   }
   return buffer{memory, memory.get() + (offset - from), *count};
@@ -921,7 +931,8 @@ void file_blobs::stat(blob_id blob, ports::completion<ports::blob_stat> done) {
 }
 
 void file_blobs::list(blob_id after, std::uint32_t limit, ports::completion<std::vector<ports::blob_stat>> done) {
-  on_readers<std::vector<ports::blob_stat>>(core_->readers, std::move(done), [c = core_.get(), after, limit] { return c->list(after, limit); });
+  on_readers<std::vector<ports::blob_stat>>(core_->readers, std::move(done),
+                                            [c = core_.get(), after, limit] { return c->list(after, limit); });
 }
 
 }  // namespace latham::store

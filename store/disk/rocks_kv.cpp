@@ -129,7 +129,8 @@ expected<void> rocks_kv::core::start() {
   rocksdb::DB* opened = nullptr;
   // RocksDB syncs what is in its directory, but not the directory's own name.
   const auto parent = std::filesystem::path{options.directory}.parent_path().string();
-  if (auto status = environment->CreateDirIfMissing(options.directory); !status.ok()) return from_status(status, "make the database directory");
+  if (auto status = environment->CreateDirIfMissing(options.directory); !status.ok())
+    return from_status(status, "make the database directory");
   if (!parent.empty() && !options.no_sync[static_cast<std::size_t>(sync_point::kv_parent_directory)]) {
     std::unique_ptr<rocksdb::FSDirectory> directory;
     rocksdb::IOStatus status = files->NewDirectory(parent, {}, &directory, nullptr);
@@ -240,7 +241,8 @@ void rocks_kv::commit(ports::kv_batch batch, ports::completion<void> done) {
     const std::lock_guard guard{core_->mutex};
     if (core_->failure.code != errc::none) {
       refused = core_->failure;
-    } else if (core_->commits.size() >= core_->options.commits_waiting_max || core_->bytes_waiting + bytes > core_->options.bytes_waiting_max) {
+    } else if (core_->commits.size() >= core_->options.commits_waiting_max ||
+               core_->bytes_waiting + bytes > core_->options.bytes_waiting_max) {
       refused = error{errc::limited, "too many commits are waiting for the disk"};
     } else {
       core_->bytes_waiting += bytes;

@@ -41,7 +41,8 @@ protected:
 };
 
 struct raw_connection {
-  explicit raw_connection(std::uint16_t port, const node_name& expected = "storage-0") : fd{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)} {
+  explicit raw_connection(std::uint16_t port, const node_name& expected = "storage-0")
+      : fd{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)} {
     sockaddr_in where{};
     where.sin_family = AF_INET;
     where.sin_port = htons(port);

@@ -269,7 +269,8 @@ TEST(ChildSetup, TheLineOfLimitsRoundTripsAndIsChecked) {
   ASSERT_TRUE(parsed);
   EXPECT_EQ(parsed->parent_pid, 1234);
   EXPECT_EQ(parsed->limits.cpu_seconds, 77u);
-  for (const char* bad : {"", "1", "1 2 3 4", "2 1 0 0 0", "1 0 0 0 0", "1 2 3 4 5 ", "1 2 3 4 5 6", "1 2 x 4 5", "1  2 3 4 5", "1 2 3 99999999999 5"})
+  for (const char* bad :
+       {"", "1", "1 2 3 4", "2 1 0 0 0", "1 0 0 0 0", "1 2 3 4 5 ", "1 2 3 4 5 6", "1 2 x 4 5", "1  2 3 4 5", "1 2 3 99999999999 5"})
     EXPECT_FALSE(parse_child_limits(bad)) << bad;
 }
 

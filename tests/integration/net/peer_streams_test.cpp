@@ -347,7 +347,8 @@ TEST(PeerStreams, DialsUnderWayFailWhenTheNodeStops) {
   socklen_t size = sizeof where;
   ::getsockname(listener, reinterpret_cast<sockaddr*>(&where), &size);
   std::promise<errc> answer;
-  a->peers->dial({"127.0.0.1", ntohs(where.sin_port)}, "scheduler-0", [&](expected<ports::control_stream> r) { answer.set_value(code_of(r)); });
+  a->peers->dial({"127.0.0.1", ntohs(where.sin_port)}, "scheduler-0",
+                 [&](expected<ports::control_stream> r) { answer.set_value(code_of(r)); });
   a.reset();
   EXPECT_EQ(answer.get_future().get(), errc::unavailable);
   ::close(listener);

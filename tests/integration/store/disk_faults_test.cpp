@@ -350,7 +350,8 @@ TEST_F(FileBlobs, ManyOpenBlobsAreBoundedAndStillWritable) {
   std::vector<ports::write_token> tokens;
   for (int i = 0; i < 20; ++i) tokens.push_back(reserved());
   for (int round = 0; round < 3; ++round) {
-    for (const auto& t : tokens) ASSERT_EQ(*append(t, static_cast<std::uint64_t>(round) * 4, "four"), static_cast<std::uint64_t>(round + 1) * 4);
+    for (const auto& t : tokens)
+      ASSERT_EQ(*append(t, static_cast<std::uint64_t>(round) * 4, "four"), static_cast<std::uint64_t>(round + 1) * 4);
   }
   for (const auto& t : tokens) {
     const auto sealed = seal(t, 12);

@@ -43,7 +43,8 @@ struct world {
 
   // ---- what we know about commits: number i writes two keys, atomically -------------------------------------------
   static ports::kv_batch commit_number(std::uint64_t i) {
-    return {{"k/" + std::to_string(i % 10), std::to_string(i)}, {"j/" + std::to_string(i % 7), std::to_string(i) + std::string(i % 500, 'v')}};
+    return {{"k/" + std::to_string(i % 10), std::to_string(i)},
+            {"j/" + std::to_string(i % 7), std::to_string(i) + std::string(i % 500, 'v')}};
   }
   static std::map<std::string, std::string> state_after(std::uint64_t n) {
     std::map<std::string, std::string> state;
@@ -227,7 +228,8 @@ struct world {
       return;
     }
     if (b.removed) return violation(name + " was deleted and is back");
-    if (about->bytes < b.floor) violation(name + " lost bytes: " + std::to_string(b.floor) + " acknowledged, " + std::to_string(about->bytes) + " there");
+    if (about->bytes < b.floor)
+      violation(name + " lost bytes: " + std::to_string(b.floor) + " acknowledged, " + std::to_string(about->bytes) + " there");
     if (about->bytes > b.issued) violation(name + " has bytes nobody sent: " + std::to_string(about->bytes) + " of" + b.history);
     if (b.sealed && !about->sealed) violation(name + " lost its seal");
     if (about->sealed && !b.seal_issued) violation(name + " was sealed by nobody");
@@ -237,7 +239,8 @@ struct world {
     for (std::uint64_t at = 0; at < about->bytes; at += ports::read_bytes_max) {
       const auto part = await<buffer>([&](auto done) { store_->read(b.token.blob, at, ports::read_bytes_max, done); });
       if (!part) return violation(name + " cannot be read: " + part.error().message);
-      if (part->view() != std::string_view{wanted}.substr(at, ports::read_bytes_max)) return violation(name + " reads back different bytes");
+      if (part->view() != std::string_view{wanted}.substr(at, ports::read_bytes_max))
+        return violation(name + " reads back different bytes");
     }
     if (b.remove_issued) b.removed = false;
     b.remove_issued = false;

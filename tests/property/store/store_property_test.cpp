@@ -51,7 +51,8 @@ TEST(StoreProperties, TheMemoryTwinAndRocksDbAnswerTheSame) {
     auto& rocks = **opened;
     closure_queue time;
     memory_kv memory{time.adder()};
-    const auto key = rc::gen::map(rc::gen::inRange(0, 30), [](int i) { return "k" + std::string(static_cast<std::size_t>(i % 3), '/') + std::to_string(i); });
+    const auto key = rc::gen::map(rc::gen::inRange(0, 30),
+                                  [](int i) { return "k" + std::string(static_cast<std::size_t>(i % 3), '/') + std::to_string(i); });
     const auto steps = *rc::gen::inRange(1, 20);
     for (int i = 0; i < steps; ++i) {
       ports::kv_batch batch;
