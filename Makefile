@@ -3,7 +3,7 @@ SHELL := /bin/sh
 JOBS ?= $(shell nproc)
 ARGS ?=
 
-.PHONY: help run build test dev bench asan clean-room clean setup-build setup-test configure
+.PHONY: help run build test dev bench asan clean-room clean setup-build setup-test configure-build configure-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -11,10 +11,10 @@ help: ## list the targets
 run: build ## install packages, build, serve on http://127.0.0.1:8000 with data in ./data (ARGS="--slots 1" adds options)
 	exec build/latham serve $(ARGS)
 
-build: setup-build configure ## install packages, build; leaves build/latham
+build: setup-build configure-build ## install packages, build; leaves build/latham
 	@cmake --build build --target latham -j $(JOBS)
 
-test: setup-test configure ## install packages, build everything, run all tests
+test: setup-test configure-test ## install packages, build everything, run all tests
 	@cmake --build build -j $(JOBS)
 	@cd build && ctest --output-on-failure --no-tests=error -j 1
 
@@ -27,7 +27,7 @@ asan: setup-test ## build with address and undefined-behaviour sanitizers, run t
 	@cmake --build --preset asan-ubsan -j $(JOBS)
 	@cd build/asan-ubsan && ctest --output-on-failure --no-tests=error -L 'unit|property|integration' -j 1
 
-bench: setup-test configure ## measure against the plain ffmpeg command in one run (minutes)
+bench: setup-test configure-build ## measure against the plain ffmpeg command in one run (minutes)
 	@cmake --build build --target latham -j $(JOBS)
 	@tests/bench/run.sh
 
@@ -43,6 +43,9 @@ setup-build:
 setup-test:
 	@deploy/setup/packages.sh test
 
-configure:
-	@cmake --preset release >build-configure.log 2>&1 || { cat build-configure.log; rm -f build-configure.log; exit 1; }
+# `make build` installs no GoogleTest, so a new build directory starts without the tests; `make test` adds them for good.
+configure-build: CONFIGURE = $(if $(wildcard build/CMakeCache.txt),,-D LATHAM_TESTS=OFF)
+configure-test: CONFIGURE = -D LATHAM_TESTS=ON
+configure-build configure-test:
+	@cmake --preset release $(CONFIGURE) >build-configure.log 2>&1 || { cat build-configure.log; rm -f build-configure.log; exit 1; }
 	@rm -f build-configure.log
