@@ -21,8 +21,8 @@ std::uint64_t average_of(const std::vector<presented_rendition>& all) {
   return average;
 }
 
-/// Track names and languages come from files that strangers upload.
-std::string quoted(std::string_view text) {
+/// Track names and languages come from files that strangers upload. Not called "quoted": std::quoted would be preferred.
+std::string attribute_safe(std::string_view text) {
   std::string out;
   for (unsigned char c : text)
     if (c >= 0x20 && c != '"' && c != '<' && c != '>' && c != '&' && c != 0x7f) out += static_cast<char>(c);
@@ -73,7 +73,7 @@ std::string hls_master(const presentation& p) {
   for (std::size_t i = 0; i < p.audio.size(); ++i) {
     const auto& a = p.audio[i];
     out += fmt::format("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"{} {}\",LANGUAGE=\"{}\",DEFAULT={},AUTOSELECT=YES,CHANNELS=\"2\",URI=\"{}/{}/playlist.m3u8\"\n",
-                       quoted(a.language), i + 1, quoted(a.language), i == 0 ? "YES" : "NO", p.base, a.name);
+                       attribute_safe(a.language), i + 1, attribute_safe(a.language), i == 0 ? "YES" : "NO", p.base, a.name);
   }
   const auto rate = p.fps.to_double();
   for (const auto& v : p.video) {
@@ -123,7 +123,7 @@ std::string dash_manifest(const presentation& p) {
     out += fmt::format("    <AdaptationSet id=\"{}\" contentType=\"audio\" mimeType=\"audio/mp4\" lang=\"{}\" segmentAlignment=\"true\" startWithSAP=\"1\">\n"
                        "      <Representation id=\"{}\" bandwidth=\"{}\" codecs=\"{}\" audioSamplingRate=\"{}\">\n"
                        "        <AudioChannelConfiguration schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" value=\"2\"/>\n{}      </Representation>\n    </AdaptationSet>\n",
-                       i + 1, quoted(a.language), a.name, std::max<std::uint64_t>(1, a.peak_bit_s), a.codecs, a.timescale, segment_template(p, a));
+                       i + 1, attribute_safe(a.language), a.name, std::max<std::uint64_t>(1, a.peak_bit_s), a.codecs, a.timescale, segment_template(p, a));
   }
   out += "  </Period>\n</MPD>\n";
   return out;
