@@ -175,7 +175,7 @@ private:
       if (receiving_only) return to_caf({errc::not_found, "there is no upload " + to_string(id)});
       return true;
     }
-    if (receiving_only && record->state == upload_state::complete) return to_caf({errc::conflict, "the upload is complete; delete the video instead"});
+    if (receiving_only && record->state == upload_state::complete) return to_caf({errc::unavailable, "the upload is complete and on its way to the scheduler; try again in a second"});
     auto answer = make_response_promise<bool>();
     env_.blobs->remove(record->what.source.blob, here<void>([this, answer, id](expected<void> removed) mutable {
       if (!removed) return deny(answer, removed.error());

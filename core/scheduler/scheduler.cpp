@@ -637,6 +637,7 @@ expected<output_page> scheduler::outputs(video_id id, std::uint32_t from_chunk) 
   auto at = videos_.find(id);
   if (at == videos_.end()) return {errc::not_found, "there is no video " + to_string(id)};
   const auto& v = at->second;
+  if (v.record.state == video_state::deleting) return {errc::not_found, "the video " + to_string(id) + " is deleted"};
   output_page page;
   page.plan = v.record.plan;
   page.how = v.record.request.how;

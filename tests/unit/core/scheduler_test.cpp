@@ -298,6 +298,7 @@ TEST_F(Scheduler, DeletingRevokesWorkAndEndsWhenStorageHasForgotten) {
   const auto second = grants();
   EXPECT_EQ(rules.on_delete(video, now, out), errc::none);
   EXPECT_EQ(state(), video_state::deleting);
+  EXPECT_EQ(rules.outputs(video, 0).error().code, errc::not_found);  // its segments are going away
   ASSERT_EQ(effects<remove_video_effect>().size(), 1u);
   EXPECT_EQ(effects<remove_video_effect>()[0].outputs.at("storage-0"), std::vector<blob_id>({{8, 5}}));
   EXPECT_EQ(rules.on_renewal({second[0].grant.held, 1, 1}, now, out), errc::fenced);
