@@ -2,8 +2,9 @@
 SHELL := /bin/sh
 JOBS ?= $(shell nproc)
 ARGS ?=
+SEEDS ?= 20000
 
-.PHONY: help run build test dev bench asan clean-room clean setup-build setup-test configure-build configure-test
+.PHONY: help run build test dev soak bench asan clean-room clean setup-build setup-test configure-build configure-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +27,10 @@ asan: setup-test ## build with address and undefined-behaviour sanitizers, run t
 	@cmake --preset asan-ubsan >/dev/null
 	@cmake --build --preset asan-ubsan -j $(JOBS)
 	@cd build/asan-ubsan && ctest --output-on-failure --no-tests=error -L 'unit|property|integration' -j 1
+
+soak: setup-test configure ## run the simulation over many seeds (SEEDS=20000) on both cores, stop at the first failure
+	@cmake --build build --target latham-sim -j $(JOBS)
+	@tests/sim/soak.sh build/latham-sim $(SEEDS) $(JOBS)
 
 bench: setup-test configure-build ## measure against the plain ffmpeg command in one run (minutes)
 	@cmake --build build --target latham -j $(JOBS)
