@@ -28,7 +28,7 @@ asan: setup-test ## build with address and undefined-behaviour sanitizers, run t
 	@cmake --build --preset asan-ubsan -j $(JOBS)
 	@cd build/asan-ubsan && ctest --output-on-failure --no-tests=error -L 'unit|property|integration' -j 1
 
-soak: setup-test configure ## run the simulation over many seeds (SEEDS=20000) on both cores, stop at the first failure
+soak: setup-test configure-test ## run the simulation over many seeds (SEEDS=20000) on both cores, stop at the first failure
 	@cmake --build build --target latham-sim -j $(JOBS)
 	@tests/sim/soak.sh build/latham-sim $(SEEDS) $(JOBS)
 
