@@ -11,6 +11,7 @@ constexpr std::size_t tables_max = 256;      // videos whose output tables are k
 constexpr std::size_t indexes_max = 4096;    // output blobs whose indexes are kept
 constexpr milliseconds table_fresh{500};     // while encoding, a manifest is at most this stale
 constexpr milliseconds progress_period{250}; // of the bytes of an upload
+constexpr seconds upload_deadline{60};       // of an upload actor's answer: longer than all of its attempts
 constexpr std::size_t list_page_max = 50;
 
 template <class Map>
@@ -30,21 +31,28 @@ gateway_shell::behavior_type gateway_shell::make_behavior() {
     scheduler_ = change.handle ? caf::actor_cast<scheduler_actor>(change.handle) : scheduler_actor{};
     if (!scheduler_) return;
     caf::anon_send(scheduler_, listen_atom::value, caf::actor_cast<caf::strong_actor_ptr>(this));
-    // What changed while it was away is not known: forget what is not final.
-    std::erase_if(tables_, [](const auto& entry) { return !entry.second->final; });
+    tables_.clear();  // what changed while it was away is not known; even a ready video may have been deleted
   });
   listen(directory_, service_storage, [this](const service_change& change) {
-    if (change.handle)
+    if (change.handle) {
       storages_[change.node] = caf::actor_cast<storage_actor>(change.handle);
-    else
+      // A handle whose link was cut stays dead: uploads under way finish with the new one.
+      for (const auto& [id, s] : sessions_)
+        if (s.store == change.node) caf::anon_send(s.actor, storage_up_atom::value, change.node, change.handle);
+    } else {
       storages_.erase(change.node);
+    }
   });
   door_->uploads.store(std::make_shared<const upload_table>());
   door_->actor.store(std::make_shared<const caf::actor>(caf::actor_cast<caf::actor>(this)));
   tick();
   return {
     [this](const video_view& view) {
-      if (view.state == video_state::deleting) tables_.erase(view.id);
+      // Who hears of the end of a job asks for its manifest at once: no older table may answer then.
+      if (view.state == video_state::ready || view.state == video_state::failed || view.state == video_state::deleting) {
+        tables_.erase(view.id);
+        ++ends_announced_;
+      }
       emit(view);
     },
     [this](gateway_call& call) { call.run(*this); },
@@ -81,13 +89,20 @@ void gateway_shell::emit(const video_view& view) {
 
 void gateway_shell::tick() {
   // Bytes of running uploads are shown from here: storage and scheduler know nothing of them yet.
+  std::vector<video_id> silent;
   for (auto& [id, s] : sessions_) {
     const auto bytes = s.bytes.durable->load(std::memory_order_relaxed);
-    if (bytes == s.view.bytes) continue;
+    if (bytes == s.view.bytes) {
+      if (now() - s.changed > env_.config.uploading.idle) silent.push_back(id);
+      continue;
+    }
+    s.changed = now();
     s.view.bytes = bytes;
     ++s.view.revision;
     emit(s.view);
   }
+  // Its caller never came back; storage expires it by the same measure.
+  for (const auto id : silent) abort(id, [](expected<void>) {});
   later(progress_period, [this] { tick(); });
 }
 
@@ -103,8 +118,10 @@ void gateway_shell::create(const ports::create_video& what, ports::completion<vi
         const auto id = ticket.view.id;
         auto& s = sessions_[id];
         s.bytes = {ticket.token, env_.transport->at(ticket.store), std::make_shared<std::atomic<std::uint64_t>>(ticket.offset)};
+        s.store = ticket.store;
         s.actor = spawn_upload(this, env_, id, storage);
         s.view = ticket.view;
+        s.changed = now();
         publish_uploads();
         emit(s.view);
         answer(ticket.view);
@@ -122,9 +139,11 @@ void gateway_shell::offset(video_id id, ports::completion<std::uint64_t> answer)
 void gateway_shell::finish(video_id id, std::uint64_t bytes, ports::completion<video_view> answer) {
   auto at = sessions_.find(id);
   if (at == sessions_.end()) return answer({errc::not_found, "there is no upload " + to_string(id) + " at this gateway"});
-  request(at->second.actor, caf::infinite, finish_atom::value, bytes)  // local; bounded by the upload actor's own attempts
+  request(at->second.actor, upload_deadline, finish_atom::value, bytes)
     .then(
       [this, id, answer](video_view& view) {
+        // After what was shown while the bytes came in; the scheduler's revisions are far beyond either.
+        if (auto sent = sessions_.find(id); sent != sessions_.end()) view.revision = std::max(view.revision, sent->second.view.revision + 1);
         sessions_.erase(id);
         publish_uploads();
         emit(view);
@@ -155,7 +174,7 @@ void gateway_shell::abort(video_id id, ports::completion<void> answer) {
   view.state = video_state::deleting;
   ++view.revision;
   emit(view);
-  request(actor, caf::infinite, abort_atom::value).then([answer](bool) { answer({}); }, [answer](caf::error& e) { answer(from_caf(e)); });
+  request(actor, upload_deadline, abort_atom::value).then([answer](bool) { answer({}); }, [answer](caf::error& e) { answer(from_caf(e)); });
 }
 
 // ---- Views -----------------------------------------------------------------------------------------------------------
@@ -189,12 +208,13 @@ void gateway_shell::list(const std::string& tenant, const std::string& cursor, s
   if (!storage) return answer(storage.error());
   if (!scheduler_) return answer({errc::unavailable, "the scheduler is not reachable; try again in a few seconds"});
   const auto wanted = static_cast<std::uint32_t>(std::min<std::size_t>(limit, list_page_max));
-  request(scheduler_, env_.config.request_timeout, list_atom::value, tenant, before, wanted)
+  // Storage first: what is announced between the two questions is then in both answers, not in neither.
+  request(*storage, env_.config.request_timeout, list_atom::value, tenant, before, wanted)
     .then(
-      [this, storage = *storage, tenant, before, wanted, answer](view_list& scheduled) {
-        request(storage, env_.config.request_timeout, list_atom::value, tenant, before, wanted)
+      [this, scheduler = scheduler_, tenant, before, wanted, answer](view_list& received) {
+        request(scheduler, env_.config.request_timeout, list_atom::value, tenant, before, wanted)
           .then(
-            [this, wanted, answer, scheduled = std::move(scheduled)](view_list& waiting) {
+            [this, wanted, answer, waiting = std::move(received)](view_list& scheduled) mutable {
               // Both are sorted, newest first; a video in both (just announced) is the scheduler's.
               std::map<video_id, video_view, std::greater<>> merged;
               for (auto& view : waiting) {
@@ -246,7 +266,10 @@ void gateway_shell::with_table(video_id id, table_done answer) {
   auto table = std::make_shared<output_table>();
   table->video = id;
   table->created_ms = id.created().value;
-  load_table(std::move(table), 0, std::move(answer));
+  load_table(std::move(table), 0, [this, id, before = ends_announced_, answer = std::move(answer)](auto loaded) {
+    if (ends_announced_ != before) tables_.erase(id);  // perhaps it was this one that ended while its table was on its way
+    answer(std::move(loaded));
+  });
 }
 
 void gateway_shell::load_table(std::shared_ptr<output_table> table, std::uint32_t from, table_done answer) {

@@ -42,9 +42,10 @@ public:
 private:
   struct session {
     open_upload bytes;
+    node_name store;
     upload_actor actor;
     video_view view;
-    instant shown;
+    instant changed;  // when bytes last arrived
   };
   struct table_entry {
     output_table table;
@@ -78,6 +79,7 @@ private:
   std::map<video_id, std::shared_ptr<table_entry>> tables_;
   std::map<blob_id, index_entry> indexes_;
   std::uint64_t uses_ = 0;
+  std::uint64_t ends_announced_ = 0;  // videos that became ready, failed or deleting while this gateway listened
 };
 
 }  // namespace latham

@@ -147,12 +147,13 @@ private:
       bool failed = false;
     };
     auto p = std::make_shared<progress>();
-    const auto step = [this, p, e] {
+    const auto whole = std::make_shared<const remove_video_effect>(e);  // shared by all answers: it lists thousands of blobs
+    const auto step = [this, p, whole] {
       if (--p->left > 0) return;
-      if (p->failed) return retry_later(e);
+      if (p->failed) return retry_later(*whole);
       decision out;
-      rules_->on_video_removed(e.video, now(), out);
-      apply(std::move(out), [this, id = e.video] { log(ports::log_level::info, "video gone video={}", to_string(id)); });
+      rules_->on_video_removed(whole->video, now(), out);
+      apply(std::move(out), [this, id = whole->video] { log(ports::log_level::info, "video gone video={}", to_string(id)); });
     };
     const auto failed = [p, step](caf::error&) {
       p->failed = true;
@@ -175,6 +176,7 @@ private:
   }
 
   void act(const verify_effect& e) {
+    log(ports::log_level::info, "video finishing video={}", to_string(e.video));
     struct progress {
       std::size_t left = 0;
       bool failed = false;
@@ -183,11 +185,12 @@ private:
     std::map<node_name, std::vector<std::size_t>> by_store;
     for (std::size_t i = 0; i < e.outputs.size(); ++i) by_store[e.outputs[i].store].push_back(i);
     auto p = std::make_shared<progress>();
-    const auto step = [this, p, e] {
+    const auto whole = std::make_shared<const verify_effect>(e);  // shared by all answers: a day of video is many megabytes
+    const auto step = [this, p, whole] {
       if (--p->left > 0) return;
-      if (p->failed) return retry_later(e);
+      if (p->failed) return retry_later(*whole);
       decision out;
-      rules_->on_verified(e.video, e.job, p->missing, now(), out);
+      rules_->on_verified(whole->video, whole->job, p->missing, now(), out);
       apply(std::move(out));
     };
     for (const auto& [node, indices] : by_store) {
