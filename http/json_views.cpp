@@ -1,5 +1,7 @@
 #include "http/json_views.hpp"
 
+#include "http/problem.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <array>
@@ -102,7 +104,7 @@ json to_json_value(const video_view& v) {
             {"chunks", v.chunks},
             {"chunks_done", v.chunks_done}};
   json failure = nullptr;
-  if (!v.error_code.empty()) failure = {{"code", v.error_code}, {"detail", v.error_message}};
+  if (!v.error_code.empty()) failure = {{"code", v.error_code}, {"detail", to_sentence(v.error_message)}};
   json links = {{"self", "/api/v1/videos/" + id}, {"hls", nullptr}, {"dash", nullptr}};
   if (has_playlists(v.state)) {
     links["hls"] = "/media/" + id + "/master.m3u8";

@@ -64,11 +64,18 @@ std::string_view reason_phrase(int status) noexcept {
   }
 }
 
+std::string to_sentence(std::string message) {
+  if (message.empty()) return message;
+  if (message.front() >= 'a' && message.front() <= 'z') message.front() = static_cast<char>(message.front() - 'a' + 'A');
+  if (const auto last = message.back(); last != '.' && last != '!' && last != '?') message += '.';
+  return message;
+}
+
 problem to_problem(const error& e) {
   problem p;
   p.status = status_of(e.code);
   p.code = std::string{to_string(e.code)};
-  p.detail = e.message;
+  p.detail = to_sentence(e.message);
   if (e.code == errc::limited || e.code == errc::unavailable) p.retry_after_s = 5;
   if (e.code == errc::disk_full) p.retry_after_s = 60;
   return p;

@@ -21,6 +21,8 @@ struct problem {
 
 /// The status of core/expected.hpp for this code.
 [[nodiscard]] int status_of(errc code) noexcept;
+/// A message of the inside begins small and ends bare, so that it can be joined to others; people read sentences.
+[[nodiscard]] std::string to_sentence(std::string message);
 [[nodiscard]] problem to_problem(const error& e);
 /// A problem of HTTP itself; the code follows from the status.
 [[nodiscard]] problem to_problem(int status, std::string detail);

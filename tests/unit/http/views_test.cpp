@@ -81,6 +81,13 @@ TEST(Problems, HaveTheStatusOfTheirCode) {
   EXPECT_EQ(json["type"], "about:blank");
 }
 
+TEST(Problems, AreSentences) {
+  EXPECT_EQ(to_problem(error{errc::disk_full, "no space; delete something"}).detail, "No space; delete something.");
+  EXPECT_EQ(to_sentence("It is one."), "It is one.");
+  EXPECT_EQ(to_sentence("4 of 5 are missing!"), "4 of 5 are missing!");
+  EXPECT_EQ(to_sentence(""), "");
+}
+
 TEST(Problems, ComeBackAsTheSameCode) {
   for (auto i = 1; i <= static_cast<int>(errc::internal); ++i) {
     const auto code = static_cast<errc>(i);
