@@ -33,6 +33,7 @@ inline constexpr std::uint64_t pixels_max = 7680ull * 4320;      // per source f
 inline constexpr std::uint64_t duration_s_max = 24 * 3600;       // of a source
 inline constexpr std::uint32_t fps_max = 60;                     // faster sources are halved until they fit
 inline constexpr std::uint32_t control_message_bytes_max = 64 * 1024;
+inline constexpr std::size_t failure_text_bytes_max = 500;       // of one failed task, as recorded and shown
 inline constexpr std::uint32_t attempts_max = 5;                 // grants of one chunk before the job is parked as poison
 
 // ---- Recipe ------------------------------------------------------------------------------------------------------

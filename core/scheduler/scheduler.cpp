@@ -62,6 +62,7 @@ void scheduler::loaded(instant now, decision& out) {
     if (auto* v = find(lease.record.video)) ++running_[v->record.request.tenant];
   }
   for (auto& [id, v] : videos_) {
+    v.record.revision = std::max(v.record.revision, first_revision());
     v.encoding_since = now;
     for (auto& [key, t] : v.tasks) {
       t.not_before = now;
@@ -92,6 +93,7 @@ errc scheduler::on_media_ready(const media_ready& event, instant now, decision& 
   auto& v = videos_[event.video];
   v.record.request = event;
   v.record.state = video_state::queued;
+  v.record.revision = first_revision();
   v.encoding_since = now;
   add_task(v, {event.video, task_kind::plan, 0}, {}, out);
   publish(v, now, out);
@@ -266,13 +268,16 @@ errc scheduler::on_plan_page(const plan_page& page, instant now, decision& out) 
   if (leased_task({page.video, task_kind::plan, 0}, page.held) == nullptr) return errc::fenced;
   if (page.first_chunk > v->record.chunks) return errc::invalid_argument;  // a hole: pages come in order
   if (v->record.plan_known && page.plan.segment_frames != v->record.plan.segment_frames) return errc::invalid_argument;
+  // All is looked at before anything changes: half a page must not be written.
+  for (std::uint32_t i = 0; i < page.chunks.size(); ++i)
+    if (page.chunks[i].index != page.first_chunk + i) return errc::invalid_argument;
+  if (page.complete && page.first_chunk == 0 && page.chunks.empty()) return errc::invalid_argument;  // nothing to show
   lease->second.expires = now + config_.lease_ttl;
   const bool first = !v->record.plan_known;
   v->record.plan = page.plan;
   v->record.plan_known = true;
   for (const auto& chunk : page.chunks) {
     if (chunk.index < v->record.chunks) continue;  // the same page again, or a second planner's equal one
-    if (chunk.index != v->record.chunks) return errc::invalid_argument;
     add_task(*v, {page.video, task_kind::video, chunk.index}, chunk, out);
     ++v->record.chunks;
   }
@@ -330,19 +335,21 @@ errc scheduler::on_commit(const task_commit& commit, instant now, decision& out)
 
 errc scheduler::on_failure(const task_failure& failure, instant now, std::uint64_t random, decision& out) {
   auto* v = find(failure.task.video);
-  if (v == nullptr || leased_task(failure.task, failure.held) == nullptr) return errc::fenced;
+  const auto held = leases_.find(failure.held);
+  if (v == nullptr || held == leases_.end() || leased_task(failure.task, failure.held) == nullptr) return errc::fenced;
+  const auto why = failure.message.substr(0, failure_text_bytes_max);
   if (is_inputs_fault(failure.code)) {
-    fail(*v, failure.code, failure.message, now, out);
+    fail(*v, failure.code, why, now, out);
     return errc::none;
   }
-  const auto lease = leases_.at(failure.held).record;
+  const auto lease = held->second.record;
   for (std::uint32_t i = 0; i < lease.count && is_working(v->record.state); ++i) {
     auto* t = leased_task({lease.video, lease.kind, lease.first + i}, failure.held);
     if (t == nullptr) continue;
     // Only the task that failed has been tried; the rest of the run gets its attempt back, and so does all of it when the
     // worker only stops.
     if (t->record.id != failure.task || failure.code == errc::cancelled) --t->record.attempts;
-    back_to_pending(*v, *t, t->record.id == failure.task ? failure.message : "", now, random, out);
+    back_to_pending(*v, *t, t->record.id == failure.task ? why : "", now, random, out);
   }
   end_lease(failure.held, out);
   hand_out(now, out);
@@ -522,8 +529,11 @@ errc scheduler::on_delete(video_id id, instant now, decision& out) {
   move(*v, video_state::deleting);
   v->pending.clear();
   active_.erase(id);
-  for (auto& [key, t] : v->tasks)
-    if (t.record.state == task_state::leased) end_lease(epoch{t.record.held}, out);
+  for (auto& [key, t] : v->tasks) {
+    if (t.record.state != task_state::leased) continue;
+    t.record.state = task_state::pending;
+    end_lease(epoch{t.record.held}, out);
+  }
   publish(*v, now, out);
   write(*v, out);
   start_removal(*v, out);
@@ -563,8 +573,7 @@ void scheduler::publish(video_entry& v, instant now, decision& out) {
 }
 
 void scheduler::publish_progress(video_entry& v, instant now, decision& out) {
-  // Progress is not persisted, but the revision must go on growing after a restart: it does, because every persisted
-  // change writes a revision that counts these too.
+  // Progress is not persisted, nor is its revision: after a restart `first_revision` is beyond all that were shown.
   if (progress_mille(v) != v.shown_mille) publish(v, now, out);
 }
 

@@ -181,6 +181,8 @@ private:
   bool grant_one(worker_entry& to, instant now, decision& out);
   void expire(epoch held, const std::string& why, instant now, std::uint64_t random, decision& out);
   [[nodiscard]] std::uint32_t free_slots() const;
+  /// Greater than every revision shown by an earlier generation, or by the gateway while the bytes came in.
+  [[nodiscard]] std::uint64_t first_revision() const noexcept { return std::uint64_t{last_.generation} << 32; }
   [[nodiscard]] std::uint16_t progress_mille(const video_entry& v) const;
   [[nodiscard]] video_view make_view(const video_entry& v, instant now) const;
 

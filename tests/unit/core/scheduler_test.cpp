@@ -307,6 +307,36 @@ TEST_F(Scheduler, DeletingRevokesWorkAndEndsWhenStorageHasForgotten) {
   EXPECT_EQ(rules.on_delete(video, now, out), errc::not_found);
 }
 
+TEST_F(Scheduler, AFailureReportedAfterTheDeleteIsFenced) {
+  const auto grant = first_chunk();
+  EXPECT_EQ(rules.on_delete(video, now, out), errc::none);
+  EXPECT_EQ(rules.on_failure({{video, task_kind::video, 0}, grant.held, errc::crashed, "x"}, now, 7, out), errc::fenced);
+  EXPECT_EQ(rules.on_failure({{video, task_kind::video, 0}, grant.held, errc::unprocessable, "x"}, now, 7, out), errc::fenced);
+  EXPECT_EQ(rules.on_commit(commit_of(grant, 0, 5), now, out), errc::fenced);
+  EXPECT_EQ(state(), video_state::deleting);
+  EXPECT_EQ(rules.count().leases, 0u);
+}
+
+TEST_F(Scheduler, RevisionsGoOnGrowingAfterARestart) {
+  const auto grant = first_chunk();
+  video_record durable;
+  for (const auto& write : out.writes)
+    if (const auto* v = std::get_if<video_record>(&write)) durable = *v;
+  durable.request.video = video;
+  for (std::uint64_t done = 1; done < 144; ++done) EXPECT_EQ(rules.on_renewal({grant.held, 0, done}, now, out), errc::none);
+  const auto shown = rules.view(video, now)->revision;
+  scheduler restarted{{}, 2};
+  restarted.load(durable);
+  restarted.loaded(now, out);
+  EXPECT_GT(restarted.view(video, now)->revision, shown);
+}
+
+TEST_F(Scheduler, LongFailureTextsAreCut) {
+  const auto grant = first_chunk();
+  EXPECT_EQ(rules.on_failure({{video, task_kind::video, 0}, grant.held, errc::unprocessable, std::string(10'000, 'x')}, now, 7, out), errc::none);
+  EXPECT_EQ(rules.view(video, now)->error_message.size(), failure_text_bytes_max);
+}
+
 TEST_F(Scheduler, OutputsThatStorageLostAreDoneAgainByARetry) {
   const auto grant = first_chunk();
   EXPECT_EQ(rules.on_commit(commit_of(grant, 0, 5), now, out), errc::none);
@@ -336,6 +366,27 @@ TEST_F(Scheduler, PlanPagesComeInOrderAndTwiceWithoutHarm) {
   hole.first_chunk = 2;
   hole.chunks = {{2, 288, 144, 0, 0}};
   EXPECT_EQ(rules.on_plan_page(hole, now, out), errc::invalid_argument);
+}
+
+TEST_F(Scheduler, ABadPlanPageChangesNothing) {
+  accept();
+  join("worker-0", 1);
+  const auto planning = grants();
+  plan_page page;
+  page.video = video;
+  page.held = planning[0].grant.held;
+  page.plan.segment_frames = 48;
+  page.plan.fps = {24, 1};
+  page.plan.frames = 288;
+  page.plan.rungs = {{640, 360, 800}};
+  page.chunks = {{0, 0, 144, 0, 0}, {7, 144, 144, 0, 0}};
+  EXPECT_EQ(rules.on_plan_page(page, now, out), errc::invalid_argument);
+  page.chunks.clear();
+  page.complete = true;
+  EXPECT_EQ(rules.on_plan_page(page, now, out), errc::invalid_argument);  // a video of nothing
+  EXPECT_TRUE(out.writes.empty());
+  EXPECT_EQ(rules.view(video, now)->chunks, 0u);
+  EXPECT_EQ(state(), video_state::planning);
 }
 
 TEST_F(Scheduler, ViewsPageBackwardsThroughTheNewestFirst) {
