@@ -42,6 +42,7 @@ expected<void> check_tenant(const std::string& tenant) {
 void uploads::load(upload_record record, instant now) {
   if (record.state == upload_state::receiving) ++open_;
   const auto id = record.what.video;
+  if (record.state != upload_state::removed && !record.announced) unannounced_.insert(id);
   sessions_[id] = {std::move(record), now};
 }
 
@@ -68,6 +69,7 @@ expected<upload_record> uploads::begin(const upload_request& request, video_id i
   record.token = {blob, nonce, request.bytes_expected == 0 ? std::min(limits_.bytes_unknown, limits_.bytes_max) : request.bytes_expected};
   record.bytes_expected = request.bytes_expected;
   sessions_[id] = {record, now};
+  unannounced_.insert(id);
   ++open_;
   return record;
 }
@@ -77,6 +79,7 @@ void uploads::forget(video_id id) {
   if (at == sessions_.end()) return;
   if (at->second.record.state == upload_state::receiving) --open_;
   sessions_.erase(at);
+  unannounced_.erase(id);
 }
 
 expected<upload_record> uploads::complete(video_id id, const ports::blob_stat& sealed) {
@@ -96,6 +99,7 @@ expected<upload_record> uploads::announced(video_id id) {
   auto at = sessions_.find(id);
   if (at == sessions_.end() || at->second.record.state != upload_state::complete) return {errc::not_found, "there is no complete upload " + to_string(id)};
   at->second.record.announced = true;
+  unannounced_.erase(id);
   return at->second.record;
 }
 
@@ -104,6 +108,7 @@ expected<upload_record> uploads::remove(video_id id) {
   if (at == sessions_.end()) return {errc::not_found, "there is no upload " + to_string(id)};
   if (at->second.record.state == upload_state::receiving) --open_;
   at->second.record.state = upload_state::removed;
+  unannounced_.erase(id);
   return at->second.record;
 }
 
@@ -113,8 +118,10 @@ void uploads::touch(video_id id, instant now) {
 
 std::vector<video_id> uploads::expired(instant now) const {
   std::vector<video_id> out;
-  for (const auto& [id, s] : sessions_)
+  for (const auto id : unannounced_) {
+    const auto& s = sessions_.at(id);
     if (s.record.state == upload_state::receiving && now - s.touched > limits_.idle) out.push_back(id);
+  }
   return out;
 }
 
@@ -125,20 +132,20 @@ const upload_record* uploads::find(video_id id) const {
 
 std::vector<upload_record> uploads::list(const std::string& tenant, video_id before, std::uint32_t limit) const {
   std::vector<upload_record> out;
-  auto at = before.is_nil() ? sessions_.end() : sessions_.lower_bound(before);
-  while (at != sessions_.begin() && out.size() < limit) {
-    --at;
-    const auto& record = at->second.record;
-    if (record.what.tenant == tenant && record.state != upload_state::removed && !record.announced) out.push_back(record);
+  auto at = before.is_nil() ? unannounced_.end() : unannounced_.lower_bound(before);
+  while (at != unannounced_.begin() && out.size() < limit) {
+    const auto& record = sessions_.at(*--at).record;
+    if (record.what.tenant == tenant) out.push_back(record);
   }
   return out;
 }
 
 std::vector<media_ready> uploads::outbox(std::uint32_t limit) const {
   std::vector<media_ready> out;
-  for (const auto& [id, s] : sessions_) {
+  for (const auto id : unannounced_) {
     if (out.size() == limit) break;
-    if (s.record.state == upload_state::complete && !s.record.announced) out.push_back(s.record.what);
+    const auto& record = sessions_.at(id).record;
+    if (record.state == upload_state::complete) out.push_back(record.what);
   }
   return out;
 }

@@ -9,6 +9,7 @@
 #include "core/scheduler/records.hpp"
 
 #include <map>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -89,6 +90,7 @@ private:
   };
   upload_limits limits_;
   std::map<video_id, session> sessions_;
+  std::set<video_id> unannounced_;  // receiving or complete: the few that lists and the outbox are about
   std::size_t open_ = 0;
 };
 

@@ -76,6 +76,29 @@ TEST(Uploads, TheDeadStayDead) {
   EXPECT_TRUE(again.outbox(10).empty());
 }
 
+TEST(Uploads, OnlyWhatTheSchedulerDoesNotHaveIsListed) {
+  uploads all{{}};
+  ASSERT_TRUE(begin(all, {}));
+  ASSERT_TRUE(begin(all, {}, {1, 3}));
+  ASSERT_TRUE(begin(all, {}, {1, 4}));
+  ASSERT_TRUE(begin(all, {}, {1, 5}));
+  ASSERT_TRUE(all.complete({1, 3}, sealed(10)));
+  ASSERT_TRUE(all.remove({1, 4}));
+  all.forget({1, 5});
+  ASSERT_EQ(all.outbox(10).size(), 1u);
+  EXPECT_EQ(all.list("default", {}, 10).size(), 2u);
+  EXPECT_EQ(all.list("default", {1, 3}, 10).size(), 1u);
+  EXPECT_EQ(all.list("default", {}, 1)[0].what.video, (video_id{1, 3}));
+  const auto announced = all.announced({1, 3});
+  ASSERT_TRUE(announced);
+  EXPECT_TRUE(all.outbox(10).empty());
+  EXPECT_EQ(all.list("default", {}, 10).size(), 1u);
+  uploads again{{}};
+  again.load(*announced, now);
+  EXPECT_TRUE(again.list("default", {}, 10).empty());
+  EXPECT_NE(again.find({1, 3}), nullptr);
+}
+
 TEST(Uploads, SilentSessionsExpire) {
   uploads all{{.idle = seconds{10}}};
   ASSERT_TRUE(begin(all, {}));
