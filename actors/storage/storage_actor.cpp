@@ -110,17 +110,18 @@ private:
     auto record = uploads_.begin(request, id, blob, env_.random->next(), env_.config.name, wall, now());
     if (!record) return to_caf(record.error());
     auto answer = make_response_promise<upload_ticket>();
-    env_.blobs->reserve(record->token, here<void>([this, answer, record = *record](expected<void> reserved) mutable {
-      if (!reserved) {
-        uploads_.forget(record.what.video);
-        answer.deliver(to_caf(reserved.error()));
-        return;
-      }
-      persist(record, [this, answer, record]() mutable {
+    // The record goes first: a promise of space that no record names would be kept for ever after a crash in between.
+    persist(*record, [this, answer, record = *record] {
+      env_.blobs->reserve(record.token, here<void>([this, answer, record](expected<void> reserved) mutable {
+        if (!reserved) {
+          uploads_.forget(record.what.video);
+          journal_.join({{store::upload_key(record.what.video), std::nullopt}}, [answer, why = reserved.error()]() mutable { answer.deliver(to_caf(why)); });
+          return;
+        }
         log(ports::log_level::info, "upload begins video={} bytes_expected={}", to_string(record.what.video), record.bytes_expected);
         answer.deliver(upload_ticket{view_of(record, 0), record.token, env_.config.name, 0});
-      });
-    }));
+      }));
+    });
     return answer;
   }
 
@@ -149,6 +150,8 @@ private:
     auto answer = make_response_promise<video_view>();
     env_.blobs->seal(record->token, bytes, here<ports::blob_stat>([this, answer, id](expected<ports::blob_stat> sealed) mutable {
       if (!sealed) return deny(answer, sealed.error());
+      // An abort that came while the blob was sealed has won: its bytes are going.
+      if (removing_.contains(id)) return deny(answer, {errc::not_found, "there is no upload " + to_string(id)});
       complete(id, *sealed, answer);
     }));
     return answer;
@@ -177,7 +180,9 @@ private:
     }
     if (receiving_only && record->state == upload_state::complete) return to_caf({errc::unavailable, "the upload is complete and on its way to the scheduler; try again in a second"});
     auto answer = make_response_promise<bool>();
+    removing_.insert(id);
     env_.blobs->remove(record->what.source.blob, here<void>([this, answer, id](expected<void> removed) mutable {
+      removing_.erase(id);
       if (!removed) return deny(answer, removed.error());
       auto tombstone = uploads_.remove(id);
       if (!tombstone) {
@@ -249,12 +254,18 @@ private:
     if (bytes_max == 0 || bytes_max > output_bytes_max) return to_caf({errc::too_large, "an output blob holds 1 byte to 1 GiB"});
     const ports::write_token token{make_id<blob_id>(env_.clock->wall(), env_.config.shard, env_.random->next()), env_.random->next(), bytes_max};
     auto answer = make_response_promise<output_ticket>();
-    env_.blobs->reserve(token, here<void>([this, answer, token, video](expected<void> reserved) mutable {
-      if (!reserved) return deny(answer, reserved.error());
-      const output_grant record{token.blob, video};
-      outputs_[token.blob] = {record, now()};
-      journal_.join({{store::output_key(token.blob), to_record(record)}}, [this, answer, token]() mutable { answer.deliver(output_ticket{token, env_.config.name}); });
-    }));
+    const output_grant record{token.blob, video};
+    outputs_[token.blob] = {record, now()};
+    // The record first, for the same reason as in `begin`: what a crash leaves is found by the reaper.
+    journal_.join({{store::output_key(token.blob), to_record(record)}}, [this, answer, token] {
+      env_.blobs->reserve(token, here<void>([this, answer, token](expected<void> reserved) mutable {
+        if (!reserved) {
+          forget_output(token.blob);
+          return deny(answer, reserved.error());
+        }
+        answer.deliver(output_ticket{token, env_.config.name});
+      }));
+    });
     return answer;
   }
 
@@ -272,8 +283,7 @@ private:
       env_.blobs->stat(outputs[i].blob, here<ports::blob_stat>([this, answer, all, i, want = outputs[i]](expected<ports::blob_stat> stat) mutable {
         if (stat && stat->sealed && stat->bytes == want.bytes && stat->digest == want.digest) {
           all->flags[i] = 1;
-          // Referred to for good: the reaper need not look at it again.
-          if (outputs_.erase(want.blob) != 0) journal_.join({{store::output_key(want.blob), std::nullopt}}, [] {});
+          forget_output(want.blob);  // referred to for good: the reaper need not look at it again
         }
         if (--all->left == 0) answer.deliver(std::move(all->flags));
       }));
@@ -282,25 +292,32 @@ private:
 
   caf::result<bool> remove(const blob_list& blobs) {
     if (!loaded_) return to_caf(starting());
+    if (blobs.size() > batch_max) return to_caf({errc::invalid_argument, "at most 64 blobs at once"});
     auto answer = make_response_promise<bool>();
-    if (blobs.empty()) {
-      answer.deliver(true);
-      return answer;
-    }
+    remove_blobs(blobs, [answer](const expected<void>& gone) mutable {
+      if (gone) answer.deliver(true);
+      else deny(answer, gone.error());
+    });
+    return answer;
+  }
+
+  void remove_blobs(const blob_list& blobs, std::function<void(expected<void>)> finished) {
+    if (blobs.empty()) return finished({});
     struct pending {
       std::size_t left;
-      std::optional<error> failed;
+      expected<void> result;
     };
-    auto all = std::make_shared<pending>(pending{blobs.size(), std::nullopt});
+    auto all = std::make_shared<pending>(pending{blobs.size(), {}});
     for (const auto blob : blobs)
-      env_.blobs->remove(blob, here<void>([this, answer, all, blob](expected<void> removed) mutable {
-        if (!removed) all->failed = removed.error();
-        else if (outputs_.erase(blob) != 0) journal_.join({{store::output_key(blob), std::nullopt}}, [] {});
-        if (--all->left > 0) return;
-        if (all->failed) answer.deliver(to_caf(*all->failed));
-        else answer.deliver(true);
+      env_.blobs->remove(blob, here<void>([this, finished, all, blob](expected<void> removed) {
+        if (removed) forget_output(blob);
+        else all->result = std::move(removed);
+        if (--all->left == 0) finished(all->result);
       }));
-    return answer;
+  }
+
+  void forget_output(blob_id blob) {
+    if (outputs_.erase(blob) != 0) journal_.join({{store::output_key(blob), std::nullopt}}, [] {});
   }
 
   // ---- Housekeeping ------------------------------------------------------------------------------------------------
@@ -334,11 +351,12 @@ private:
           reaping_ = false;
           const std::set<blob_id> gone(unused.begin(), unused.end());
           for (const auto blob : asked)
-            if (!gone.contains(blob) && outputs_.erase(blob) != 0) journal_.join({{store::output_key(blob), std::nullopt}}, [] {});
-          if (!unused.empty()) {
-            log(ports::log_level::info, "outputs reaped count={}", unused.size());
-            (void)remove(unused);
-          }
+            if (!gone.contains(blob)) forget_output(blob);
+          if (unused.empty()) return;
+          log(ports::log_level::info, "outputs reaped count={}", unused.size());
+          // Not through `remove`: a promise made while a response is handled would answer the scheduler, and an error
+          // that nobody asked for ends an actor.
+          remove_blobs(unused, [](const expected<void>&) {});  // what is left is found again
         },
         [this](caf::error&) { reaping_ = false; });
   }
@@ -354,6 +372,7 @@ private:
   journal journal_;
   std::map<blob_id, output_entry_state> outputs_;
   std::set<video_id> announcing_;
+  std::set<video_id> removing_;  // their blobs are on the way out
   bool loaded_ = false;
   bool reaping_ = false;
 };
