@@ -145,7 +145,7 @@ public:
     }
     kill();
   }
-  /// Ends a lane that has no task.
+  /// Ends a lane that has no task, or one that nobody waits for.
   void retire() {
     {
       const std::lock_guard lock{mutex_};
@@ -432,8 +432,8 @@ public:
     {
       const std::lock_guard lock{mutex_};
       auto& held = lanes_[slot];
-      LATHAM_ASSERT(!held || !held->busy());
-      if (held && (held->dead() || held->tasks() >= options_.tasks_per_child_max || !valid)) {
+      // Busy: its session is cancelled, but another thread, in the middle of a supply, is the last to let go of it.
+      if (held && (held->busy() || held->dead() || held->tasks() >= options_.tasks_per_child_max || !valid)) {
         held->retire();
         retired_.push_back(std::move(held));
         held.reset();

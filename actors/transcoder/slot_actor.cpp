@@ -17,7 +17,7 @@ constexpr std::uint32_t appends_in_flight = 4;        // MiB under way to storag
 constexpr std::uint64_t chunk_output_bytes_max = 512 * mib;
 constexpr backoff_policy io_backoff{milliseconds{100}, milliseconds{3'000}};
 
-using slot_interface = caf::typed_actor<caf::reacts_to<abort_atom>>;
+using slot_interface = caf::typed_actor<caf::reacts_to<abort_atom>, caf::reacts_to<storage_up_atom, node_name, caf::strong_actor_ptr>>;
 
 struct built_chunk {
   built_output blob;
@@ -71,6 +71,9 @@ public:
     watch();
     return {
       [this](abort_atom) { quit(); },
+      [this](storage_up_atom, const node_name& node, const caf::strong_actor_ptr& storage) {
+        if (storage && node == grant_.source.store) storage_ = caf::actor_cast<storage_actor>(storage);
+      },
       [](local_call& call) { call.run(); },
     };
   }
@@ -144,14 +147,21 @@ private:
     last_sign_ = now();
     page.video = grant_.video;
     page.held = grant_.held;
-    const bool complete = page.complete;
+    plan_pages_.push_back(std::move(page));
     ++reports_open_;
-    request(parent_, caf::infinite, page)  // local, and the parent answers when the lease is lost at the latest
+    if (plan_pages_.size() == 1) send_page();
+  }
+
+  /// One at a time: a page that had to be said again would come after its successor, which is a hole to the scheduler.
+  void send_page() {
+    request(parent_, caf::infinite, plan_pages_.front())  // local, and the parent answers when the lease is lost at the latest
       .then(
-        [this, complete](errc code) {
+        [this](errc code) {
           --reports_open_;
-          if (code != errc::none) return end(code, "the plan was not taken");
-          if (complete) planned_ = true;
+          if (code != errc::none) return end(code == errc::fenced ? code : errc::internal, "the plan was not taken", 0);
+          planned_ = plan_pages_.front().complete;
+          plan_pages_.pop_front();
+          if (!plan_pages_.empty()) return send_page();
           maybe_end();
         },
         [this](caf::error&) { quit(); });
@@ -160,7 +170,7 @@ private:
   void on_piece(std::uint32_t chunk, output_piece piece) {
     last_sign_ = now();
     piece_bytes_ += piece.bytes.size();
-    if (piece_bytes_ > chunk_output_bytes_max * (lease_chunks_max + 1)) return end(errc::internal, "the engine made more output than a chunk can have");
+    if (piece_bytes_ > chunk_output_bytes_max * (lease_chunks_max + 1)) return end(errc::internal, "the engine made more output than a chunk can have", running_);
     pieces_[chunk].push_back(std::move(piece));
   }
 
@@ -172,7 +182,7 @@ private:
     ++reports_open_;
     running_ = index + 1;
     auto built = here<built_chunk>([this, index](expected<built_chunk> result) {
-      if (!result) return end(result.error().code, result.error().message);
+      if (!result) return end(result.error().code, result.error().message, index);
       auto job = std::make_shared<upload>();
       job->task = {grant_.video, grant_.kind, index};
       job->summaries = std::move(result->renditions);
@@ -182,7 +192,7 @@ private:
       ask_ticket(job);
     });
     const bool taken = env_.executor->post([pieces, plan = grant_.plan, how = grant_.how, built] { built(build_chunk(std::move(*pieces), plan, how)); });
-    if (!taken) end(errc::limited, "the node has no room to finish a chunk");
+    if (!taken) end(errc::limited, "the node has no room to finish a chunk", index);
   }
 
   void on_progress(std::uint64_t finished) {
@@ -201,7 +211,9 @@ private:
 
   void on_engine_end(const expected<void>& result) {
     session_.reset();
-    if (!result) return end(result.error().code, result.error().message);
+    // A child that breaks after its last chunk has done all that was asked of it.
+    const bool all_made = grant_.kind != task_kind::plan && running_ == end_of_lease();
+    if (!result && !all_made) return end(result.error().code, result.error().message, running_);
     engine_done_ = true;
     maybe_end();
   }
@@ -278,7 +290,7 @@ private:
   void seal(const upload_ptr& job) {
     job->store->seal(job->ticket.token, job->bytes.size(), here<ports::blob_stat>([this, job](expected<ports::blob_stat> stat) {
       if (!stat) return again(job, stat.error(), [this, job] { seal(job); });
-      if (stat->digest != job->digest) return end(errc::corrupt, "storage holds other bytes than were sent");
+      if (stat->digest != job->digest) return end(errc::corrupt, "storage holds other bytes than were sent", job->task.index);
       commit(job);
     }));
   }
@@ -288,16 +300,16 @@ private:
     piece_bytes_ -= std::min<std::uint64_t>(piece_bytes_, job->bytes.size());
     request(parent_, caf::infinite, message)
       .then(
-        [this](errc code) {
+        [this, index = job->task.index](errc code) {
           --reports_open_;
-          if (code != errc::none) return end(code, "the commit was fenced");
+          if (code != errc::none) return end(code, "the commit was not taken", index);
           maybe_end();
         },
         [this](caf::error&) { quit(); });
   }
 
   void again(const upload_ptr& job, const error& why, std::function<void()> f) {
-    if (!is_transient(why.code) || job->attempt >= io_attempts_max) return end(why.code, "an output could not be stored: " + why.message);
+    if (!is_transient(why.code) || job->attempt >= io_attempts_max) return end(why.code == errc::fenced ? errc::conflict : why.code, "an output could not be stored: " + why.message, job->task.index);
     later(backoff(io_backoff, job->attempt++, env_.random->next()), std::move(f));
   }
 
@@ -305,22 +317,27 @@ private:
 
   void maybe_end() {
     if (!engine_done_ || reports_open_ > 0) return;
-    if (grant_.kind == task_kind::plan && !planned_) return end(errc::internal, "the engine ended without a plan");
-    end(errc::none, {});
+    if (grant_.kind == task_kind::plan && !planned_) return end(errc::internal, "the engine ended without a plan", 0);
+    end(errc::none, {}, grant_.first);
   }
 
-  void end(errc code, const std::string& message) {
+  [[nodiscard]] std::uint32_t end_of_lease() const {
+    return grant_.first + (grant_.kind == task_kind::video ? static_cast<std::uint32_t>(grant_.chunks.size()) : 1);
+  }
+
+  /// `index`: the task to blame. It is still leased, unlike one behind the lease's end, whose failure nobody would take.
+  void end(errc code, const std::string& message, std::uint32_t index) {
     if (ended_) return;
     ended_ = true;
-    // The first task that is not finished is the one to blame; earlier ones have committed.
-    caf::anon_send(parent_, task_failure{{grant_.video, grant_.kind, running_}, grant_.held, code, message});
+    session_.reset();
+    caf::anon_send(parent_, task_failure{{grant_.video, grant_.kind, std::min(index, end_of_lease() - 1)}, grant_.held, code, message});
     quit();
   }
 
   /// An engine that neither reads nor writes nor ends is stuck: a decoder can spin without any input.
   void watch() {
     later(env_.config.stall_timeout / 4, [this] {
-      if (now() - last_sign_ > env_.config.stall_timeout) return end(errc::timeout, "the codec made no progress");
+      if (now() - last_sign_ > env_.config.stall_timeout) return end(errc::timeout, "the codec made no progress", running_);
       watch();
     });
   }
@@ -331,6 +348,7 @@ private:
   slot_parent parent_;
   std::shared_ptr<ports::blob_store> source_;
   std::shared_ptr<ports::engine_session> session_;  // shared so that a late completion can see that it is gone
+  std::deque<plan_page> plan_pages_;  // the first is on its way
   std::map<std::uint32_t, std::vector<output_piece>> pieces_;
   std::uint64_t piece_bytes_ = 0;
   std::uint32_t running_ = 0;       // index of the task under way

@@ -69,10 +69,14 @@ private:
   }
 
   void on_storage(const service_change& change) {
-    if (change.handle)
+    if (change.handle) {
       storages_[change.node] = caf::actor_cast<storage_actor>(change.handle);
-    else
+      // A handle whose link was cut stays dead: what runs goes on with the new one.
+      for (const auto& [held, l] : running_)
+        if (l.actor) caf::anon_send(l.actor, storage_up_atom::value, change.node, change.handle);
+    } else {
       storages_.erase(change.node);
+    }
     ask();
   }
 
@@ -120,6 +124,7 @@ private:
           l.grant.chunks.size(), to_string(held));
       l.actor = spawn_slot(this, env_, l.slot, l.grant, storage->second, caf::actor_cast<slot_parent>(this));
       monitor(l.actor);
+      slots_.emplace(l.actor.address(), l.slot);
     }
     for (const auto held : homeless) {
       const auto& grant = running_.at(held).grant;
@@ -172,9 +177,7 @@ private:
   void release(epoch held) {
     auto at = running_.find(held);
     if (at == running_.end()) return;
-    if (at->second.actor) free_.insert(at->second.slot);
     running_.erase(at);
-    start_waiting();
   }
 
   void on_slot_end(const task_failure& end) {
@@ -183,16 +186,20 @@ private:
     release(end.held);
   }
 
+  /// Only now is the slot free: the engine runs one session at a time on it, and the actor's end is the session's end.
   void on_slot_down(const caf::down_msg& down) {
+    auto slot = slots_.find(down.source);
+    if (slot == slots_.end()) return;
+    free_.insert(slot->second);
+    slots_.erase(slot);
     for (const auto& [held, l] : running_) {
       if (!l.actor || l.actor.address() != down.source) continue;
       // It ended without a word: a bug in the slot, not in the video.
-      if (down.reason && down.reason != caf::exit_reason::normal && down.reason != caf::exit_reason::user_shutdown) {
-        give_back(task_failure{{l.grant.video, l.grant.kind, l.progress.index}, held, errc::crashed, "the slot failed"});
-        release(epoch{held});
-      }
-      return;
+      give_back(task_failure{{l.grant.video, l.grant.kind, l.progress.index}, held, errc::crashed, "the slot failed"});
+      release(epoch{held});
+      break;
     }
+    start_waiting();
   }
 
   /// Best effort: if this is lost, the lease runs out.
@@ -274,6 +281,7 @@ private:
   scheduler_actor scheduler_;
   std::map<node_name, storage_actor> storages_;
   std::set<std::uint32_t> free_;
+  std::map<caf::actor_addr, std::uint32_t> slots_;  // of slot actors that have not ended yet
   std::map<epoch, lease> running_;
   std::vector<open_commit> commits_;
   bool committing_ = false;
