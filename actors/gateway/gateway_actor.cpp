@@ -151,7 +151,14 @@ void gateway_shell::finish(video_id id, std::uint64_t bytes, ports::completion<v
       },
       [this, id, answer](caf::error& e) {
         auto why = from_caf(e);
-        if (!is_transient(why.code)) {
+        if (why.code == errc::timeout) {
+          // Nobody here knows whether it was accepted: from now on storage and scheduler are asked.
+          if (auto unknown = sessions_.find(id); unknown != sessions_.end()) {
+            caf::anon_send_exit(unknown->second.actor, caf::exit_reason::user_shutdown);
+            sessions_.erase(unknown);
+            publish_uploads();
+          }
+        } else if (!is_transient(why.code)) {
           if (auto gone = sessions_.find(id); gone != sessions_.end()) {
             gone->second.view.state = video_state::deleting;
             ++gone->second.view.revision;

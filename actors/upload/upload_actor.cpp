@@ -25,6 +25,9 @@ public:
         drop(answer);
         return answer;
       },
+      [this](storage_up_atom, const node_name&, const caf::strong_actor_ptr& storage) {
+        if (storage) storage_ = caf::actor_cast<storage_actor>(storage);
+      },
       [](local_call& call) { call.run(); },
     };
   }
