@@ -1,6 +1,7 @@
 #include "actors/cluster/attach.hpp"
 
 #include "actors/protocol.hpp"
+#include "core/assert.hpp"
 
 #include <caf/io/all.hpp>
 #include <caf/io/basp_broker.hpp>
@@ -12,7 +13,6 @@
 #include <array>
 #include <atomic>
 #include <cstring>
-#include <random>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -120,7 +120,7 @@ void attach_dialed(caf::actor_system& system, const ports::control_stream& strea
 std::string fresh_uuid() {
   std::array<std::uint64_t, 2> bits{};
   // The kernel's generator; before main and before any port exists.
-  if (::getentropy(bits.data(), sizeof bits) != 0) std::random_device{}.operator()();
+  LATHAM_ASSERT(::getentropy(bits.data(), sizeof bits) == 0);
   return fmt::format("{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}", bits[0] >> 32, bits[0] >> 16 & 0xffff, bits[0] & 0xfff, 0x8000 | (bits[1] >> 48 & 0x3fff), bits[1] & 0xffffffffffff);
 }
 

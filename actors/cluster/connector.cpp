@@ -99,7 +99,9 @@ private:
           [this, my_try = try_, service](const caf::strong_actor_ptr& handle) {
             if (my_try == try_) caf::anon_send(directory_, service_change{service, peer_.name, handle});
           },
-          [](caf::error&) {});  // the next change of revision, or the link's end, asks again
+          [this, my_try = try_](caf::error&) {
+            if (my_try == try_) services_revision_ = 0;  // no revision: the next hello asks again
+          });
   }
 
   void withdraw() {
