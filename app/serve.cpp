@@ -26,7 +26,7 @@
 #include <cstdio>
 #include <fmt/format.h>
 #include <future>
-#include <sys/stat.h>
+#include <unistd.h>
 
 namespace latham::app {
 
@@ -52,9 +52,13 @@ node_role role_of(const std::string& word) {
 /// What ends the process: a signal (wanted) or the tree giving up (not).
 class ending {
 public:
-  void ask(int code) {
-    if (!asked_.exchange(true)) promise_.set_value(code);
+  /// False when it was asked before.
+  bool ask(int code) {
+    if (asked_.exchange(true)) return false;
+    promise_.set_value(code);
+    return true;
   }
+  [[nodiscard]] bool asked() const noexcept { return asked_; }
   [[nodiscard]] int wait() { return promise_.get_future().get(); }
 
 private:
@@ -189,12 +193,15 @@ int serve(const serve_options& o) {
     http::admin_options admin_options;
     admin_options.addresses = o.admin.host.empty() ? std::vector<std::string>{"0.0.0.0", "::"} : std::vector<std::string>{o.admin.host};
     admin_options.port = o.admin.port;
-    admin_options.ready = [&]() -> expected<void> { return has("gateway") ? tree->service().ready() : expected<void>{}; };
+    admin_options.ready = [&]() -> expected<void> {
+      if (end.asked()) return {errc::unavailable, "the node is stopping"};
+      return has("gateway") ? tree->service().ready() : expected<void>{};
+    };
     admin_options.metrics = [&] { return metrics.text(); };
     http::admin_server admin{admin_options};
     std::unique_ptr<http::http_server> web;
     const auto stop_tree = [&] {
-      // A hanging actor must not keep a process that was told to stop: the journal makes a hard end safe.
+      (void)admin.drain(seconds{1});  // it asks the tree whether it is ready
       tree.reset();
     };
     if (auto port = admin.start(); !port) {
@@ -218,12 +225,14 @@ int serve(const serve_options& o) {
       say(ports::log_level::info, fmt::format("serving url=http://{}:{}", host, *port));
     }
 
-    net::signals signals{process_loop, [&](int) { end.ask(0); }};
+    net::signals signals{process_loop, [&](int) {
+                           // Told twice: at once. What was acknowledged is durable, so a hard end is safe.
+                           if (!end.ask(0)) ::_exit(130);
+                         }};
     code = end.wait();
     say(ports::log_level::info, "stopping");
     if (web && !web->drain(o.drain)) say(ports::log_level::warn, "some requests were cut off at the drain deadline");
     stop_tree();
-    (void)admin.drain(seconds{1});
   }
   links.reset();
   engine.reset();

@@ -233,7 +233,8 @@ peer_streams::~peer_streams() {
 }
 
 void peer_streams::on_accept(std::function<void(ports::control_stream)> accepted) {
-  state_->accepted = std::move(accepted);
+  // On the loop, which reads it; afterwards no call of an earlier one is under way.
+  on_loop(state_->where, [&] { state_->accepted = std::move(accepted); });
 }
 
 expected<std::uint16_t> peer_streams::start() {
