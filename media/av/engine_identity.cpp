@@ -35,7 +35,7 @@ std::string x264_text() {
   encoder->time_base = {1, 25};
   encoder->thread_count = 1;
   encoder->max_b_frames = 0;
-  encoder->log_level_offset = 1000;  // below every threshold: this runs in processes whose log is not FFmpeg's
+  encoder->log_level_offset = 100;  // below every threshold: this runs in processes whose log is not FFmpeg's. (Above 255 it would wrap.)
   if (avcodec_open2(encoder.get(), codec, nullptr) < 0) return "unknown";
   auto frame = make_frame_handle();
   frame->width = frame->height = 64;
