@@ -16,8 +16,6 @@ using json = nlohmann::ordered_json;
 
 json thousandths(std::uint16_t mille) { return static_cast<double>(std::min<std::uint16_t>(mille, 1000)) / 1000.0; }
 
-bool has_playlists(video_state s) { return s == video_state::encoding || s == video_state::finishing || s == video_state::ready; }
-
 /// Bytes of the character that starts at `at`, or 0 when there is no valid one (overlong forms, surrogates, beyond U+10FFFF).
 std::size_t character_at(std::string_view text, std::size_t at, char32_t& point) {
   const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
@@ -106,7 +104,7 @@ json to_json_value(const video_view& v) {
   json failure = nullptr;
   if (!v.error_code.empty()) failure = {{"code", v.error_code}, {"detail", to_sentence(v.error_message)}};
   json links = {{"self", "/api/v1/videos/" + id}, {"hls", nullptr}, {"dash", nullptr}};
-  if (has_playlists(v.state)) {
+  if (v.playable) {
     links["hls"] = "/media/" + id + "/master.m3u8";
     links["dash"] = "/media/" + id + "/manifest.mpd";
   }

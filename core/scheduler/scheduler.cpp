@@ -612,6 +612,12 @@ video_view scheduler::make_view(const video_entry& v, instant now) const {
       out.duration_ms = r.plan.frames * 1000 * static_cast<std::uint64_t>(r.plan.fps.den) / static_cast<std::uint64_t>(r.plan.fps.num);
     out.chunks = r.chunks;
     out.chunks_done = v.chunks_committed;
+    const auto committed = [&](task_kind kind, std::uint32_t index) {
+      auto t = v.tasks.find({kind, index});
+      return t != v.tasks.end() && t->second.record.state == task_state::committed;
+    };
+    out.playable = r.state != video_state::failed && r.state != video_state::deleting && committed(task_kind::video, 0);
+    for (std::uint32_t i = 0; i < r.plan.audio.size(); ++i) out.playable = out.playable && committed(task_kind::audio, i);
     out.source_format = r.plan.container + ", " + r.plan.video_codec;
     out.notes = r.plan.notes;
     if (r.state == video_state::encoding && out.progress_mille > 0) {

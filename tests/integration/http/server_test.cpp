@@ -61,6 +61,7 @@ protected:
     v.id = make_id<video_id>({1'714'000'000'000}, 1, ++videos);
     v.title = "video";
     v.state = state;
+    v.playable = state == video_state::ready;
     service.put(v);
     return v;
   }

@@ -106,7 +106,9 @@ TEST_F(Scheduler, AVideoGoesThroughAllItsStates) {
   EXPECT_EQ(work[0].grant.kind, task_kind::audio);  // short, and played from the start
   EXPECT_EQ(work[1].grant.kind, task_kind::video);
   EXPECT_EQ(rules.on_commit(commit_of(work[0].grant, 0, 1), now, out), errc::none);
+  EXPECT_FALSE(rules.view(video, now)->playable);
   EXPECT_EQ(rules.on_commit(commit_of(work[1].grant, 0, 2), now, out), errc::none);
+  EXPECT_TRUE(rules.view(video, now)->playable);  // sound and first chunk are there
   work = grants();
   ASSERT_EQ(work.size(), 1u);
   EXPECT_EQ(rules.on_commit(commit_of(work[0].grant, 1, 3), now, out), errc::none);

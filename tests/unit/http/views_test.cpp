@@ -20,6 +20,7 @@ TEST(Views, ShowAVideo) {
   v.id = make_id<video_id>({1'714'564'800'123}, 1, 42);
   v.title = "A \xff title";
   v.state = video_state::encoding;
+  v.playable = true;
   v.created_ms = 1'714'564'800'123;
   v.progress_mille = 250;
   v.rungs = {{{640, 360, 800}, 500}};
@@ -46,7 +47,7 @@ TEST(Views, ShowAVideo) {
 
 TEST(Views, PromiseNoPlaylistsBeforeThereAreAny) {
   video_view v;
-  v.state = video_state::queued;
+  v.state = video_state::encoding;  // but not a chunk of it is done
   v.error_code = "io";
   v.error_message = "why";
   const auto json = nlohmann::json::parse(to_json(v));
