@@ -4,7 +4,7 @@ JOBS ?= $(shell nproc)
 ARGS ?=
 SEEDS ?= 20000
 
-.PHONY: help run build test dev soak bench asan clean-room clean setup-build setup-test configure-build configure-test
+.PHONY: help run build test dev soak bench asan clean-room image-test clean setup-build setup-test configure-build configure-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench: setup-test configure-build ## measure against the plain ffmpeg command in
 
 clean-room: ## both commands in a fresh Debian 12, a build on a fresh Debian 13 (needs root and mmdebstrap; an hour)
 	@tests/clean_room/run.sh
+
+image-test: build ## the container image and the four roles as containers (needs root, podman, mmdebstrap)
+	@tests/integration/deploy/compose_test.sh
 
 clean: ## remove what was built (not ./data)
 	@rm -rf build

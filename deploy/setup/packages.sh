@@ -1,6 +1,5 @@
 #!/bin/sh
-# Installs what a step needs on Debian 12 or 13: packages.sh run|build|test
-#   run    the shared libraries and tools that a built latham needs (nothing beyond what "build" pulls in)
+# Installs what a step needs on Debian 12 or 13: packages.sh build|test
 #   build  compiler, libraries' headers, and node for the page
 #   test   the same, and what the tests use: GoogleTest, the ffmpeg command, a browser
 # Does nothing, quickly, when all of it is there. Needs root, or a user who may use sudo.
