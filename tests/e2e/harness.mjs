@@ -199,6 +199,7 @@ export function scenario(name, ms, body) {
     const w = new world(await mkdtemp(path.join(tmpdir(), 'latham-e2e-')));
     try {
       await within(ms, `the end of "${name}"`, body(w));
+      w.check_logs();
     } catch (error) {
       w.print_logs();
       throw error;
@@ -263,6 +264,15 @@ export class world {
     const follower = new events(url);
     this.closers.push(() => follower.close());
     return follower;
+  }
+
+  /// Supervisors mend what should not happen, so a test could pass all the same; their log tells.
+  check_logs() {
+    for (const node of this.servers)
+      for (const run of node.runs) {
+        const broken = run.lines.filter((line) => /unhandled exception|child restarts|supervisor escalates|the node gives up| error /.test(line) && !/video failed/.test(line));
+        assert.deepEqual(broken, [], `${node.name} broke on the way`);
+      }
   }
 
   print_logs() {
