@@ -4,7 +4,7 @@
 #   OUT/usr/lib/latham/            the shared libraries it loads, but not the C library and its loader: they are the base's
 #   OUT/usr/share/doc/*/copyright  the licences of these libraries
 #   OUT/var/lib/dpkg/status.d/     their packages and versions, for scanners that look for known holes
-# Installing the libraries' packages instead would bring three times as much: drivers, documentation, maintainer scripts.
+# Installing the libraries' packages instead would also bring what they recommend and depend on: drivers, documentation, scripts.
 set -eu
 binary=$1 out=$2
 
