@@ -3,6 +3,8 @@
 // change that a power cut could still undo.
 //
 // When the store fails nobody knows what is durable: the owner ends, is restarted from what is, and escalates if it must.
+// A batch that was refused before it was written (no space, too many waiting) is another matter: it is said again until it
+// is taken, and nothing leaves meanwhile.
 #pragma once
 
 #include "core/ports/kv_store.hpp"
@@ -19,9 +21,13 @@ public:
   /// `commit` starts a batch and answers inside the owner; `failed` ends the owner.
   using committer = std::function<void(ports::kv_batch, std::function<void(expected<void>)>)>;
 
-  void open(committer commit, std::function<void(const error&)> failed) {
+  /// Runs something after a wait, inside the owner.
+  using waiter = std::function<void(std::function<void()>)>;
+
+  void open(committer commit, std::function<void(const error&)> failed, waiter wait) {
     commit_ = std::move(commit);
     failed_ = std::move(failed);
+    wait_ = std::move(wait);
   }
 
   void join(ports::kv_batch records, effect act) {
@@ -42,7 +48,12 @@ private:
       return;
     }
     leaving_ = std::exchange(effects_, {});
-    commit_(std::exchange(records_, {}), [this](expected<void> result) {
+    commit(std::exchange(records_, {}));
+  }
+
+  void commit(ports::kv_batch batch) {
+    commit_(batch, [this, batch](expected<void> result) {
+      if (!result && (result.error().code == errc::disk_full || result.error().code == errc::limited)) return wait_([this, batch] { commit(batch); });
       if (!result) return failed_(result.error());
       act(std::exchange(leaving_, {}));
       start();
@@ -55,6 +66,7 @@ private:
 
   committer commit_;
   std::function<void(const error&)> failed_;
+  waiter wait_;
   ports::kv_batch records_;
   std::vector<effect> effects_;
   std::vector<effect> leaving_;

@@ -230,6 +230,9 @@ int serve(const serve_options& o) {
                            if (!end.ask(0)) ::_exit(130);
                          }};
     code = end.wait();
+    // An actor that hangs must not keep a process that was told to stop: what is acknowledged is on disk, so a hard end
+    // is safe. SIGALRM's default action is that end.
+    (void)::alarm(static_cast<unsigned>(o.drain.count()) + 20);
     say(ports::log_level::info, "stopping");
     if (web && !web->drain(o.drain)) say(ports::log_level::warn, "some requests were cut off at the drain deadline");
     stop_tree();

@@ -22,7 +22,11 @@ public:
 
   behavior_type make_behavior() override {
     journal_.open([this](ports::kv_batch batch, std::function<void(expected<void>)> committed) { env_.records->commit(std::move(batch), here<void>(std::move(committed))); },
-                  [this](const error& e) { stop("records cannot be written", e); });
+                  [this](const error& e) { stop("records cannot be written", e); },
+                  [this](std::function<void()> again) {
+                    log(ports::log_level::error, "records are refused, the disk is full or too slow; make room. Trying again");
+                    later(milliseconds{1'000}, std::move(again));
+                  });
     set_down_handler([this](caf::down_msg& down) { on_down(down); });
     load_meta();
     return {

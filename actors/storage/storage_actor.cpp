@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::uint32_t page = 500;           // records per read while loading
 constexpr std::uint32_t outbox_parallel = 16; // announcements under way
-constexpr std::uint64_t output_bytes_max = 1 * gib;
+constexpr std::uint64_t output_bytes_max = 2 * gib;  // a day of sound is 1.4 GB
 
 class storage : public role_actor<storage_actor> {
 public:
@@ -28,6 +28,10 @@ public:
                   [this](const error& e) {
                     log(ports::log_level::error, "storage stops: records cannot be written code={} detail=\"{}\"", to_string(e.code), e.message);
                     quit(to_caf(e));
+                  },
+                  [this](std::function<void()> again) {
+                    log(ports::log_level::error, "records are refused, the disk is full or too slow; make room. Trying again");
+                    later(milliseconds{1'000}, std::move(again));
                   });
     load_uploads({});
     return {
@@ -251,7 +255,7 @@ private:
 
   caf::result<output_ticket> grant_output(video_id video, std::uint64_t bytes_max) {
     if (!loaded_) return to_caf(starting());
-    if (bytes_max == 0 || bytes_max > output_bytes_max) return to_caf({errc::too_large, "an output blob holds 1 byte to 1 GiB"});
+    if (bytes_max == 0 || bytes_max > output_bytes_max) return to_caf({errc::too_large, "an output blob holds 1 byte to 2 GiB"});
     const ports::write_token token{make_id<blob_id>(env_.clock->wall(), env_.config.shard, env_.random->next()), env_.random->next(), bytes_max};
     auto answer = make_response_promise<output_ticket>();
     const output_grant record{token.blob, video};

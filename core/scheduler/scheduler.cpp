@@ -25,6 +25,10 @@ bool is_inputs_fault(errc code) {
   return code == errc::unsupported || code == errc::unprocessable || code == errc::too_large || code == errc::invalid_argument;
 }
 
+bool is_our_own_trouble(errc code) {
+  return code == errc::cancelled || code == errc::unavailable || code == errc::disk_full || code == errc::limited;
+}
+
 bool is_working(video_state s) { return s == video_state::queued || s == video_state::planning || s == video_state::encoding; }
 
 }  // namespace
@@ -347,8 +351,8 @@ errc scheduler::on_failure(const task_failure& failure, instant now, std::uint64
     auto* t = leased_task({lease.video, lease.kind, lease.first + i}, failure.held);
     if (t == nullptr) continue;
     // Only the task that failed has been tried; the rest of the run gets its attempt back, and so does all of it when the
-    // worker only stops.
-    if (t->record.id != failure.task || failure.code == errc::cancelled) --t->record.attempts;
+    // worker only stops, or when the trouble is our own: no input is to blame for a storage node that is away.
+    if (t->record.id != failure.task || is_our_own_trouble(failure.code)) --t->record.attempts;
     back_to_pending(*v, *t, t->record.id == failure.task ? why : "", now, random, out);
   }
   end_lease(failure.held, out);

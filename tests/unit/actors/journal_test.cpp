@@ -15,7 +15,7 @@ protected:
         batches_.push_back(std::move(batch));
         done_.push_back(std::move(done));
       },
-      [this](const error& e) { failed_ = e.code; });
+      [this](const error& e) { failed_ = e.code; }, [this](std::function<void()> again) { waiting_.push_back(std::move(again)); });
   }
   void note(const std::string& what) { happened_ += what; }
   void finish(expected<void> result = {}) {
@@ -27,6 +27,7 @@ protected:
   journal journal_;
   std::vector<ports::kv_batch> batches_;
   std::vector<std::function<void(expected<void>)>> done_;
+  std::vector<std::function<void()>> waiting_;
   std::string happened_;
   errc failed_ = errc::none;
 };
@@ -74,6 +75,21 @@ TEST_F(Journal, EffectsThatJoinAgainComeAfterTheirElders) {
   journal_.join({}, [this] { note("b"); });
   finish();
   EXPECT_EQ(happened_, "abc");
+}
+
+TEST_F(Journal, ABatchThatWasRefusedIsSaidAgainBeforeAnythingLeaves) {
+  journal_.join({{"1", "v"}}, [this] { note("a"); });
+  journal_.join({{"2", "v"}}, [this] { note("b"); });
+  finish({errc::disk_full, "no space"});
+  EXPECT_EQ(happened_, "");
+  EXPECT_EQ(failed_, errc::none);
+  ASSERT_EQ(waiting_.size(), 1u);
+  waiting_[0]();
+  ASSERT_EQ(batches_.size(), 2u);
+  EXPECT_EQ(batches_[1], batches_[0]);
+  finish();
+  finish();
+  EXPECT_EQ(happened_, "ab");
 }
 
 TEST_F(Journal, AFailedCommitStopsTheOwnerAndReleasesNothing) {

@@ -226,6 +226,18 @@ TEST_F(Scheduler, AWorkerThatStopsGivesItsAttemptBack) {
   EXPECT_EQ(state(), video_state::encoding);
 }
 
+TEST_F(Scheduler, StorageThatIsAwayIsNoFaultOfTheVideo) {
+  auto grant = first_chunk();
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(rules.on_failure({{video, task_kind::video, 0}, grant.held, errc::unavailable, "away"}, now, 7, out), errc::none);
+    tick(seconds{1});
+    const auto again = grants();
+    ASSERT_EQ(again.size(), 1u);
+    grant = again[0].grant;
+  }
+  EXPECT_EQ(state(), video_state::encoding);
+}
+
 TEST_F(Scheduler, ARestartedWorkerFreesItsOldLeasesAtOnce) {
   const auto grant = first_chunk();
   join("worker-0", 1, 2);
