@@ -195,7 +195,15 @@ private:
       }
       persist(*tombstone, [this, answer, id]() mutable {
         log(ports::log_level::info, "upload removed video={}", to_string(id));
-        answer.deliver(true);
+        // Outputs that nobody committed go with their video; waiting for the reaper would hold their space for minutes.
+        blob_list orphans;
+        for (const auto& [blob, entry] : outputs_)
+          if (entry.record.video == id) orphans.push_back(blob);
+        if (orphans.empty()) {
+          answer.deliver(true);
+          return;
+        }
+        remove_blobs(orphans, [answer](const expected<void>&) mutable { answer.deliver(true); });  // the reaper finds what is left
       });
     }));
     return answer;
@@ -256,6 +264,8 @@ private:
   caf::result<output_ticket> grant_output(video_id video, std::uint64_t bytes_max) {
     if (!loaded_) return to_caf(starting());
     if (bytes_max == 0 || bytes_max > output_bytes_max) return to_caf({errc::too_large, "an output blob holds 1 byte to 2 GiB"});
+    if (const auto* upload = uploads_.find(video); upload != nullptr && upload->state == upload_state::removed)
+      return to_caf({errc::not_found, "the video " + to_string(video) + " is deleted"});
     const ports::write_token token{make_id<blob_id>(env_.clock->wall(), env_.config.shard, env_.random->next()), env_.random->next(), bytes_max};
     auto answer = make_response_promise<output_ticket>();
     const output_grant record{token.blob, video};
