@@ -32,6 +32,7 @@ inline constexpr std::size_t subscribers_max = 16;  // the HTTP edge is one
 /// What the gateway actor and the service share. Outlives both; made by the node.
 struct gateway_door {
   std::atomic<std::shared_ptr<const caf::actor>> actor;         // null while the gateway (re)starts
+  std::atomic<bool> joined{false};                              // it sees a scheduler and a storage node
   std::atomic<std::shared_ptr<const upload_table>> uploads;
   std::atomic<std::shared_ptr<const event_subscribers>> subscribers;  // outlive a gateway that restarts
 };

@@ -29,6 +29,7 @@ gateway_shell::gateway_shell(caf::actor_config& config, const env* e, directory_
 gateway_shell::behavior_type gateway_shell::make_behavior() {
   listen(directory_, service_scheduler, [this](const service_change& change) {
     scheduler_ = change.handle ? caf::actor_cast<scheduler_actor>(change.handle) : scheduler_actor{};
+    door_->joined.store(scheduler_ && !storages_.empty());
     if (!scheduler_) return;
     caf::anon_send(scheduler_, listen_atom::value, caf::actor_cast<caf::strong_actor_ptr>(this));
     tables_.clear();  // what changed while it was away is not known; even a ready video may have been deleted
@@ -42,6 +43,7 @@ gateway_shell::behavior_type gateway_shell::make_behavior() {
     } else {
       storages_.erase(change.node);
     }
+    door_->joined.store(scheduler_ && !storages_.empty());
   });
   door_->uploads.store(std::make_shared<const upload_table>());
   door_->actor.store(std::make_shared<const caf::actor>(caf::actor_cast<caf::actor>(this)));
@@ -61,6 +63,7 @@ gateway_shell::behavior_type gateway_shell::make_behavior() {
 }
 
 void gateway_shell::on_exit() {
+  door_->joined.store(false);
   door_->actor.store(nullptr);
   for (auto& [id, s] : sessions_) caf::anon_send_exit(s.actor, caf::exit_reason::user_shutdown);
   sessions_.clear();

@@ -79,6 +79,7 @@ public:
 
   [[nodiscard]] expected<void> ready() const override {
     if (!door_->actor.load()) return {errc::unavailable, "the gateway is starting"};
+    if (!door_->joined.load()) return {errc::unavailable, "the gateway does not see a scheduler and a storage node yet"};
     return {};
   }
 
