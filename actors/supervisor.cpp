@@ -49,12 +49,15 @@ private:
     handles_[index] = nullptr;
     const bool normal = !message.reason || message.reason == caf::exit_reason::normal || message.reason == caf::exit_reason::user_shutdown;
     const instant now{std::chrono::duration_cast<nanoseconds>(clock().now().time_since_epoch()).count()};
-    const auto decided = policy_.on_exit(index, normal, now, env_.random->next());
+    auto decided = policy_.on_exit(index, normal, now, env_.random->next());
+    // After a failed write nobody knows what is durable, and the store takes no more until it is opened anew: a restart of
+    // the actor alone would serve what a power cut may still undo.
+    if (!normal && from_caf(message.reason).code == errc::io) decided.escalate = true;
     const auto reason = system().render(message.reason);
     if (decided.escalate) {
       log(ports::log_level::error, fmt::format("supervisor escalates supervisor={} child={} reason=\"{}\"", name_, specs_[index].name, reason));
       stop_all();
-      quit(caf::make_error(caf::sec::runtime_error, "restart intensity exceeded", specs_[index].name));
+      quit(caf::make_error(caf::sec::runtime_error, "the supervisor gave up", specs_[index].name, reason));
       return;
     }
     if (decided.start.empty()) return;

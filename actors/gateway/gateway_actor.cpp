@@ -214,17 +214,22 @@ void gateway_shell::list(const std::string& tenant, const std::string& cursor, s
     if (!parsed) return answer({errc::invalid_argument, "the cursor is not one that this service gave out; start without it"});
     before = *parsed;
   }
+  list_more(tenant, before, limit, {}, std::move(answer));
+}
+
+/// A message holds list_page_max views, so a longer page is put together from several.
+void gateway_shell::list_more(const std::string& tenant, video_id before, std::uint32_t limit, ports::video_page page, ports::completion<ports::video_page> answer) {
   auto storage = pick_storage();
   if (!storage) return answer(storage.error());
   if (!scheduler_) return answer({errc::unavailable, "the scheduler is not reachable; try again in a few seconds"});
-  const auto wanted = static_cast<std::uint32_t>(std::min<std::size_t>(limit, list_page_max));
+  const auto wanted = static_cast<std::uint32_t>(std::min<std::size_t>(limit - page.videos.size(), list_page_max));
   // Storage first: what is announced between the two questions is then in both answers, not in neither.
   request(*storage, env_.config.request_timeout, list_atom::value, tenant, before, wanted)
     .then(
-      [this, scheduler = scheduler_, tenant, before, wanted, answer](view_list& received) {
+      [this, scheduler = scheduler_, tenant, before, wanted, limit, page = std::move(page), answer](view_list& received) mutable {
         request(scheduler, env_.config.request_timeout, list_atom::value, tenant, before, wanted)
           .then(
-            [this, wanted, answer, waiting = std::move(received)](view_list& scheduled) mutable {
+            [this, tenant, wanted, limit, answer, page = std::move(page), waiting = std::move(received)](view_list& scheduled) mutable {
               // Both are sorted, newest first; a video in both (just announced) is the scheduler's.
               std::map<video_id, video_view, std::greater<>> merged;
               for (auto& view : waiting) {
@@ -232,12 +237,18 @@ void gateway_shell::list(const std::string& tenant, const std::string& cursor, s
                 merged[view.id] = view;
               }
               for (const auto& view : scheduled) merged[view.id] = view;
-              ports::video_page page;
+              std::size_t taken = 0;
               for (auto& [id, view] : merged) {
-                if (page.videos.size() == wanted) break;
+                if (taken == wanted) break;
                 page.videos.push_back(std::move(view));
+                ++taken;
               }
-              if (page.videos.size() == wanted) page.next = to_string(page.videos.back().id);
+              page.next.clear();
+              if (taken == wanted) {
+                const auto last = page.videos.back().id;
+                if (page.videos.size() < limit) return list_more(tenant, last, limit, std::move(page), answer);
+                page.next = to_string(last);
+              }
               answer(std::move(page));
             },
             [answer](caf::error& e) { answer(from_caf(e)); });

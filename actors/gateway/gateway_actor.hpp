@@ -35,6 +35,7 @@ public:
   void abort(video_id id, ports::completion<void> answer);
   void find(video_id id, ports::completion<video_view> answer);
   void list(const std::string& tenant, const std::string& cursor, std::uint32_t limit, ports::completion<ports::video_page> answer);
+  void list_more(const std::string& tenant, video_id before, std::uint32_t limit, ports::video_page page, ports::completion<ports::video_page> answer);
   void remove(video_id id, ports::completion<void> answer);
   void retry(video_id id, ports::completion<video_view> answer);
   void media(video_id id, const std::string& path, ports::completion<ports::media_resource> answer);

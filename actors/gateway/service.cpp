@@ -1,16 +1,43 @@
 #include "actors/gateway/gateway_actor.hpp"
 #include "core/assert.hpp"
 
+#include <atomic>
+
 namespace latham {
 
 namespace {
+
+/// Answers for a gateway that cannot: when the last copy of the completion is gone without an answer, because its message
+/// met a dead actor or the actor ended with the request under way, the caller is told so at once. From any thread.
+template <class T>
+class last_word {
+public:
+  explicit last_word(ports::completion<T> done) : done_{std::move(done)} {}
+  ~last_word() { answer(error{errc::unavailable, "the gateway is restarting; whether it was done is not known: look, then try again"}); }
+  last_word(const last_word&) = delete;
+  last_word& operator=(const last_word&) = delete;
+
+  void answer(expected<T> result) {
+    if (!answered_.exchange(true)) done_(std::move(result));
+  }
+
+private:
+  const ports::completion<T> done_;
+  std::atomic<bool> answered_{false};
+};
+
+template <class T>
+ports::completion<T> surely(ports::completion<T> done) {
+  // Shared by the copies that an actor makes of its answer.
+  return [word = std::make_shared<last_word<T>>(std::move(done))](expected<T> result) { word->answer(std::move(result)); };
+}
 
 class actor_service : public ports::service {
 public:
   actor_service(const env& e, std::shared_ptr<gateway_door> door) : env_{e}, door_{std::move(door)} {}
 
   void create(ports::create_video request, ports::completion<video_view> done) override {
-    call(done, [request = std::move(request), done](gateway_shell& g) { g.create(request, done); });
+    call(std::move(done), [request = std::move(request)](gateway_shell& g, auto answer) { g.create(request, std::move(answer)); });
   }
 
   void append(video_id id, std::uint64_t offset, buffer bytes, ports::completion<std::uint64_t> done) override {
@@ -26,35 +53,35 @@ public:
   }
 
   void offset(video_id id, ports::completion<std::uint64_t> done) override {
-    call(done, [id, done](gateway_shell& g) { g.offset(id, done); });
+    call(std::move(done), [id](gateway_shell& g, auto answer) { g.offset(id, std::move(answer)); });
   }
 
   void finish(video_id id, std::uint64_t bytes, ports::completion<video_view> done) override {
-    call(done, [id, bytes, done](gateway_shell& g) { g.finish(id, bytes, done); });
+    call(std::move(done), [id, bytes](gateway_shell& g, auto answer) { g.finish(id, bytes, std::move(answer)); });
   }
 
   void abort(video_id id, ports::completion<void> done) override {
-    call(done, [id, done](gateway_shell& g) { g.abort(id, done); });
+    call(std::move(done), [id](gateway_shell& g, auto answer) { g.abort(id, std::move(answer)); });
   }
 
   void get(video_id id, ports::completion<video_view> done) override {
-    call(done, [id, done](gateway_shell& g) { g.find(id, done); });
+    call(std::move(done), [id](gateway_shell& g, auto answer) { g.find(id, std::move(answer)); });
   }
 
   void list(std::string tenant, std::string cursor, std::uint32_t limit, ports::completion<ports::video_page> done) override {
-    call(done, [tenant = std::move(tenant), cursor = std::move(cursor), limit, done](gateway_shell& g) { g.list(tenant, cursor, limit, done); });
+    call(std::move(done), [tenant = std::move(tenant), cursor = std::move(cursor), limit](gateway_shell& g, auto answer) { g.list(tenant, cursor, limit, std::move(answer)); });
   }
 
   void remove(video_id id, ports::completion<void> done) override {
-    call(done, [id, done](gateway_shell& g) { g.remove(id, done); });
+    call(std::move(done), [id](gateway_shell& g, auto answer) { g.remove(id, std::move(answer)); });
   }
 
   void retry(video_id id, ports::completion<video_view> done) override {
-    call(done, [id, done](gateway_shell& g) { g.retry(id, done); });
+    call(std::move(done), [id](gateway_shell& g, auto answer) { g.retry(id, std::move(answer)); });
   }
 
   void media(video_id id, std::string path, ports::completion<ports::media_resource> done) override {
-    call(done, [id, path = std::move(path), done](gateway_shell& g) { g.media(id, path, done); });
+    call(std::move(done), [id, path = std::move(path)](gateway_shell& g, auto answer) { g.media(id, path, std::move(answer)); });
   }
 
   void read(const ports::media_range& range, std::uint64_t offset, std::uint32_t bytes, ports::completion<buffer> done) override {
@@ -84,12 +111,12 @@ public:
   }
 
 private:
-  /// A call that finds no gateway fails at once; one that is lost with a dying gateway ends by its caller's deadline.
-  template <class T>
-  void call(const ports::completion<T>& done, std::function<void(gateway_shell&)> f) {
+  /// A call that finds no gateway, or is lost with a dying one, fails at once.
+  template <class T, class F>
+  void call(ports::completion<T> done, F f) {
     const auto gateway = door_->actor.load();
     if (!gateway) return done(error{errc::unavailable, "the gateway is restarting; try again in a second"});
-    caf::anon_send(*gateway, gateway_call{std::move(f)});
+    caf::anon_send(*gateway, gateway_call{[f = std::move(f), answer = surely(std::move(done))](gateway_shell& g) { f(g, answer); }});
   }
 
   const env& env_;

@@ -1,4 +1,6 @@
-// Numbers for operators. Names follow Prometheus (snake_case, unit and _total last). Any thread; never blocks.
+// Numbers for operators. Names follow Prometheus (snake_case, unit and _total last). Any thread; never blocks on anything
+// but its own short lock; never fails: a negative count, a name that is none or that stands for another kind already, and
+// every series beyond the implementation's bound are ignored, because a number must not end a node.
 #pragma once
 
 #include <string>

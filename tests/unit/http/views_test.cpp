@@ -1,7 +1,6 @@
 #include "http/assets.hpp"
 #include "http/client.hpp"
 #include "http/json_views.hpp"
-#include "http/metrics.hpp"
 #include "http/problem.hpp"
 #include "http/server.hpp"
 #include "http/uploads.hpp"
@@ -166,20 +165,6 @@ TEST(OpenApi, DescribesExactlyTheRegisteredRoutes) {
     }
   }
   EXPECT_EQ(described, registered);
-}
-
-TEST(Metrics, AreShownAsText) {
-  prometheus_metrics numbers;
-  numbers.add("latham_things_total", 2, {{"kind", "a"}});
-  numbers.add("latham_things_total", 1, {{"kind", "a"}});
-  numbers.set("latham_level", 4.5, {});
-  numbers.observe("latham_wait_seconds", 0.02, {});
-  numbers.set("latham_things_total", 1, {});  // another kind under the same name: ignored, not fatal
-  numbers.add("not a name", 1, {});
-  const auto text = numbers.text();
-  EXPECT_NE(text.find("latham_things_total{kind=\"a\"} 3"), std::string::npos);
-  EXPECT_NE(text.find("latham_level 4.5"), std::string::npos);
-  EXPECT_NE(text.find("latham_wait_seconds_count 1"), std::string::npos);
 }
 
 }  // namespace latham::http
