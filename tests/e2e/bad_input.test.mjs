@@ -3,21 +3,10 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import net from 'node:net';
-import { blob_files, chance, digests, json, parse_playlist, renditions_of, request, scenario, seconds, until, upload, fetch_ok } from './harness.mjs';
+import { blob_files, chance, digests, form, json, parse_playlist, renditions_of, request, scenario, seconds, until, upload, fetch_ok } from './harness.mjs';
 import { ffmpeg, make_source } from './sources.mjs';
 
 const upload_max = 8_000_000;
-
-/// A multipart body: each part is { name, value } or { name, filename, bytes }.
-function form(parts) {
-  const boundary = 'latham-e2e-boundary';
-  const pieces = parts.flatMap(({ name, value, filename, bytes }) => [
-    `--${boundary}\r\nContent-Disposition: form-data; name="${name}"${filename === undefined ? '' : `; filename="${filename}"`}\r\n\r\n`,
-    filename === undefined ? value : bytes,
-    '\r\n',
-  ]);
-  return { headers: { 'content-type': `multipart/form-data; boundary=${boundary}` }, body: Buffer.concat([...pieces, `--${boundary}--\r\n`].map((x) => Buffer.from(x))) };
-}
 
 function is_sentence(text) {
   assert.match(text, /^[A-Z].{10,}[.!]$/s, `not a sentence: "${text}"`);

@@ -189,7 +189,7 @@ export class server {
 const serves = (node) =>
   until(30 * seconds, `answers of ${node.name}`, async () => {
     if (!(await node.admin_answers('/ready'))) return false;
-    return request(`${node.url}/api/v1/videos`).then((answer) => answer.status === 200, () => false);
+    return request(`${node.url}/api/v1/videos`).then(({ status }) => status === 200 || status === 401, () => false);
   });
 
 // ---- Worlds ---------------------------------------------------------------------------------------------------------
@@ -261,8 +261,8 @@ export class world {
     return cluster;
   }
 
-  follow(url) {
-    const follower = new events(url);
+  follow(url, headers) {
+    const follower = new events(url, headers);
     this.closers.push(() => follower.close());
     return follower;
   }
@@ -318,6 +318,17 @@ export async function fetch_ok(url) {
   return answer.body;
 }
 
+/// { headers, body } of a multipart form. Each part is { name, value } or { name, filename, bytes }.
+export function form(parts) {
+  const boundary = 'latham-e2e-boundary';
+  const pieces = parts.flatMap(({ name, value, filename, bytes }) => [
+    `--${boundary}\r\nContent-Disposition: form-data; name="${name}"${filename === undefined ? '' : `; filename="${filename}"`}\r\n\r\n`,
+    filename === undefined ? value : bytes,
+    '\r\n',
+  ]);
+  return { headers: { 'content-type': `multipart/form-data; boundary=${boundary}` }, body: Buffer.concat([...pieces, `--${boundary}--\r\n`].map((x) => Buffer.from(x))) };
+}
+
 /// Uploads a buffer, or the file at a path, and expects it to be accepted.
 export async function upload(url, source, { title = 'test', ladder } = {}) {
   const query = new URLSearchParams({ title, ...(ladder ? { ladder } : {}) });
@@ -336,10 +347,11 @@ export const video = async (url, id) => json(await request(`${url}/api/v1/videos
 
 /// The server's event stream. It comes back by itself when the server does.
 export class events extends EventEmitter {
-  constructor(url) {
+  constructor(url, headers = {}) {
     super();
     this.setMaxListeners(0);
     this.url = url;
+    this.headers = headers;
     this.videos = new Map();
     this.states = new Map(); // id -> states in the order seen
     this.connect();
@@ -347,7 +359,8 @@ export class events extends EventEmitter {
   connect() {
     if (this.closed) return;
     const again = () => !this.closed && (this.timer = setTimeout(() => this.connect(), 50));
-    this.request = http.get(`${this.url}/api/v1/events`, { agent: false }, (answer) => {
+    this.request = http.get(`${this.url}/api/v1/events`, { agent: false, headers: this.headers }, (answer) => {
+      this.emit('answer', { status: answer.statusCode, headers: answer.headers });
       let rest = '';
       answer.setEncoding('utf8');
       answer.on('data', (text) => {
@@ -363,6 +376,7 @@ export class events extends EventEmitter {
   take(frame) {
     const field = (name) => frame.split('\n').filter((line) => line.startsWith(`${name}:`)).map((line) => line.slice(name.length + 1).trim()).join('\n');
     const kind = field('event');
+    if (kind) this.emit('frame', { kind, id: field('id'), data: field('data') });
     if (kind === 'snapshot') JSON.parse(field('data')).videos.forEach((v) => this.see(v));
     if (kind === 'video') this.see(JSON.parse(field('data')));
   }
