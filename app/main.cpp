@@ -1,6 +1,7 @@
 // The table of contents of the program: which words it understands and who does the work.
 #include "actors/cluster/attach.hpp"
 #include "app/configuration.hpp"
+#include "app/encode.hpp"
 #include "app/serve.hpp"
 #include "http/commands.hpp"
 #include "media/av/codec_child_main.hpp"
@@ -107,6 +108,15 @@ int main(int argc, char** argv) {
   t->add_option("--token", status.token, "Its bearer token")->envname("LATHAM_TOKEN");
   t->add_flag("--json", status.json, "Print JSON");
 
+  app::encode_options local;
+  auto* l = cli.add_subcommand("encode", "Make the ladder of a file on this machine, without a server");
+  l->add_option("FILE", local.file, "The video")->required()->check(CLI::ExistingFile);
+  l->add_option("DIRECTORY", local.directory, "Where master.m3u8, manifest.mpd and the segments go; made by this")->required();
+  l->add_option("-s,--size", local.ladder, "The rungs, e.g. -s 256x144 640x360 (default: all that the source is large enough for)");
+  l->add_option("--slots", local.slots, "Chunks encoded at once (default: one per processor)")->check(CLI::Range(1, 256));
+  l->add_flag("--json", local.json, "Print what was made, and where the time went, as JSON");
+  l->footer("Examples:\n  latham encode bunny.mp4 ladder\n  latham encode bunny.mp4 small -s 256x144 426x240 --slots 1\n  python3 -m http.server -d ladder   # then play http://127.0.0.1:8000/master.m3u8");
+
   auto* x = cli.add_subcommand("sim", "Run the in-process simulation (latham-sim); see latham sim --help")->prefix_command();
   x->set_help_flag();
 
@@ -116,6 +126,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "latham: %s\n", e.message.c_str());
     return 1;
   };
+  if (l->parsed()) return app::encode(local);
   if (s->parsed()) {
     if (!roles.empty()) serve.roles = {roles.begin(), roles.end()};
     auto where = app::parse_endpoint(http);

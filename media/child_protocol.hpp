@@ -30,7 +30,7 @@
 
 namespace latham::media {
 
-inline constexpr std::uint16_t child_protocol_version = 1;
+inline constexpr std::uint16_t child_protocol_version = 2;
 inline constexpr std::size_t frame_header_bytes = 9;
 inline constexpr std::uint32_t piece_bytes_max = 64 * 1024 * 1024;  // one segment of one rendition
 inline constexpr std::size_t error_message_bytes_max = 1000;
@@ -146,11 +146,12 @@ typename Inspector::result_type inspect(Inspector& f, progress_message& x) {
 struct end_message {
   errc code = errc::none;
   std::string message;  // empty when code is none
+  ports::engine_usage usage{};
   friend bool operator==(const end_message&, const end_message&) = default;
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, end_message& x) {
-  return f(x.code, x.message);
+  return f(x.code, x.message, x.usage);
 }
 
 // ---- Writing -----------------------------------------------------------------------------------------------------

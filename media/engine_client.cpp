@@ -352,6 +352,7 @@ private:
     auto end = decode_message<end_message>(f);
     if (!end) return end.error();
     if (!is_known(end->code) || end->message.size() > error_message_bytes_max) return broken("ended a task with nonsense");
+    task.gate.deliver([&](ports::engine_listener& to) { to.on_usage(end->usage); });
     if (end->code != errc::none) {
       finish({end->code, std::move(end->message)});
       return {};

@@ -2,7 +2,7 @@
 
 #include "actors/role_actor.hpp"
 #include "core/backoff.hpp"
-#include "core/manifest/manifests.hpp"
+#include "core/manifest/presentation.hpp"
 #include "core/output_blob.hpp"
 
 #include <deque>
@@ -26,24 +26,10 @@ struct built_chunk {
 
 /// Lays out the blob and sums up its renditions. Pure; runs on the executor because hashing megabytes is not short.
 expected<built_chunk> build_chunk(std::vector<output_piece> pieces, const source_plan& plan, const recipe& how) {
-  std::map<std::pair<track_kind, std::uint8_t>, rendition_summary> sums;
-  for (const auto& piece : pieces) {
-    auto& sum = sums[{piece.kind, piece.rendition}];
-    sum.kind = piece.kind;
-    sum.rendition = piece.rendition;
-    if (piece.segment == output_entry::init_segment) {
-      auto codecs = codecs_of(piece.bytes.view());
-      if (!codecs) return std::move(codecs).error();
-      sum.codecs = *codecs;
-      continue;
-    }
-    sum.bytes += piece.bytes.size();
-    const auto seconds = piece.kind == track_kind::audio ? static_cast<double>(piece.duration) / how.audio_rate_hz
-                                                         : static_cast<double>(piece.duration) * static_cast<double>(plan.fps.den) / static_cast<double>(plan.fps.num);
-    if (seconds > 0) sum.peak_bit_s = std::max(sum.peak_bit_s, static_cast<std::uint64_t>(static_cast<double>(piece.bytes.size()) * 8 / seconds));
-  }
+  auto summaries = summarise(pieces, plan, how);
+  if (!summaries) return std::move(summaries).error();
   built_chunk out;
-  for (auto& [key, sum] : sums) out.renditions.push_back(std::move(sum));
+  out.renditions = std::move(*summaries);
   out.blob = build_output_blob(std::move(pieces));
   return out;
 }

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <fmt/format.h>
+#include <map>
 
 namespace latham {
 
@@ -14,6 +15,28 @@ const rendition_summary* find_summary(const output_ref& output, track_kind kind,
 }
 
 }  // namespace
+
+expected<std::vector<rendition_summary>> summarise(const std::vector<output_piece>& pieces, const source_plan& plan, const recipe& how) {
+  std::map<std::pair<track_kind, std::uint8_t>, rendition_summary> sums;
+  for (const auto& piece : pieces) {
+    auto& sum = sums[{piece.kind, piece.rendition}];
+    sum.kind = piece.kind;
+    sum.rendition = piece.rendition;
+    if (piece.segment == output_entry::init_segment) {
+      auto codecs = codecs_of(piece.bytes.view());
+      if (!codecs) return std::move(codecs).error();
+      sum.codecs = *codecs;
+      continue;
+    }
+    sum.bytes += piece.bytes.size();
+    const auto lasts_s = piece.kind == track_kind::audio ? static_cast<double>(piece.duration) / how.audio_rate_hz
+                                                         : static_cast<double>(piece.duration) * static_cast<double>(plan.fps.den) / static_cast<double>(plan.fps.num);
+    if (lasts_s > 0) sum.peak_bit_s = std::max(sum.peak_bit_s, static_cast<std::uint64_t>(static_cast<double>(piece.bytes.size()) * 8 / lasts_s));
+  }
+  std::vector<rendition_summary> out;
+  for (auto& [key, sum] : sums) out.push_back(std::move(sum));
+  return out;
+}
 
 expected<presentation> make_presentation(const output_table& table) {
   const auto not_yet = error{errc::conflict, "the video is not far enough to be played; try again in a few seconds"};

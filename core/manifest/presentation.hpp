@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/manifest/manifests.hpp"
+#include "core/output_blob.hpp"
 #include "core/scheduler/scheduler.hpp"
 
 #include <map>
@@ -22,6 +23,10 @@ struct output_table {
   std::map<std::uint32_t, output_ref> audio;
   std::map<std::uint32_t, std::vector<output_entry>> audio_index;
 };
+
+/// What the manifests need of a chunk's (or a track's) pieces: sizes and codecs, by kind and rendition. Fails with corrupt
+/// for an init segment that is none.
+[[nodiscard]] expected<std::vector<rendition_summary>> summarise(const std::vector<output_piece>& pieces, const source_plan& plan, const recipe& how);
 
 /// Fails with errc::conflict while there is nothing to play yet: no first chunk, or audio that is still to come.
 [[nodiscard]] expected<presentation> make_presentation(const output_table& table);

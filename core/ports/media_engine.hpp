@@ -37,6 +37,23 @@ typename Inspector::result_type inspect(Inspector& f, engine_task& x) {
   return f(x.kind, x.source_bytes, x.how, x.plan, x.chunks, x.audio_index);
 }
 
+/// Where one task's processor time went, in microseconds of the engine's own thread.
+struct engine_usage {
+  std::uint64_t demux_us = 0;
+  std::uint64_t decode_us = 0;
+  std::uint64_t scale_us = 0;
+  std::uint64_t encode_us = 0;
+  std::uint64_t mux_us = 0;
+  std::uint64_t pipe_us = 0;   // to and from the host
+  std::uint64_t other_us = 0;
+  std::uint64_t wait_us = 0;   // not processor time: waiting for the host to answer a read
+  friend bool operator==(const engine_usage&, const engine_usage&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, engine_usage& x) {
+  return f(x.demux_us, x.decode_us, x.scale_us, x.encode_us, x.mux_us, x.pipe_us, x.other_us, x.wait_us);
+}
+
 class engine_listener {
 public:
   virtual ~engine_listener() = default;
@@ -50,6 +67,8 @@ public:
   virtual void on_chunk_done(std::uint32_t chunk) = 0;
   /// Output frames (video) or samples (audio) finished since start; at most five times a second.
   virtual void on_progress(std::uint64_t done) = 0;
+  /// Comes just before the end of a task that was worked on; for measuring, so nobody has to listen.
+  virtual void on_usage(const engine_usage&) {}
   /// The end. Errors: unsupported, unprocessable, too_large (the input's fault: do not retry), crashed, timeout (retry).
   virtual void on_end(expected<void> result) = 0;
 };

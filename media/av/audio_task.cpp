@@ -116,6 +116,7 @@ private:
   }
 
   expected<void> encode_frame(int samples) {
+    const stage_clock::scope stage{host_.clock, &ports::engine_usage::encode_us};
     auto frame = make_frame_handle();
     frame->nb_samples = samples;
     frame->format = AV_SAMPLE_FMT_FLTP;
@@ -145,11 +146,13 @@ private:
         if (auto ok = end_segment(); !ok) return ok;
       in_segment_ += packet_->duration;
       written_ += packet_->duration;
+      const stage_clock::scope stage{host_.clock, &ports::engine_usage::mux_us};
       if (auto ok = muxer_->write(*packet_); !ok) return ok;
     }
   }
 
   expected<void> end_segment() {
+    const stage_clock::scope stage{host_.clock, &ports::engine_usage::mux_us};
     auto segment = muxer_->cut();
     if (!segment) return std::move(segment).error();
     const auto rendition = static_cast<std::uint8_t>(task_.audio_index);
@@ -302,7 +305,10 @@ expected<void> run_audio_task(const ports::engine_task& task, task_host& host) {
   auto frame = make_frame_handle();
   bool ended = false;
   for (int failures = 0; !ended && !encoder.full();) {
-    const int r = av_read_frame(in.demuxer.get(), packet.get());
+    const int r = [&] {
+      const stage_clock::scope stage{host.clock, &ports::engine_usage::demux_us};
+      return av_read_frame(in.demuxer.get(), packet.get());
+    }();
     if (in.io->failure().code != errc::none) return in.io->failure();
     if (r == AVERROR(ENOMEM)) throw std::bad_alloc{};
     ended = r == AVERROR_EOF || (r < 0 && (++failures > damaged_reads_max || avio_feof(in.demuxer->pb)));
@@ -312,6 +318,7 @@ expected<void> run_audio_task(const ports::engine_task& task, task_host& host) {
       continue;
     }
     // A packet that cannot be decoded leaves a gap, and gaps are filled.
+    const stage_clock::scope stage{host.clock, &ports::engine_usage::decode_us};
     const int sent = avcodec_send_packet(decoder->get(), ended ? nullptr : packet.get());
     av_packet_unref(packet.get());
     if (sent == AVERROR(ENOMEM)) throw std::bad_alloc{};

@@ -76,10 +76,14 @@ public:
   [[nodiscard]] bool lost() const noexcept { return lost_; }
 
   expected<std::size_t> read(std::uint64_t offset, std::span<std::uint8_t> into) override {
+    const stage_clock::scope stage{clock, &ports::engine_usage::pipe_us};
     const auto id = ++reads_;
     const auto asked = static_cast<std::uint32_t>(std::min<std::size_t>(into.size(), ports::engine_read_bytes_max));
     if (auto sent = check(channel_.send(make_frame(frame_type::read, read_message{id, offset, asked}))); !sent) return sent.error();
-    auto answer = channel_.receive();
+    auto answer = [&] {
+      const stage_clock::waiting wait{clock};
+      return channel_.receive();
+    }();
     if (!answer) return lose(std::move(answer).error());
     if (!answer->has_value()) return lose({errc::cancelled, "the parent closed the stream"});
     const auto& f = **answer;
@@ -103,6 +107,7 @@ public:
   expected<void> piece(std::uint32_t chunk, track_kind kind, std::uint8_t rendition, std::uint32_t segment, std::uint32_t duration,
                        std::string_view bytes) override {
     if (bytes.size() > piece_bytes_max) return {errc::too_large, "A segment came out larger than 64 MiB: lower the rung's bit rate."};
+    const stage_clock::scope stage{clock, &ports::engine_usage::pipe_us};
     const piece_head head{chunk, kind, rendition, segment, duration};
     return check(channel_.send(make_bulk_frame_head(frame_type::piece, head, bytes), bytes));
   }
@@ -153,7 +158,11 @@ int run_codec_child(int fd) {
     const auto result = run_task(*task, host);
     if (host.lost()) return 1;
     end_message end;
-    if (!result) end = {result.error().code, result.error().message.substr(0, error_message_bytes_max)};
+    if (!result) {
+      end.code = result.error().code;
+      end.message = result.error().message.substr(0, error_message_bytes_max);
+    }
+    end.usage = host.clock.take();
     if (!parent.send(make_frame(frame_type::end, end))) return 1;
   }
 }

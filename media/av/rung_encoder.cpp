@@ -99,11 +99,13 @@ expected<void> rung_encoder::drain() {
       if (auto ok = end_segment(); !ok) return ok;
     packet_->duration = 1;  // libx264 leaves it at 0; the grid is constant
     ++in_segment_;
+    const stage_clock::scope stage{host_.clock, &ports::engine_usage::mux_us};
     if (auto ok = muxer_->write(*packet_); !ok) return ok;
   }
 }
 
 expected<void> rung_encoder::end_segment() {
+  const stage_clock::scope stage{host_.clock, &ports::engine_usage::mux_us};
   auto segment = muxer_->cut();
   if (!segment) return std::move(segment).error();
   if (!init_sent_) {

@@ -6,6 +6,7 @@
 #include "core/expected.hpp"
 #include "core/model.hpp"
 #include "core/output_blob.hpp"
+#include "media/av/stage_clock.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -28,6 +29,9 @@ public:
   [[nodiscard]] virtual expected<void> chunk_done(std::uint32_t chunk) = 0;
   /// May be called for every frame; the host thins it out.
   [[nodiscard]] virtual expected<void> progress(std::uint64_t done) = 0;
+
+  /// The stages of the task charge their time here.
+  stage_clock clock;
 };
 
 }  // namespace latham::media

@@ -53,6 +53,7 @@ public:
     if (auto ok = sample(reader); !ok) return ok;
     for (std::uint64_t n = end_frame(); n < chunk_.first_frame + frames_encoded_min; ++n)
       if (auto ok = encode(n); !ok) return ok;
+    const stage_clock::scope stage{host_.clock, &ports::engine_usage::encode_us};
     for (auto& rung : rungs_)
       if (auto ok = rung->finish(); !ok) return ok;
     return host_.chunk_done(chunk_.index);
@@ -82,7 +83,7 @@ private:
       }
       if (!*got) break;
       if (last_pts_of(n) < pts) {
-        if (auto ok = ladder_->show(have_shown ? *shown : *fresh); !ok) return ok;
+        if (auto ok = show(have_shown ? *shown : *fresh); !ok) return ok;
         for (; n < end_frame() && last_pts_of(n) < pts; ++n)
           if (auto ok = emit(n); !ok) return ok;
       }
@@ -91,18 +92,23 @@ private:
     }
     if (n < end_frame()) {
       if (!have_shown) return {errc::unprocessable, "The picture cannot be decoded: the file is damaged, upload it again."};
-      if (auto ok = ladder_->show(*shown); !ok) return ok;
+      if (auto ok = show(*shown); !ok) return ok;
       for (; n < end_frame(); ++n)
         if (auto ok = emit(n); !ok) return ok;
     }
     return {};
   }
 
+  expected<void> show(const AVFrame& picture) {
+    const stage_clock::scope stage{host_.clock, &ports::engine_usage::scale_us};
+    return ladder_->show(picture);
+  }
   expected<void> emit(std::uint64_t n) {
     if (auto ok = encode(n); !ok) return ok;
     return host_.progress(++done_);
   }
   expected<void> encode(std::uint64_t n) {
+    const stage_clock::scope stage{host_.clock, &ports::engine_usage::encode_us};
     for (std::size_t i = rungs_.size(); i-- > 0;)
       if (auto ok = rungs_[i]->encode(ladder_->picture(i), n); !ok) return ok;
     return {};

@@ -42,7 +42,7 @@ TEST(ChildProtocol, BytesAreFrozen) {
             "11000000" "07" "01b85ea7" "01000000" "01" "02" "03000000" "04000000");
   EXPECT_EQ(hex(make_frame(frame_type::chunk_done, chunk_done_message{5})), "04000000" "08" "efe67226" "05000000");
   EXPECT_EQ(hex(make_frame(frame_type::progress, progress_message{6})), "08000000" "09" "5f34cd44" "0600000000000000");
-  EXPECT_EQ(hex(make_frame(frame_type::end, end_message{errc::unsupported, "no"})), "07000000" "0a" "566893b9" "06" "02000000" "6e6f");
+  EXPECT_EQ(hex(make_frame(frame_type::end, end_message{errc::unsupported, "no"})), "47000000" "0a" "1b06603a" "06" "02000000" "6e6f" + std::string(128, '0'));
 }
 
 TEST(ChildProtocol, TaskAndPlanBytesAreFrozen) {
