@@ -1,5 +1,7 @@
 #include "media/av/chunk_reader.hpp"
 
+#include "media/chunk_planner.hpp"
+
 #include <algorithm>
 #include <array>
 
@@ -12,6 +14,8 @@ constexpr std::array<std::int64_t, 5> landing_tries_s = {0, 1, 4, 16, 64};
 // Seconds before it where decoding is tried when the key frame alone does not give the pictures (gradual refresh, damage).
 constexpr std::array<std::int64_t, 3> back_off_tries_s = {2, 10, 30};
 constexpr int damaged_reads_max = 1000;
+// Before a chunk's first frame, in seconds: long enough for a decoder's reordering to settle after the last skipped picture.
+constexpr std::int64_t decode_all_s = 1;
 constexpr std::size_t stamps_max = 17;  // the longest reordering of H.264 and HEVC, and one
 
 }  // namespace
@@ -19,6 +23,9 @@ constexpr std::size_t stamps_max = 17;  // the longest reordering of H.264 and H
 expected<std::unique_ptr<chunk_reader>> chunk_reader::open(task_host& host, std::uint64_t source_bytes, const source_plan& plan,
                                                            const chunk_plan& chunk) {
   std::unique_ptr<chunk_reader> out{new chunk_reader{host, source_bytes, plan, chunk}};
+  if (chunk.first_frame > 0)
+    out->skip_until_ = pts_of_frame(static_cast<std::int64_t>(chunk.first_frame), plan.origin_pts, plan.time_base, plan.fps) -
+                       av_rescale_q(decode_all_s, AVRational{1, 1}, to_av(plan.time_base.num, plan.time_base.den));
   if (auto ok = out->reopen(); !ok) return std::move(ok).error();
   if (chunk.first_frame == 0) {
     out->from_start_ = true;
@@ -39,6 +46,7 @@ expected<std::unique_ptr<chunk_reader>> chunk_reader::open(task_host& host, std:
 }
 
 expected<void> chunk_reader::reopen() {
+  const stage_clock::scope stage{host_.clock, &ports::engine_usage::demux_us};
   // In this order: the old decoder and demuxer go first, so that two of them never hold memory at once.
   decoder_.reset();
   packet_held_ = false;
@@ -85,6 +93,7 @@ expected<bool> chunk_reader::go_to_start(landing want) {
 }
 
 expected<bool> chunk_reader::find_key(landing want) {
+  const stage_clock::scope stage{host_.clock, &ports::engine_usage::demux_us};
   for (int failures = 0;;) {
     av_packet_unref(packet_.get());
     const int r = av_read_frame(in_.demuxer.get(), packet_.get());
@@ -107,6 +116,14 @@ expected<bool> chunk_reader::find_key(landing want) {
 }
 
 expected<bool> chunk_reader::back_off() {
+  if (skip_until_ != INT64_MIN) {
+    // Nothing was shown within the second before the chunk: a long hold, whose picture may have been skipped.
+    skip_until_ = INT64_MIN;
+    if (auto ok = reopen(); !ok) return ok.error();
+    if (from_start_) return go_to_start(landing::any_key);
+    auto found = go_to(0, landing::exact);
+    if (!found || *found) return found;
+  }
   if (from_start_) return false;
   while (backed_off_ < static_cast<int>(back_off_tries_s.size())) {
     const auto seconds = back_off_tries_s[static_cast<std::size_t>(backed_off_++)];
@@ -118,6 +135,7 @@ expected<bool> chunk_reader::back_off() {
 }
 
 expected<bool> chunk_reader::next(AVFrame& into, std::int64_t& pts) {
+  const stage_clock::scope stage{host_.clock, &ports::engine_usage::decode_us};
   for (;;) {
     av_frame_unref(&into);
     const int got = avcodec_receive_frame(decoder_.get(), &into);
@@ -131,6 +149,7 @@ expected<bool> chunk_reader::next(AVFrame& into, std::int64_t& pts) {
     if (got == AVERROR_EOF || drained_) return false;
     // EAGAIN, or a picture that could not be decoded: either way the decoder wants the next packet.
     for (int failures = 0; !packet_held_;) {
+      const stage_clock::scope reading{host_.clock, &ports::engine_usage::demux_us};
       const int r = av_read_frame(in_.demuxer.get(), packet_.get());
       if (in_.io->failure().code != errc::none) return in_.io->failure();
       if (r == AVERROR(ENOMEM)) throw std::bad_alloc{};
@@ -146,6 +165,9 @@ expected<bool> chunk_reader::next(AVFrame& into, std::int64_t& pts) {
       stamps_.insert(in_.picture_time(*packet_));
       if (stamps_.size() > stamps_max) stamps_.erase(stamps_.begin());  // its picture was lost to damage
     }
+    // A picture of unknown order needs every stamp to be given to its own picture.
+    const bool may_skip = packet_held_ && !sorts_stamps_ && in_.picture_time(*packet_) < skip_until_;
+    decoder_->skip_frame = may_skip ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
     const int sent = avcodec_send_packet(decoder_.get(), packet_held_ ? packet_.get() : nullptr);
     if (sent == AVERROR(ENOMEM)) throw std::bad_alloc{};
     if (sent == AVERROR(EAGAIN)) continue;  // cannot be after a receive that wanted more, and costs one more turn if it can
