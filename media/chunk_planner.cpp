@@ -121,7 +121,9 @@ std::vector<chunk_plan> plan_chunks(const source_plan& plan, const std::vector<k
   for (std::uint64_t at = 0; at < segments;) {
     const auto left = segments - at;
     auto take = left;
-    if (left > longest) {
+    if (at == 0 && left > 1) {
+      take = 1;
+    } else if (left > longest) {
       auto least = std::numeric_limits<std::uint64_t>::max();
       for (std::uint64_t length = shortest; length <= longest; ++length) {
         // A border that leaves a stump behind costs an encoder start for little work.

@@ -5,6 +5,8 @@
 // away what lies between; that waste is least when the chunk starts just after a key frame. So each border is chosen among
 // the segment borders near the nominal length, by the waste it causes, going forward with a bounded look ahead: a list of
 // chunks can be appended to while the source is still being read. A whole-file optimum was refused for that reason.
+//
+// The first chunk is a single segment: nothing can be played before it is encoded, and it is a third of the work.
 #pragma once
 
 #include "core/model.hpp"
@@ -45,7 +47,7 @@ struct chunk_range {
 
 /// Cuts plan.frames frames into chunks. Uses origin_pts, time_base, fps, frames and segment_frames of `plan`, which must be
 /// valid; `keys` ascend by pts. Every frame is in exactly one chunk; every chunk but the last is whole segments and within
-/// chunk_range_of, but for the last two, which may be shorter.
+/// chunk_range_of, but for the first, which is one segment, and the last two, which may be shorter.
 [[nodiscard]] std::vector<chunk_plan> plan_chunks(const source_plan& plan, const std::vector<key_frame>& keys,
                                                   std::uint32_t chunk_segments);
 

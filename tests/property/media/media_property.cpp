@@ -63,7 +63,8 @@ TEST(ChunkPlannerProperty, EveryFrameIsInExactlyOneChunkOfWholeSegments) {
       RC_ASSERT(segments <= range.chunk_segments_max);
       if (i + 1 < chunks.size()) {
         RC_ASSERT(c.frames % source.plan.segment_frames == 0);
-        RC_ASSERT(segments >= range.chunk_segments_min);
+        RC_ASSERT(segments >= (i == 0 ? 1 : range.chunk_segments_min));
+        RC_ASSERT(i > 0 || segments == 1);
       }
       next += c.frames;
     }

@@ -41,33 +41,34 @@ std::string layout(const std::vector<chunk_plan>& chunks) {
 TEST(ChunkPlanner, KeyFramesAtEverySegmentGiveNominalChunks) {
   std::vector<key_frame> keys;
   for (std::int64_t n = 0; n < 720; n += 48) keys.push_back({n * 512, 0});
-  EXPECT_EQ(layout(plan_chunks(film(720), keys, 3)), "0+144<0 144+144<144 288+144<288 432+144<432 576+144<576 ");
+  EXPECT_EQ(layout(plan_chunks(film(720), keys, 3)), "0+48<0 48+144<48 192+144<192 336+144<336 480+144<480 624+96<624 ");
 }
 
 TEST(ChunkPlanner, BordersMoveToJustAfterAKeyFrame) {
   // Key frames of the well-known clip: 0, 10.42, 11.88, 15.75, 23.04 s.
-  EXPECT_EQ(layout(plan_chunks(film(720), keys_at({0, 250, 285, 378, 553}), 3)), "0+96<0 96+192<0 288+96<285 384+192<378 576+144<553 ");
+  EXPECT_EQ(layout(plan_chunks(film(720), keys_at({0, 250, 285, 378, 553}), 3)), "0+48<0 48+96<0 144+144<0 288+96<285 384+192<378 576+144<553 ");
 }
 
-TEST(ChunkPlanner, ShortVideoIsOneChunk) {
+TEST(ChunkPlanner, FirstChunkIsOneSegmentSoThatPlayingCanStart) {
   EXPECT_EQ(layout(plan_chunks(film(1), keys_at({0}), 3)), "0+1<0 ");
-  EXPECT_EQ(layout(plan_chunks(film(192), keys_at({0}), 3)), "0+192<0 ");
+  EXPECT_EQ(layout(plan_chunks(film(192), keys_at({0}), 3)), "0+48<0 48+144<0 ");
+  EXPECT_EQ(layout(plan_chunks(film(48), keys_at({0}), 3)), "0+48<0 ");
 }
 
 TEST(ChunkPlanner, TailIsNotLeftAsAStump) {
-  for (std::uint64_t frames = 193; frames < 800; ++frames) {
+  for (std::uint64_t frames = 241; frames < 800; ++frames) {
     const auto chunks = plan_chunks(film(frames), keys_at({0}), 3);
     EXPECT_GE(chunks.back().frames, 49u) << frames;
   }
 }
 
 TEST(ChunkPlanner, KeyFrameShownByTheFirstFrameIsUsedAlthoughItsTimeIsLater) {
-  // A third of a frame late: frame 144 still shows it.
+  // A third of a frame late: frame 48 still shows it.
   auto keys = keys_at({0});
-  keys.push_back({144 * 512 + 170, 7});
+  keys.push_back({48 * 512 + 170, 7});
   const auto chunks = plan_chunks(film(288), keys, 3);
-  ASSERT_EQ(chunks[1].first_frame, 144u);
-  EXPECT_EQ(chunks[1].seek_pts, 144 * 512 + 170);
+  ASSERT_EQ(chunks[1].first_frame, 48u);
+  EXPECT_EQ(chunks[1].seek_pts, 48 * 512 + 170);
   EXPECT_EQ(chunks[1].seek_offset, 7u);
 }
 
