@@ -64,6 +64,7 @@ expected<void> chunk_reader::reopen() {
   if (!decoder) return std::move(decoder).error();
   decoder_ = std::move(decoder).value();
   drained_ = false;
+  whole_from_ = INT64_MIN;
   sorts_stamps_ = shows_in_unknown_order(in_);
   stamps_.clear();
   return {};
@@ -111,13 +112,14 @@ expected<bool> chunk_reader::find_key(landing want) {
       continue;
     }
     packet_held_ = true;
+    if (!from_start_ && !sorts_stamps_) whole_from_ = pts;
     return true;
   }
 }
 
 expected<bool> chunk_reader::back_off() {
   if (skip_until_ != INT64_MIN) {
-    // Nothing was shown within the second before the chunk: a long hold, whose picture may have been skipped.
+    // Nothing was shown within the second before the chunk: a long hold, and its picture may have been skipped.
     skip_until_ = INT64_MIN;
     if (auto ok = reopen(); !ok) return ok.error();
     if (from_start_) return go_to_start(landing::any_key);
@@ -144,6 +146,7 @@ expected<bool> chunk_reader::next(AVFrame& into, std::int64_t& pts) {
       pts = into.pts != AV_NOPTS_VALUE ? into.pts - in_.picture_delay : into.best_effort_timestamp;
       if (sorts_stamps_ && !stamps_.empty()) pts = stamps_.extract(stamps_.begin()).value();
       if (pts == AV_NOPTS_VALUE || into.width <= 0 || into.height <= 0) continue;
+      if (pts < std::max(skip_until_, whole_from_)) continue;
       return true;
     }
     if (got == AVERROR_EOF || drained_) return false;

@@ -7,7 +7,9 @@
 //
 // What lies between that key frame and the chunk's first picture is decoded only to be thrown away. Pictures that no other
 // refers to are skipped there, which makes the way about half as dear; close before the chunk everything is decoded again,
-// because the picture that is on the screen when the chunk begins may be one of those.
+// because the picture that is on the screen when the chunk begins may be one of those. Only pictures from there on are given,
+// and none that is shown before the key frame, whose references are missing: what comes is what a decoder that began at the
+// start of the file would give, without a hole.
 #pragma once
 
 #include "core/expected.hpp"
@@ -59,6 +61,7 @@ private:
   bool packet_held_ = false;  // find_key read it; the decoder has not seen it
   bool drained_ = false;
   std::int64_t skip_until_ = INT64_MIN;  // packets shown before this may be skipped when nothing refers to them
+  std::int64_t whole_from_ = INT64_MIN;  // pictures shown before this lack references
   bool from_start_ = false;
   int backed_off_ = 0;
 };

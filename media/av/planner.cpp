@@ -23,6 +23,7 @@ constexpr std::uint64_t packets_max = duration_s_max * 240;  // of video
 constexpr std::int64_t hold_s_max = 10;                      // one packet stands for at most this, on average
 constexpr std::int64_t hold_s_free = 60;                     // below this total nothing is suspicious
 constexpr std::int64_t audio_lead_s_max = 10;
+constexpr std::int64_t priming_us_max = 50'000;  // 2112 samples at 44.1 kHz are 48 ms
 constexpr int damaged_reads_max = 1000;
 constexpr std::size_t language_bytes_max = 35;
 
@@ -212,11 +213,11 @@ expected<planned_source> plan_source(task_host& host, std::uint64_t source_bytes
   const auto start = std::max(seen.pts.front(), std::min(seen.keys.front().pts, seen.pts.back()));
   plan.origin_pts = start;
   if (seen.first_audio_us != std::numeric_limits<std::int64_t>::max()) {
-    // Sound that starts earlier is kept, under the first picture; less than a frame is priming, not content.
+    // Sound that starts earlier is kept, under the first picture; less than a frame, or than an encoder's priming, is no content.
     const auto start_us = av_rescale_q(start, stream.time_base, microseconds);
     const auto first_us = std::max(seen.first_audio_us, start_us - audio_lead_s_max * AV_TIME_BASE);
     const auto frame_us = av_rescale(AV_TIME_BASE, plan.fps.den, plan.fps.num);
-    if (start_us - first_us >= frame_us) plan.origin_pts = av_rescale_q(first_us, microseconds, stream.time_base);
+    if (start_us - first_us >= std::max(frame_us, priming_us_max)) plan.origin_pts = av_rescale_q(first_us, microseconds, stream.time_base);
   }
 
   if (seen.end_pts == seen.pts.back()) {

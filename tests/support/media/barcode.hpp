@@ -109,9 +109,10 @@ inline void write_file(const std::string& path, const std::string& bytes) { std:
 inline const std::string ffmpeg = "ffmpeg -hide_banner -nostdin -loglevel error -y ";
 inline const std::string ffmpeg_stdin = "ffmpeg -hide_banner -loglevel error -y ";
 
-/// Numbers of all frames of a file in the order shown; -1 where none can be read.
-inline std::vector<int> barcodes_of(const std::string& path, int width, int height) {
-  const auto raw = output_of(ffmpeg + "-i " + path + " -map 0:v:0 -vsync passthrough -f rawvideo -pix_fmt gray -");
+/// Numbers of all frames of a file in the order shown; -1 where none can be read. `filter` must keep the size.
+inline std::vector<int> barcodes_of(const std::string& path, int width, int height, const std::string& filter = {}) {
+  const auto raw = output_of(ffmpeg + "-i " + path + " -map 0:v:0 " + (filter.empty() ? "" : "-vf \"" + filter + "\" ") +
+                             "-vsync passthrough -f rawvideo -pix_fmt gray -");
   const auto size = static_cast<std::size_t>(width) * static_cast<std::size_t>(height);
   std::vector<int> out;
   for (std::size_t at = 0; at + size <= raw.size(); at += size)
@@ -124,6 +125,15 @@ inline std::string beeps(double seconds, int rate, const std::string& layout) {
   return "-f lavfi -i \"aevalsrc=exprs='" + std::string{"0.6*sin(2*PI*1000*t)*lt(mod(t,1),0.05)"} +
          (layout == "stereo" ? "|0.6*sin(2*PI*1000*t)*lt(mod(t,1),0.05)" : "") + "':s=" + std::to_string(rate) + ":c=" + layout +
          ":d=" + std::to_string(seconds) + "\" ";
+}
+
+/// The first channel at 48 kHz, full scale is 1.
+inline std::vector<double> samples_of(const std::string& path) {
+  const auto raw = output_of(ffmpeg + "-i " + path + " -map 0:a:0 -af \"pan=mono|c0=c0\" -f s16le -ar 48000 -");
+  std::vector<double> out;
+  for (std::size_t i = 0; i + 1 < raw.size(); i += 2)
+    out.push_back(static_cast<std::int16_t>(static_cast<unsigned char>(raw[i]) | static_cast<unsigned char>(raw[i + 1]) << 8) / 32768.0);
+  return out;
 }
 
 /// Sample positions (48 kHz) where a beep begins after at least a quarter second of quiet, and the track's length.
