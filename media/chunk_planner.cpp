@@ -99,14 +99,15 @@ chunk_range chunk_range_of(std::uint32_t chunk_segments) noexcept {
   return {std::max<std::uint32_t>(1, chunk_segments - std::min(slack, chunk_segments)), chunk_segments + slack};
 }
 
-std::vector<chunk_plan> plan_chunks(const source_plan& plan, const std::vector<key_frame>& keys, std::uint32_t chunk_segments) {
+std::vector<chunk_plan> plan_chunks(const source_plan& plan, const std::vector<key_frame>& keys, std::uint32_t chunk_segments,
+                                    std::uint32_t lead_frames) {
   LATHAM_ASSERT(plan.segment_frames > 0 && plan.frames > 0 && chunk_segments > 0 && plan.fps.num > 0 && plan.time_base.num > 0);
   const std::uint64_t segments = (plan.frames + plan.segment_frames - 1) / plan.segment_frames;
   const auto [shortest, longest] = chunk_range_of(chunk_segments);
 
   // The last key frame usable for a chunk that starts at `frame`; keys.size() if there is none.
   const auto key_for = [&](std::uint64_t frame) {
-    const auto limit = last_pts_of_frame(static_cast<std::int64_t>(frame), plan.origin_pts, plan.time_base, plan.fps);
+    const auto limit = last_pts_of_frame(static_cast<std::int64_t>(frame) - lead_frames, plan.origin_pts, plan.time_base, plan.fps);
     const auto after = std::upper_bound(keys.begin(), keys.end(), limit, [](std::int64_t pts, const key_frame& k) { return pts < k.pts; });
     return after == keys.begin() ? keys.size() : static_cast<std::size_t>(after - keys.begin() - 1);
   };

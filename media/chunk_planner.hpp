@@ -46,9 +46,10 @@ struct chunk_range {
 [[nodiscard]] chunk_range chunk_range_of(std::uint32_t chunk_segments) noexcept;
 
 /// Cuts plan.frames frames into chunks. Uses origin_pts, time_base, fps, frames and segment_frames of `plan`, which must be
-/// valid; `keys` ascend by pts. Every frame is in exactly one chunk; every chunk but the last is whole segments and within
-/// chunk_range_of, but for the first, which is one segment, and the last two, which may be shorter.
+/// valid; `keys` ascend by pts. A chunk's decoder starts at least `lead_frames` before its first frame. Every frame is in
+/// exactly one chunk; every chunk but the last is whole segments and within chunk_range_of, but for the first, which is one
+/// segment, and the last two, which may be shorter.
 [[nodiscard]] std::vector<chunk_plan> plan_chunks(const source_plan& plan, const std::vector<key_frame>& keys,
-                                                  std::uint32_t chunk_segments);
+                                                  std::uint32_t chunk_segments, std::uint32_t lead_frames = 0);
 
 }  // namespace latham::media

@@ -35,6 +35,9 @@ public:
   /// as far back as it goes.
   [[nodiscard]] expected<bool> back_off();
 
+  /// Nothing comes before the first picture.
+  [[nodiscard]] bool is_from_start() const noexcept { return from_start_; }
+
   [[nodiscard]] const AVCodecParameters& parameters() const { return *stream().codecpar; }
 
 private:

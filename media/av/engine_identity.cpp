@@ -2,6 +2,10 @@
 
 #include "media/av/handles.hpp"
 
+extern "C" {
+#include <libavfilter/avfilter.h>
+}
+
 #include <string_view>
 
 namespace latham::media {
@@ -66,8 +70,8 @@ std::string x264_text() {
 
 engine_id identity() {
   return std::string{architecture()} + " avcodec-" + version_text(avcodec_version()) + " avformat-" + version_text(avformat_version()) +
-         " swscale-" + version_text(swscale_version()) + " swresample-" + version_text(swresample_version()) + " x264-" + x264_text() +
-         " latham-" + std::to_string(engine_revision);
+         " avfilter-" + version_text(avfilter_version()) + " swscale-" + version_text(swscale_version()) + " swresample-" +
+         version_text(swresample_version()) + " x264-" + x264_text() + " latham-" + std::to_string(engine_revision);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "media/av/planner.hpp"
 
 #include "media/av/input.hpp"
+#include "media/av/whole_pictures.hpp"
 #include "media/chunk_planner.hpp"
 #include "media/ladder.hpp"
 
@@ -241,7 +242,7 @@ expected<planned_source> plan_source(task_host& host, std::uint64_t source_bytes
   plan.rungs = fit_ladder(how.rungs, plan.width, plan.height);
 
   planned_source out;
-  out.chunks = plan_chunks(plan, seen.keys, how.chunk_segments);
+  out.chunks = plan_chunks(plan, seen.keys, how.chunk_segments, lead_frames_of(coded));
   out.plan = std::move(plan);
   return out;
 }

@@ -7,6 +7,7 @@
 #include "media/av/chunk_reader.hpp"
 #include "media/av/picture_ladder.hpp"
 #include "media/av/rung_encoder.hpp"
+#include "media/av/whole_pictures.hpp"
 #include "media/chunk_planner.hpp"
 
 #include <memory>
@@ -50,7 +51,8 @@ public:
       if (!rung) return std::move(rung).error();
       rungs_.push_back(std::move(rung).value());
     }
-    if (auto ok = sample(reader); !ok) return ok;
+    whole_pictures pictures{reader};
+    if (auto ok = sample(pictures); !ok) return ok;
     for (std::uint64_t n = end_frame(); n < chunk_.first_frame + frames_encoded_min; ++n)
       if (auto ok = encode(n); !ok) return ok;
     const stage_clock::scope stage{host_.clock, &ports::engine_usage::encode_us};
@@ -65,21 +67,25 @@ private:
     return last_pts_of_frame(static_cast<std::int64_t>(n), plan_.origin_pts, plan_.time_base, plan_.fps);
   }
 
-  expected<void> sample(chunk_reader& reader) {
+  expected<void> sample(whole_pictures& pictures) {
     auto shown = make_frame_handle();  // the last picture so far
     auto fresh = make_frame_handle();
     bool have_shown = false;
+    bool shown_lacks = false;  // its predecessor: see whole_pictures
     auto n = chunk_.first_frame;
     while (n < end_frame()) {
       std::int64_t pts = 0;
-      auto got = reader.next(*fresh, pts);
+      auto got = pictures.next(*fresh, pts);
       if (!got) return std::move(got).error();
       const bool too_late = *got ? pts > last_pts_of(n) : true;
-      if (!have_shown && too_late) {
-        // The picture that belongs at the chunk's start did not come out: perhaps from further back it does.
-        auto again = reader.back_off();
+      if ((!have_shown || shown_lacks) && too_late) {
+        // The picture that belongs at the chunk's start did not come out, or not as it should: perhaps from further back it does.
+        auto again = pictures.back_off();
         if (!again) return std::move(again).error();
-        if (*again) continue;
+        if (*again) {
+          have_shown = shown_lacks = false;
+          continue;
+        }
       }
       if (!*got) break;
       if (last_pts_of(n) < pts) {
@@ -89,6 +95,7 @@ private:
       }
       std::swap(shown, fresh);
       have_shown = true;
+      shown_lacks = pictures.lacks_neighbour();
     }
     if (n < end_frame()) {
       if (!have_shown) return {errc::unprocessable, "The picture cannot be decoded: the file is damaged, upload it again."};

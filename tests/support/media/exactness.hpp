@@ -55,6 +55,7 @@ struct source {
   std::string more;                            // options of the output
   std::vector<std::string> after;              // commands on {in} and {out}
   std::function<int(int)> number = [](int n) { return n; };  // of output frame n
+  std::function<int(int)> drawn = [](int n) { return n; };   // the number on picture n of the source
   double fps = 0;                              // of the output, if not the source's
   double first_beep_s = 0;
   double sound_s = 0;                          // of the source's sound, if it is not as long as the picture
@@ -78,7 +79,7 @@ inline std::string make_source(const scratch_directory& dir, const source& s, co
   if (!s.audio.empty()) command += beeps(s.sound_s > 0 ? s.sound_s : seconds, s.audio_rate, s.layout) + "-map 0:v -map 1:a ";
   if (!s.filter.empty()) command += "-vf \"" + s.filter + "\" ";
   command += s.video + " " + s.audio + " " + s.more + " " + path;
-  EXPECT_TRUE(run_command(command, s.frames, [&](int i) { return draw_barcode(i, s.width, s.height); })) << command;
+  EXPECT_TRUE(run_command(command, s.frames, [&](int i) { return draw_barcode(s.drawn(i), s.width, s.height); })) << command;
   for (std::size_t i = 0; i < s.after.size(); ++i) {
     const auto out = dir.file(name + "-" + std::to_string(i) + "." + s.container);
     const auto step = replaced(replaced(s.after[i], "{in}", path), "{out}", out);

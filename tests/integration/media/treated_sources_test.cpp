@@ -1,0 +1,149 @@
+// Sources whose pictures are not encoded as they are: interlaced, high dynamic range, of another shape in the middle. The
+// numbers have to be exact as everywhere, and the treatment must not depend on where a chunk begins.
+#include "media/av/chunk_reader.hpp"
+#include "media/av/whole_pictures.hpp"
+#include "media/chunk_planner.hpp"
+#include "tests/support/media/exactness.hpp"
+
+namespace latham::media {
+
+namespace {
+
+using namespace latham::testing;
+
+class TreatedSources : public exactness_test {
+protected:
+  /// Two pictures become the fields of one, and the first of them is the one that is to be seen. Numbers are in Gray code: a
+  /// bit that changes with each picture would be the same in all fields of its kind, as if nothing moved.
+  source interlaced(bool top_first) {
+    source s;
+    s.num = 50;
+    s.frames = between(160, 220) / 2 * 2;
+    s.fps = 25;
+    s.filter = top_first ? "tinterlace=interleave_top,setfield=tff" : "tinterlace=interleave_bottom,setfield=bff";
+    s.drawn = [](int n) { return n ^ n >> 1; };
+    s.number = [](int n) { return 2 * n ^ n; };
+    s.height = 288;
+    s.width = 512;
+    return s;
+  }
+};
+
+std::uint64_t digest_of(const AVFrame& picture) {
+  std::uint64_t out = 14695981039346656037u;
+  for (int plane = 0; plane < 3; ++plane) {
+    const int shift = plane == 0 ? 0 : 1;
+    for (int y = 0; y < picture.height >> shift; ++y)
+      for (int x = 0; x < picture.width >> shift; ++x)
+        out = (out ^ picture.data[plane][static_cast<std::ptrdiff_t>(y) * picture.linesize[plane] + x]) * 1099511628211u;
+  }
+  return out;
+}
+
+/// Digests by time of all pictures that `chunk` shows; with the way back that the sampler would take.
+std::map<std::int64_t, std::uint64_t> shown(const std::string& bytes, const source_plan& plan, const chunk_plan& chunk) {
+  memory_host host{bytes};
+  std::map<std::int64_t, std::uint64_t> out;
+  auto reader = chunk_reader::open(host, bytes.size(), plan, chunk);
+  EXPECT_TRUE(reader);
+  if (!reader) return out;
+  whole_pictures pictures{**reader};
+  auto picture = make_frame_handle();
+  std::int64_t pts = 0;
+  const auto until = pts_of_frame(static_cast<std::int64_t>(chunk.first_frame + chunk.frames), plan.origin_pts, plan.time_base, plan.fps);
+  const auto from = pts_of_frame(static_cast<std::int64_t>(chunk.first_frame), plan.origin_pts, plan.time_base, plan.fps);
+  for (;;) {
+    auto got = pictures.next(*picture, pts);
+    EXPECT_TRUE(got);
+    if (!got || !*got || pts >= until) return out;
+    if (pts < from) continue;
+    if (out.empty() && pictures.lacks_neighbour()) {
+      auto again = pictures.back_off();
+      EXPECT_TRUE(again);
+      if (again && *again) continue;
+    }
+    out[pts] = digest_of(*picture);
+  }
+}
+
+}  // namespace
+
+TEST_F(TreatedSources, InterlacedMpeg2) {
+  auto s = interlaced(true);
+  s.container = "ts";
+  s.video = "-c:v mpeg2video -b:v 6M -bf 2 -g " + std::to_string(between(12, 20)) + " -flags +ilme+ildct -top 1";
+  s.audio = "-c:a mp2";
+  check(s);
+}
+
+TEST_F(TreatedSources, InterlacedH264OpenGop) {
+  auto s = interlaced(false);
+  s.video = "-c:v libx264 -preset fast -crf 16 -pix_fmt yuv420p -flags +ilme+ildct -x264-params bff=1:open-gop=1:bframes=3:b-adapt=0:"
+            "scenecut=0:min-keyint=10:keyint=" + std::to_string(between(15, 40));
+  s.audio = "";
+  check(s);
+}
+
+TEST_F(TreatedSources, InterlacedProres) {
+  auto s = interlaced(true);
+  s.frames = 160;
+  s.container = "mov";
+  s.video = "-c:v prores_ks -profile:v 0 -flags +ilme+ildct";
+  s.audio = "";
+  check(s);
+}
+
+TEST_F(TreatedSources, ProgressiveAmongInterlacedGoesThroughUntouched) {
+  auto s = interlaced(true);
+  s.num = 25;
+  s.fps = 25;
+  s.frames = between(80, 110);
+  s.filter = "";
+  s.number = s.drawn;
+  s.container = "ts";
+  s.video = "-c:v mpeg2video -b:v 6M -bf 2 -g 15";
+  s.audio = "";
+  check(s);
+}
+
+TEST_F(TreatedSources, InterlacedPicturesDoNotDependOnWhereAChunkBegins) {
+  auto s = interlaced(true);
+  s.audio = "";
+  s.frames = 200;
+  for (const std::string video :
+       {"-c:v mpeg2video -b:v 6M -bf 2 -g 13 -flags +ilme+ildct -top 1",
+        "-c:v libx264 -preset fast -crf 16 -pix_fmt yuv420p -flags +ilme+ildct -x264-params "
+        "tff=1:open-gop=1:bframes=3:b-adapt=0:scenecut=0:min-keyint=10:keyint=25"})
+    for (const std::string container : {"ts", "mkv"}) {
+      SCOPED_TRACE(container + video);
+      s.container = container;
+      s.video = video;
+      const auto bytes = file_bytes(make_source(dir_, s));
+      std::map<std::int64_t, std::uint64_t> whole;
+      for (const std::uint32_t segments : {64u, 1u, 2u, 3u}) {
+        SCOPED_TRACE(segments);
+        memory_host host{bytes};
+        ports::engine_task task;
+        task.source_bytes = bytes.size();
+        task.how = small_recipe();
+        task.how.chunk_segments = segments;
+        ASSERT_TRUE(run_task(task, host));
+        ASSERT_EQ(host.chunks.size() == 1, segments == 64);
+        std::map<std::int64_t, std::uint64_t> joined;
+        for (auto chunk : host.chunks) {
+          for (const auto& [pts, digest] : shown(bytes, host.planned, chunk)) EXPECT_TRUE(joined.emplace(pts, digest).second) << pts;
+          // The same without the planner's help: the reader finds its neighbour by going back.
+          if (segments != 2 || chunk.index == 0) continue;
+          chunk.seek_pts = pts_of_frame(static_cast<std::int64_t>(chunk.first_frame), host.planned.origin_pts, host.planned.time_base,
+                                        host.planned.fps);
+          chunk.seek_offset = 0;
+          for (const auto& [pts, digest] : shown(bytes, host.planned, chunk)) EXPECT_EQ(joined[pts], digest) << pts;
+        }
+        if (segments == 64) whole = joined;
+        EXPECT_EQ(whole, joined);
+      }
+      EXPECT_EQ(whole.size(), 100u);
+    }
+}
+
+}  // namespace latham::media
