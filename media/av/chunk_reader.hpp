@@ -38,7 +38,8 @@ public:
   /// Nothing comes before the first picture.
   [[nodiscard]] bool is_from_start() const noexcept { return from_start_; }
 
-  [[nodiscard]] const AVCodecParameters& parameters() const { return *stream().codecpar; }
+  /// Holds until back_off.
+  [[nodiscard]] const AVStream& stream() const { return *in_.stream(plan_.video_stream); }
 
 private:
   chunk_reader(task_host& host, std::uint64_t source_bytes, const source_plan& plan, const chunk_plan& chunk)
@@ -50,7 +51,6 @@ private:
   expected<bool> go_to(std::int64_t back_off_s, landing want);
   expected<bool> go_to_start(landing want);
   expected<bool> find_key(landing want);
-  [[nodiscard]] AVStream& stream() const { return *in_.stream(plan_.video_stream); }
 
   task_host& host_;
   const std::uint64_t source_bytes_;

@@ -26,6 +26,7 @@ struct av_deleter {
   void operator()(AVFrame* x) const noexcept { av_frame_free(&x); }
   void operator()(AVPacket* x) const noexcept { av_packet_free(&x); }
   void operator()(AVCodecContext* x) const noexcept { avcodec_free_context(&x); }
+  void operator()(AVCodecParserContext* x) const noexcept { av_parser_close(x); }
   void operator()(SwsContext* x) const noexcept { sws_freeContext(x); }
   void operator()(SwrContext* x) const noexcept { swr_free(&x); }
   void operator()(AVAudioFifo* x) const noexcept { av_audio_fifo_free(x); }
@@ -39,6 +40,7 @@ struct av_deleter {
 using av_frame = std::unique_ptr<AVFrame, av_deleter>;
 using av_packet = std::unique_ptr<AVPacket, av_deleter>;
 using av_codec_context = std::unique_ptr<AVCodecContext, av_deleter>;
+using av_parser = std::unique_ptr<AVCodecParserContext, av_deleter>;
 using av_scaler = std::unique_ptr<SwsContext, av_deleter>;
 using av_resampler = std::unique_ptr<SwrContext, av_deleter>;
 using av_audio_fifo = std::unique_ptr<AVAudioFifo, av_deleter>;

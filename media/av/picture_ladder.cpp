@@ -6,6 +6,9 @@ extern "C" {
 #include <libavutil/pixdesc.h>
 }
 
+#include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <utility>
 
 namespace latham::media {
@@ -14,6 +17,18 @@ namespace {
 
 // accurate_rnd and bitexact: the same samples whatever instructions the CPU has.
 constexpr int scaler_flags = SWS_LANCZOS | SWS_ACCURATE_RND | SWS_BITEXACT;
+
+// Less than this part of a side is no change of shape but other rounding: 1080 lines are coded as 1088.
+constexpr double bars_min = 1.0 / 64;
+
+bool is_sane(AVRational x) { return x.num > 0 && x.den > 0 && x.num / x.den <= 16 && x.den / x.num <= 16; }
+
+void blacken(AVFrame& picture) {
+  for (int plane = 0; plane < 3; ++plane)
+    for (int y = 0; y < picture.height >> (plane == 0 ? 0 : 1); ++y)
+      std::memset(picture.data[plane] + static_cast<std::ptrdiff_t>(y) * picture.linesize[plane], plane == 0 ? 16 : 128,
+                  static_cast<std::size_t>(picture.width >> (plane == 0 ? 0 : 1)));
+}
 
 bool is_full_range(const AVFrame& frame) {
   return frame.color_range == AVCOL_RANGE_JPEG || frame.format == AV_PIX_FMT_YUVJ420P || frame.format == AV_PIX_FMT_YUVJ422P ||
@@ -40,7 +55,11 @@ void rotate_plane(const std::uint8_t* from, int from_stride, std::uint8_t* to, i
 
 }  // namespace
 
-picture_ladder::picture_ladder(const source_plan& plan, const colour& tags) : rotation_{plan.rotation}, matrix_{tags.matrix} {
+picture_ladder::picture_ladder(const source_plan& plan, const AVStream& stream, const colour& tags)
+  : rotation_{plan.rotation},
+    matrix_{tags.matrix},
+    first_{stream.codecpar->width, stream.codecpar->height},
+    first_pixel_{stream.codecpar->sample_aspect_ratio} {
   LATHAM_ASSERT(!plan.rungs.empty());
   for (const auto& r : plan.rungs) {
     step s;
@@ -53,14 +72,30 @@ picture_ladder::picture_ladder(const source_plan& plan, const colour& tags) : ro
   upright_.height = steps_.back().height;
   if (rotation_ % 180 != 0) std::swap(upright_.width, upright_.height);
   upright_.picture = make_frame_handle();
+  inner_.picture = make_frame_handle();
+  if (is_high_dynamic_range(*stream.codecpar)) tones_ = std::make_unique<tone_mapper>(stream);
+}
+
+picture_ladder::size picture_ladder::fitted(const AVFrame& source, size box) const {
+  const auto shape_of_pixels = [](AVRational x) { return is_sane(x) ? av_q2d(x) : 1.0; };
+  const auto known = is_sane(source.sample_aspect_ratio) && is_sane(first_pixel_);
+  const bool same_pixels = !known || av_cmp_q(source.sample_aspect_ratio, first_pixel_) == 0;
+  if (source.width == first_.width && source.height == first_.height && same_pixels) return box;
+  // How much wider it is than the first picture, which fills the box, whatever the container thinks of its shape.
+  const double wider = static_cast<double>(source.width) * first_.height / (static_cast<double>(source.height) * first_.width) *
+                       (same_pixels ? 1.0 : shape_of_pixels(source.sample_aspect_ratio) / shape_of_pixels(first_pixel_));
+  if (wider > 1 - bars_min && wider < 1 + bars_min) return box;
+  const auto even = [](double x, int most) { return std::clamp(static_cast<int>(std::lround(x / 2)) * 2, 2, most); };
+  if (wider > 1) return {box.width, even(box.height / wider, box.height)};
+  return {even(box.width * wider, box.width), box.height};
 }
 
 expected<void> picture_ladder::show(const AVFrame& source) {
   auto& largest = steps_.back();
   if (rotation_ == 0) {
-    if (auto ok = scale(largest, source); !ok) return ok;
+    if (auto ok = place(largest, source); !ok) return ok;
   } else {
-    if (auto ok = scale(upright_, source); !ok) return ok;
+    if (auto ok = place(upright_, source); !ok) return ok;
     if (auto ok = make_room(largest); !ok) return ok;
     for (int plane = 0; plane < 3; ++plane) {
       const int shift = plane == 0 ? 0 : 1;
@@ -70,6 +105,36 @@ expected<void> picture_ladder::show(const AVFrame& source) {
   }
   for (std::size_t i = steps_.size() - 1; i-- > 0;)
     if (auto ok = scale(steps_[i], *steps_[i + 1].picture); !ok) return ok;
+  return {};
+}
+
+expected<void> picture_ladder::place(step& to, const AVFrame& source) {
+  const auto inner = fitted(source, {to.width, to.height});
+  const auto* picture = &source;
+  if (tones_) {
+    auto mapped = tones_->map(source, inner.width, inner.height);
+    if (!mapped) return std::move(mapped).error();
+    picture = *mapped;
+  }
+  if (inner.width == to.width && inner.height == to.height) return scale(to, *picture);
+  if (inner_.width != inner.width || inner_.height != inner.height) {
+    inner_ = {};
+    inner_.picture = make_frame_handle();
+    inner_.width = inner.width;
+    inner_.height = inner.height;
+  }
+  if (auto ok = scale(inner_, *picture); !ok) return ok;
+  if (auto ok = make_room(to); !ok) return ok;
+  blacken(*to.picture);
+  const int left = (to.width - inner.width) / 4 * 2;
+  const int top = (to.height - inner.height) / 4 * 2;
+  for (int plane = 0; plane < 3; ++plane) {
+    const int shift = plane == 0 ? 0 : 1;
+    for (int y = 0; y < inner.height >> shift; ++y)
+      std::memcpy(to.picture->data[plane] + static_cast<std::ptrdiff_t>((top >> shift) + y) * to.picture->linesize[plane] + (left >> shift),
+                  inner_.picture->data[plane] + static_cast<std::ptrdiff_t>(y) * inner_.picture->linesize[plane],
+                  static_cast<std::size_t>(inner.width >> shift));
+  }
   return {};
 }
 

@@ -1,6 +1,7 @@
 #include "media/av/planner.hpp"
 
 #include "media/av/input.hpp"
+#include "media/av/tone_mapper.hpp"
 #include "media/av/whole_pictures.hpp"
 #include "media/chunk_planner.hpp"
 #include "media/ladder.hpp"
@@ -36,6 +37,7 @@ struct packet_survey {
   std::uint64_t packets = 0;      // video
   std::int64_t first_audio_us = std::numeric_limits<std::int64_t>::max();
   std::int64_t last_us = 0;       // end of the last packet of any stream
+  bool resized = false;           // pictures have more than one size
   bool damaged = false;           // reading ended with something else than the end of the file
 };
 
@@ -53,12 +55,43 @@ std::string language_of(const AVStream& stream) {
   return sane ? std::string{text} : "und";
 }
 
+/// Sees from the headers of key pictures when their size changes; of codecs whose parser tells. A change of the pixels' shape
+/// alone is not seen, nor one without a key frame.
+class size_watch {
+public:
+  explicit size_watch(const AVCodecParameters& stream) : parser_{av_parser_init(static_cast<int>(stream.codec_id))} {
+    codec_ = checked(av_codec_context{avcodec_alloc_context3(nullptr)});
+    if (avcodec_parameters_to_context(codec_.get(), &stream) < 0) throw std::bad_alloc{};
+    if (parser_) parser_->flags |= PARSER_FLAG_COMPLETE_FRAMES;
+  }
+
+  /// True when this picture has another size than one before.
+  bool changes(const AVPacket& packet) {
+    if (!parser_ || (packet.flags & AV_PKT_FLAG_KEY) == 0) return false;
+    std::uint8_t* out = nullptr;
+    int bytes = 0;
+    av_parser_parse2(parser_.get(), codec_.get(), &out, &bytes, packet.data, packet.size, packet.pts, packet.dts, packet.pos);
+    if (parser_->width <= 0 || parser_->height <= 0) return false;
+    const bool changed = width_ > 0 && (parser_->width != width_ || parser_->height != height_);
+    width_ = parser_->width;
+    height_ = parser_->height;
+    return changed;
+  }
+
+private:
+  av_parser parser_;
+  av_codec_context codec_;
+  int width_ = 0;
+  int height_ = 0;
+};
+
 expected<packet_survey> survey(const input& in, unsigned video, const std::vector<audio_track>& audio) {
   packet_survey seen;
   for (unsigned i = 0; i < in.demuxer->nb_streams; ++i) {
     const bool wanted = i == video || std::any_of(audio.begin(), audio.end(), [i](const auto& a) { return a.stream_index == i; });
     in.demuxer->streams[i]->discard = wanted ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
   }
+  size_watch size{*in.demuxer->streams[video]->codecpar};
   auto packet = make_packet_handle();
   for (int failures = 0;;) {
     const int r = av_read_frame(in.demuxer.get(), packet.get());
@@ -80,6 +113,7 @@ expected<packet_survey> survey(const input& in, unsigned video, const std::vecto
       const auto end_pts = pts + std::clamp<std::int64_t>(packet->duration, 0, std::numeric_limits<std::int32_t>::max());
       if (index == video) {
         if (++seen.packets > packets_max) return {errc::too_large, "The video has more frames than a day at 240 per second: split it."};
+        seen.resized = size.changes(*packet) || seen.resized;
         if (shown) {
           seen.pts.push_back(pts);
           seen.end_pts = std::max(seen.end_pts, end_pts);
@@ -239,6 +273,8 @@ expected<planned_source> plan_source(task_host& host, std::uint64_t source_bytes
     plan.notes.push_back("The file ends early: only its first " + seconds_text(length) + " could be used.");
   else if (seen.damaged)
     plan.notes.push_back("Parts of the file are damaged and were left out.");
+  if (is_high_dynamic_range(coded)) plan.notes.push_back("HDR was tone-mapped to SDR.");
+  if (seen.resized) plan.notes.push_back("The picture's size changes on the way: it is fitted into its first shape.");
   plan.rungs = fit_ladder(how.rungs, plan.width, plan.height);
 
   planned_source out;

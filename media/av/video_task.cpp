@@ -44,8 +44,9 @@ public:
     auto opened = chunk_reader::open(host_, task_.source_bytes, plan_, chunk_);
     if (!opened) return std::move(opened).error();
     auto& reader = **opened;
-    const auto tags = colour_of(reader.parameters());
-    ladder_ = std::make_unique<picture_ladder>(plan_, tags);
+    const auto& stream = reader.stream();
+    const auto tags = is_high_dynamic_range(*stream.codecpar) ? tone_mapped_colour() : colour_of(*stream.codecpar);
+    ladder_ = std::make_unique<picture_ladder>(plan_, stream, tags);
     for (std::size_t i = 0; i < plan_.rungs.size(); ++i) {
       auto rung = rung_encoder::open(host_, task_.how, plan_, chunk_, static_cast<std::uint8_t>(i), tags);
       if (!rung) return std::move(rung).error();

@@ -50,7 +50,7 @@ expected<void> whole_pictures::read(entry& into) {
   auto got = reader_.next(*into.picture, into.pts);
   if (!got) return std::move(got).error();
   into.there = *got;
-  const auto& stream = reader_.parameters();
+  const auto& stream = *reader_.stream().codecpar;
   if (into.there && is_interlaced(stream.field_order) && !says_for_itself(stream.codec_id))
     set_interlaced(*into.picture, stream.field_order == AV_FIELD_TT || stream.field_order == AV_FIELD_BT);
   return {};

@@ -462,6 +462,7 @@ TEST_F(Exactness, PictureSizeChangesInTheMiddle) {
   write_file(path, file_bytes(first) + file_bytes(second));
   s.frames = 100;
   s.number = [](int n) { return n % 50; };
+  s.notes = {"size changes"};
   expect_exact(s, path, dir_);
 }
 

@@ -146,4 +146,85 @@ TEST_F(TreatedSources, InterlacedPicturesDoNotDependOnWhereAChunkBegins) {
     }
 }
 
+TEST_F(TreatedSources, AnotherShapeInTheMiddleGetsBars) {
+  source s;
+  s.container = "ts";
+  s.audio = "";
+  s.num = 25;
+  s.frames = 150;
+  const auto first = make_source(dir_, s, "first");
+  auto square = s;
+  square.frames = 50;
+  square.width = square.height = 300;
+  square.more = "-output_ts_offset 6";
+  const auto second = make_source(dir_, square, "second");
+  const auto result = transcode(file_bytes(first) + file_bytes(second));
+  ASSERT_EQ(result.plan.frames, 200u);
+  EXPECT_EQ(result.plan.width, 320u);
+  ASSERT_EQ(result.plan.notes.size(), 1u);
+  EXPECT_NE(result.plan.notes[0].find("size changes"), std::string::npos);
+  for (std::size_t i = 0; i < result.plan.rungs.size(); ++i) {
+    const auto& rung = result.plan.rungs[i];
+    SCOPED_TRACE("rung " + to_string(rung));
+    const auto file = dir_.file("bars.mp4");
+    write_file(file, stitched(result.video, static_cast<std::uint8_t>(i), video_durations(result.plan)));
+    const auto width = static_cast<int>(rung.width), height = static_cast<int>(rung.height);
+    const auto whole = barcodes_of(file, width, height);
+    const auto middle = barcodes_of(file, height, height, "crop=ih:ih:trunc((iw-ih)/4)*2:0");
+    ASSERT_EQ(whole.size(), 200u);
+    ASSERT_EQ(middle.size(), 200u);
+    for (int n = 0; n < 150; ++n) EXPECT_EQ(whole[static_cast<std::size_t>(n)], n);
+    for (int n = 150; n < 200; ++n) EXPECT_EQ(middle[static_cast<std::size_t>(n)], n - 150);
+    const auto grey = output_of(ffmpeg + "-ss 7 -i " + file + " -frames:v 1 -vf crop=8:ih:0:0 -f rawvideo -pix_fmt gray -");
+    ASSERT_EQ(grey.size(), static_cast<std::size_t>(8 * height));
+    for (const char c : grey) ASSERT_LE(static_cast<unsigned char>(c), 24) << "a bar is black";
+  }
+}
+
+/// PQ and HLG, with the numbers in the brightness that ordinary white and black have there.
+TEST_F(TreatedSources, HighDynamicRangeIsToneMapped) {
+  for (const std::string transfer : {"smpte2084", "arib-std-b67"})
+    for (const std::string container : {"mp4", "ts"}) {
+      SCOPED_TRACE(transfer + " in " + container);
+      auto s = drawn();
+      s.frames = 2 * s.num / s.den + 5;
+      s.audio = "";
+      s.container = container;
+      s.notes = {"HDR"};
+      s.filter = "format=yuv420p10le,lutyuv=y=64+(val-64)*0.7";
+      s.video = "-c:v libx265 -preset ultrafast -crf 12 -pix_fmt yuv420p10le -color_primaries bt2020 -colorspace bt2020nc -color_trc " +
+                transfer + " -x265-params log-level=none:keyint=30:pools=1:repeat-headers=1";
+      const auto path = make_source(dir_, s, "hdr-" + transfer);
+      expect_exact(s, path, dir_);
+    }
+}
+
+TEST_F(TreatedSources, ToneMappingIsWhatTheCommandMakes) {
+  for (const std::string transfer : {"smpte2084", "arib-std-b67"})
+    for (const std::string light : {"", ":master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(40000000,50):max-cll=600,200"}) {
+      SCOPED_TRACE(transfer + light);
+      const auto path = dir_.file("source.mp4");
+      ASSERT_TRUE(run_command(
+          ffmpeg + "-f lavfi -i testsrc2=s=640x360:r=25:d=1.2 -vf format=yuv420p10le -c:v libx265 -preset ultrafast -crf 10 -color_primaries "
+          "bt2020 -colorspace bt2020nc -color_trc " + transfer + " -x265-params \"log-level=none:pools=1" + light + "\" " + path));
+      auto how = small_recipe();
+      how.rungs = {{640, 360, 20'000}};
+      how.crf = 1;
+      const auto result = transcode(file_bytes(path), how);
+      const auto file = dir_.file("mapped.mp4");
+      write_file(file, stitched(result.video, 0, video_durations(result.plan)));
+      EXPECT_EQ(output_of("ffprobe -v error -select_streams v:0 -show_entries stream=pix_fmt,color_range,color_space,color_transfer,"
+                          "color_primaries -of csv=p=0 " + file),
+                "yuv420p,tv,bt709,bt709,bt709\n");
+      const auto text = output_of(
+          "ffmpeg -hide_banner -nostdin -i " + path + " -i " + file +
+          " -lavfi \"[0:v]zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv,"
+          "format=yuv420p[a];[a][1:v]psnr=shortest=1\" -f null - 2>&1");
+      const auto at = text.find("average:");
+      ASSERT_NE(at, std::string::npos) << text;
+      EXPECT_GE(std::strtod(text.c_str() + at + 8, nullptr), 45.0) << text.substr(at);
+      RecordProperty("psnr", text.substr(at, 20));
+    }
+}
+
 }  // namespace latham::media
