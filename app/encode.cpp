@@ -1,7 +1,7 @@
 #include "app/encode.hpp"
 
 #include "app/configuration.hpp"
-#include "core/manifest/presentation.hpp"
+#include "core/manifest/storyboard.hpp"
 #include "core/recipes.hpp"
 #include "http/commands.hpp"
 #include "media/av/engine_identity.hpp"
@@ -85,6 +85,12 @@ private:
 
 std::string name_of(const source_plan& plan, track_kind kind, std::uint8_t rendition) {
   return kind == track_kind::video ? to_string(plan.rungs.at(rendition)) : "audio-" + std::to_string(rendition);
+}
+
+/// Below the directory; the same paths as the service's.
+std::string path_of(const source_plan& plan, const output_piece& piece, std::uint32_t chunk) {
+  if (piece.kind == track_kind::image) return piece.rendition == image_poster ? std::string{"poster.jpg"} : "storyboard/" + std::to_string(chunk + 1) + ".jpg";
+  return name_of(plan, piece.kind, piece.rendition) + "/" + (piece.segment == output_entry::init_segment ? std::string{"init.mp4"} : std::to_string(piece.segment + 1) + ".m4s");
 }
 
 expected<void> write_file(const fs::path& path, std::string_view bytes) {
@@ -278,18 +284,16 @@ private:
     std::vector<output_entry> entries;
     for (const auto& piece : s.pieces) {
       entries.push_back({piece.kind, piece.rendition, piece.segment, 0, static_cast<std::uint32_t>(piece.bytes.size()), piece.duration, {}});
-      const bool is_init = piece.segment == output_entry::init_segment;
-      const auto rendition = name_of(table_.plan, piece.kind, piece.rendition);
-      const auto name = rendition + "/" + (is_init ? std::string{"init.mp4"} : std::to_string(piece.segment + 1) + ".m4s");
+      const auto name = path_of(table_.plan, piece, s.task.index);
       const auto digest = sha256::of(piece.bytes.view());
       // Every chunk brings the init segment of each rung, all of them alike.
       if (const auto at = files_.find(name); at != files_.end()) {
-        if (at->second != digest) return {errc::internal, "two chunks made different init segments of " + rendition};
+        if (at->second != digest) return {errc::internal, "two chunks made different files of the name " + name};
         continue;
       }
       if (auto ok = write_file(directory_ / name, piece.bytes.view()); !ok) return ok;
       files_[name] = digest;
-      bytes_[rendition] += piece.bytes.size();
+      if (piece.kind != track_kind::image) bytes_[name_of(table_.plan, piece.kind, piece.rendition)] += piece.bytes.size();
     }
     if (s.task.kind == ports::engine_task_kind::video) {
       const auto& chunk = chunks_.at(s.task.index);
@@ -312,6 +316,8 @@ private:
     shown->base = ".";
     if (auto ok = write_file(directory_ / "master.m3u8", hls_master(*shown)); !ok) return ok;
     if (auto ok = write_file(directory_ / "manifest.mpd", dash_manifest(*shown)); !ok) return ok;
+    if (makes_images(how_))
+      if (auto ok = write_file(directory_ / "storyboard.vtt", storyboard_vtt(table_, ".")); !ok) return ok;
     shown->base = "..";
     for (const auto* list : {&shown->video, &shown->audio})
       for (const auto& r : *list)

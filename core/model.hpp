@@ -54,7 +54,7 @@ typename Inspector::result_type inspect(Inspector& f, rung& x) {
 
 /// Everything that decides the output beside the source. Frozen in the job when it is planned; its digest is part of it.
 struct recipe {
-  std::uint16_t version = 1;
+  std::uint16_t version = 2;             // 2: chunks carry storyboard tiles and the poster
   std::vector<rung> rungs;               // ascending height; at most rungs_max
   std::uint32_t segment_ms = 2000;       // nominal; rounded to whole frames by the planner
   std::uint32_t chunk_segments = 3;      // segments per chunk, before alignment to key frames
@@ -77,7 +77,7 @@ using engine_id = std::string;
 
 // ---- Plan --------------------------------------------------------------------------------------------------------
 
-enum class track_kind : std::uint8_t { video = 0, audio = 1 };
+enum class track_kind : std::uint8_t { video = 0, audio = 1, image = 2 };  // image: core/manifest/storyboard.hpp
 
 /// One encoder run of the video track: whole segments, all rungs, decoded once.
 struct chunk_plan {
@@ -142,11 +142,11 @@ struct output_entry {
   static constexpr std::uint32_t init_segment = 0xffffffff;
 
   track_kind kind = track_kind::video;
-  std::uint8_t rendition = 0;                  // rung index for video, track index for audio
+  std::uint8_t rendition = 0;                  // rung index for video, track index for audio, what it is for images
   std::uint32_t segment = init_segment;        // absolute number from 0, or init_segment
   std::uint64_t offset = 0;                    // in the blob
   std::uint32_t bytes = 0;
-  std::uint32_t duration = 0;                  // video: frames; audio: samples; 0 for the init segment
+  std::uint32_t duration = 0;                  // video: frames; audio: samples; images: tiles; 0 for the init segment
   sha256_digest digest;
   friend bool operator==(const output_entry&, const output_entry&) = default;
 };

@@ -103,10 +103,14 @@ json to_json_value(const video_view& v) {
             {"chunks_done", v.chunks_done}};
   json failure = nullptr;
   if (!v.error_code.empty()) failure = {{"code", v.error_code}, {"detail", to_sentence(v.error_message)}};
-  json links = {{"self", "/api/v1/videos/" + id}, {"hls", nullptr}, {"dash", nullptr}};
+  json links = {{"self", "/api/v1/videos/" + id}, {"hls", nullptr}, {"dash", nullptr}, {"poster", nullptr}, {"storyboard", nullptr}};
   if (v.playable) {
     links["hls"] = "/media/" + id + "/master.m3u8";
     links["dash"] = "/media/" + id + "/manifest.mpd";
+  }
+  if (v.state == video_state::ready) {
+    links["poster"] = "/media/" + id + "/poster.jpg";
+    links["storyboard"] = "/media/" + id + "/storyboard.vtt";
   }
   return {{"id", id},
           {"title", v.title},

@@ -121,7 +121,7 @@ expected<void> validate(const source_plan& plan) {
 expected<void> validate(const recipe& how) {
   static constexpr std::array<std::string_view, 9> presets = {"ultrafast", "superfast", "veryfast", "faster", "fast",
                                                               "medium",    "slow",      "slower",   "veryslow"};
-  if (how.version != 1) return invalid("the recipe is of a version that this build does not know");
+  if (how.version < 1 || how.version > 2) return invalid("the recipe is of a version that this build does not know");
   if (how.rungs.empty() || how.rungs.size() > rungs_max) return invalid("the recipe needs 1 to 16 rungs");
   for (const auto& r : how.rungs)
     if (!is_even_size(r.width, r.height) || r.maxrate_kbit == 0 || r.maxrate_kbit > 1'000'000)

@@ -17,6 +17,7 @@ namespace latham::media {
 namespace {
 
 constexpr int signal_cpu_limit = 24;  // SIGXCPU; this room's pure part names no system header
+constexpr std::uint8_t image_kinds = 2;  // of one chunk: its sheet and the poster
 constexpr std::uint32_t plan_chunks_max = 2'000'000;
 
 /// The listener of one session and the promise that nothing reaches it after `close`.
@@ -66,7 +67,8 @@ struct running_task {
   std::uint32_t plan_chunks = 0;
   bool plan_complete = false;
   std::size_t chunks_done = 0;
-  std::uint64_t pieces = 0;  // of the current chunk
+  std::uint64_t pieces = 0;  // of the current chunk, but for images
+  unsigned images = 0;       // of the current chunk, a bit each
 };
 
 std::uint64_t pieces_max(const ports::engine_task& task, std::size_t chunk) {
@@ -314,14 +316,23 @@ private:
     if (!piece) return piece.error();
     const auto& [head, bytes] = *piece;
     const bool is_video = task.task.kind == ports::engine_task_kind::video;
-    if (task.task.kind == ports::engine_task_kind::plan || head.kind != (is_video ? track_kind::video : track_kind::audio) || bytes.empty())
+    const bool is_image = is_video && head.kind == track_kind::image;
+    if (task.task.kind == ports::engine_task_kind::plan || (head.kind != (is_video ? track_kind::video : track_kind::audio) && !is_image) || bytes.empty())
       return broken("sent a piece that was not asked for");
     const auto chunks = is_video ? task.task.chunks.size() : 1;
     if (task.chunks_done >= chunks || head.chunk != (is_video ? task.task.chunks[task.chunks_done].index : 0))
       return broken("sent a piece of another chunk");
-    if (is_video ? head.rendition >= task.task.plan.rungs.size() : head.rendition != task.task.audio_index)
+    if (is_image   ? head.rendition >= image_kinds
+        : is_video ? head.rendition >= task.task.plan.rungs.size()
+                   : head.rendition != task.task.audio_index)
       return broken("sent a piece of an unknown rendition");
-    if (++task.pieces > pieces_max(task.task, task.chunks_done)) return broken("sent more pieces than the chunk has");
+    if (is_image) {
+      const auto mark = 1u << head.rendition;
+      if ((task.images & mark) != 0) return broken("sent a picture twice");
+      task.images |= mark;
+    } else if (++task.pieces > pieces_max(task.task, task.chunks_done)) {
+      return broken("sent more pieces than the chunk has");
+    }
     output_piece out{head.kind, head.rendition, head.segment, head.duration, bytes};
     task.gate.deliver([&, chunk = head.chunk](ports::engine_listener& to) { to.on_piece(chunk, std::move(out)); });
     return {};
@@ -337,6 +348,7 @@ private:
       return broken("finished a chunk that it was not working on");
     ++task.chunks_done;
     task.pieces = 0;
+    task.images = 0;
     task.gate.deliver([&](ports::engine_listener& to) { to.on_chunk_done(done->chunk); });
     return {};
   }

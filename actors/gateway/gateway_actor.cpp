@@ -1,5 +1,6 @@
 #include "actors/gateway/gateway_actor.hpp"
 
+#include "core/manifest/storyboard.hpp"
 
 #include <algorithm>
 
@@ -376,8 +377,23 @@ void gateway_shell::answer_media(const output_table& table, const media_path& pa
     out.etag = to_string(sha256::of(out.text)).substr(0, 32);
     return answer(std::move(out));
   }
+  const bool is_image = path.track == track_kind::image;
+  if (is_image && !makes_images(table.how)) return answer({errc::not_found, "this video was made without pictures; upload it again to have them"});
+  if (path.kind == what::storyboard) {
+    if (table.chunks.empty()) return answer({errc::conflict, "nothing is encoded yet; try again in a few seconds"});
+    ports::media_resource out;
+    out.text = storyboard_vtt(table, "/media/" + to_string(table.video));
+    out.content_type = "text/vtt";
+    out.etag = to_string(sha256::of(out.text)).substr(0, 32);
+    return answer(std::move(out));
+  }
   const output_ref* output = nullptr;
-  if (path.track == track_kind::audio) {
+  if (path.kind == what::sheet) {
+    if (table.plan_complete && path.segment >= table.chunks_total) return answer({errc::not_found, "the storyboard has fewer sheets"});
+    if (auto at = table.chunks.find(path.segment); at != table.chunks.end()) output = &at->second.second;
+  } else if (path.kind == what::poster) {
+    output = output_of_segment(table, static_cast<std::uint32_t>(poster_frame(table.plan) / std::max(1u, table.plan.segment_frames)));
+  } else if (path.track == track_kind::audio) {
     if (auto at = table.audio.find(path.rendition); at != table.audio.end()) output = &at->second;
   } else {
     output = output_of_segment(table, path.kind == what::init ? 0 : path.segment);
@@ -387,13 +403,14 @@ void gateway_shell::answer_media(const output_table& table, const media_path& pa
     if (never) return answer({errc::not_found, "the video has fewer segments"});
     return answer({errc::conflict, "this part is not encoded yet; try again in a few seconds"});
   }
-  with_index(*output, [path, ref = *output, answer](expected<std::shared_ptr<const std::vector<output_entry>>> index) {
+  with_index(*output, [path, is_image, ref = *output, answer](expected<std::shared_ptr<const std::vector<output_entry>>> index) {
     if (!index) return answer(index.error());
     const auto segment = path.kind == what::init ? output_entry::init_segment : path.segment;
+    const auto rendition = path.kind == what::poster ? image_poster : path.rendition;
     for (const auto& entry : **index) {
-      if (entry.kind != path.track || entry.rendition != path.rendition || entry.segment != segment) continue;
+      if (entry.kind != path.track || entry.rendition != rendition || (!is_image && entry.segment != segment)) continue;
       ports::media_resource out;
-      out.content_type = path.track == track_kind::audio ? "audio/mp4" : "video/mp4";
+      out.content_type = is_image ? "image/jpeg" : path.track == track_kind::audio ? "audio/mp4" : "video/mp4";
       out.etag = to_string(entry.digest).substr(0, 32);
       out.immutable = true;
       out.range = {ref.store, ref.blob, entry.offset, entry.bytes};

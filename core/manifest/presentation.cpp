@@ -29,6 +29,7 @@ expected<std::vector<rendition_summary>> summarise(const std::vector<output_piec
       continue;
     }
     sum.bytes += piece.bytes.size();
+    if (piece.kind == track_kind::image) continue;  // no stream: nothing to be had per second
     const auto lasts_s = piece.kind == track_kind::audio ? static_cast<double>(piece.duration) / how.audio_rate_hz
                                                          : static_cast<double>(piece.duration) * static_cast<double>(plan.fps.den) / static_cast<double>(plan.fps.num);
     if (lasts_s > 0) sum.peak_bit_s = std::max(sum.peak_bit_s, static_cast<std::uint64_t>(static_cast<double>(piece.bytes.size()) * 8 / lasts_s));
@@ -122,10 +123,29 @@ expected<media_path> parse_media_path(std::string_view path, const source_plan& 
     out.kind = media_path::what::dash;
     return out;
   }
+  if (path == "poster.jpg" || path == "storyboard.vtt") {
+    out.kind = path == "poster.jpg" ? media_path::what::poster : media_path::what::storyboard;
+    out.track = track_kind::image;
+    return out;
+  }
   const auto slash = path.find('/');
   if (slash == std::string_view::npos) return nothing;
   const auto name = path.substr(0, slash);
   const auto leaf = path.substr(slash + 1);
+  // A number from 1, as it was given out: nothing before it, nothing after it but `suffix`.
+  const auto numbered = [&](std::string_view suffix) {
+    if (!leaf.ends_with(suffix)) return false;
+    const auto digits = leaf.substr(0, leaf.size() - suffix.size());
+    const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), out.segment);
+    if (parsed.ec != std::errc{} || parsed.ptr != digits.data() + digits.size() || out.segment == 0 || digits.front() == '0') return false;
+    --out.segment;
+    return true;
+  };
+  if (name == "storyboard") {
+    out.kind = media_path::what::sheet;
+    out.track = track_kind::image;
+    return numbered(".jpg") ? expected<media_path>{out} : expected<media_path>{nothing};
+  }
   bool known = false;
   for (std::size_t i = 0; i < plan.rungs.size() && !known; ++i)
     if (to_string(plan.rungs[i]) == name) {
@@ -147,11 +167,7 @@ expected<media_path> parse_media_path(std::string_view path, const source_plan& 
     out.kind = media_path::what::init;
     return out;
   }
-  if (!leaf.ends_with(".m4s")) return nothing;
-  const auto digits = leaf.substr(0, leaf.size() - 4);
-  const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), out.segment);
-  if (parsed.ec != std::errc{} || parsed.ptr != digits.data() + digits.size() || out.segment == 0 || digits.front() == '0') return nothing;
-  --out.segment;
+  if (!numbered(".m4s")) return nothing;
   out.kind = media_path::what::segment;
   return out;
 }

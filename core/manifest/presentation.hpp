@@ -33,13 +33,14 @@ struct output_table {
 
 /// One path below /media/{id}/.
 struct media_path {
-  enum class what : std::uint8_t { hls_master, dash, playlist, init, segment };
+  enum class what : std::uint8_t { hls_master, dash, playlist, init, segment, poster, storyboard, sheet };
   what kind = what::hls_master;
   track_kind track = track_kind::video;
   std::uint8_t rendition = 0;
-  std::uint32_t segment = 0;  // from 0
+  std::uint32_t segment = 0;  // from 0; of a sheet: its chunk
 };
-/// Fails with not_found for anything else than the paths of core/manifest/manifests.hpp for this plan.
+/// Fails with not_found for anything else than the paths of core/manifest/manifests.hpp for this plan, and poster.jpg,
+/// storyboard.vtt and storyboard/N.jpg, N a chunk's number from 1.
 [[nodiscard]] expected<media_path> parse_media_path(std::string_view path, const source_plan& plan);
 
 /// The chunk that holds video segment `segment`, if it is committed.

@@ -4,9 +4,11 @@
 
 #include "media/av/video_task.hpp"
 
+#include "core/manifest/storyboard.hpp"
 #include "media/av/chunk_reader.hpp"
 #include "media/av/picture_ladder.hpp"
 #include "media/av/rung_encoder.hpp"
+#include "media/av/still_pictures.hpp"
 #include "media/av/whole_pictures.hpp"
 #include "media/chunk_planner.hpp"
 
@@ -52,6 +54,7 @@ public:
       if (!rung) return std::move(rung).error();
       rungs_.push_back(std::move(rung).value());
     }
+    if (makes_images(task_.how)) stills_ = std::make_unique<still_pictures>(host_, plan_, chunk_, tags);
     whole_pictures pictures{reader};
     if (auto ok = sample(pictures); !ok) return ok;
     for (std::uint64_t n = end_frame(); n < chunk_.first_frame + frames_encoded_min; ++n)
@@ -59,6 +62,8 @@ public:
     const stage_clock::scope stage{host_.clock, &ports::engine_usage::encode_us};
     for (auto& rung : rungs_)
       if (auto ok = rung->finish(); !ok) return ok;
+    if (stills_)
+      if (auto ok = stills_->finish(); !ok) return ok;
     return host_.chunk_done(chunk_.index);
   }
 
@@ -113,6 +118,8 @@ private:
   }
   expected<void> emit(std::uint64_t n) {
     if (auto ok = encode(n); !ok) return ok;
+    if (stills_)
+      if (auto ok = stills_->take(*ladder_, n); !ok) return ok;
     return host_.progress(++done_);
   }
   expected<void> encode(std::uint64_t n) {
@@ -129,6 +136,7 @@ private:
   std::uint64_t& done_;
   std::unique_ptr<picture_ladder> ladder_;
   std::vector<std::unique_ptr<rung_encoder>> rungs_;
+  std::unique_ptr<still_pictures> stills_;
 };
 
 }  // namespace

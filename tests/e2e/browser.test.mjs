@@ -94,6 +94,24 @@ async function drives_the_page(browser, url, name) {
     assert.equal(await page.evaluate(() => document.querySelector('dialog video').error?.message), undefined);
     assert.equal(await page.locator('dialog .error').count(), 0);
   }
+  // The storyboard: hovering shows the picture of that moment, a click goes there.
+  const strip = page.getByRole('slider', { name: 'Time line' });
+  const box = await strip.boundingBox();
+  await page.mouse.move(box.x + box.width * 0.5, box.y + box.height / 2);
+  const tile = page.locator('.storyboard-tile');
+  await tile.waitFor({ timeout: play_deadline_ms });
+  const sheet = await tile.evaluate(async (element) => {
+    const image = new Image();
+    image.src = /url\("(.+)"\)/.exec(element.style.backgroundImage)[1];
+    await image.decode();
+    return { url: image.src, width: image.naturalWidth, tile: element.getBoundingClientRect().width };
+  });
+  assert.match(sheet.url, /\/storyboard\/\d+\.jpg$/);
+  assert.equal(sheet.tile, 160);
+  assert.equal(sheet.width % 160, 0);
+  await keep('storyboard');
+  await page.mouse.click(box.x + box.width * 0.5, box.y + box.height / 2);
+  await page.waitForFunction(() => Math.abs(document.querySelector('dialog video').currentTime - 15) < 3, null, { timeout: play_deadline_ms });
   await page.keyboard.press('Escape');
   await page.waitForFunction(() => document.querySelector('dialog') === null);
   assert.deepEqual(complaints, []);

@@ -259,7 +259,8 @@ scenario('the server answers as described, and all that is described is answered
   await follower.wait(failed, 'a second failure', (x) => x.state === 'failed' && x.revision > first_failure.revision);
 
   // What players load.
-  const media = [v.links.hls, v.links.dash];
+  const media = [v.links.hls, v.links.dash, v.links.poster, v.links.storyboard, `/media/${ready}/storyboard/1.jpg`];
+  await ask(404, 'GET', `/media/${ready}/storyboard/99.jpg`);
   const master = (await ask(200, 'GET', v.links.hls)).body.toString();
   for (const where of Object.values(renditions_of(master))) {
     const playlist = parse_playlist((await ask(200, 'GET', where)).body.toString());

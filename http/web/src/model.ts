@@ -32,7 +32,7 @@ export interface Video {
   plan: Plan | null;
   notes: string[];
   error: { code: string; detail: string } | null;
-  links: { self: string; hls: string | null; dash: string | null };
+  links: { self: string; hls: string | null; dash: string | null; poster: string | null; storyboard: string | null };
 }
 
 export interface Page {

@@ -4,6 +4,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import * as format from './format';
 import { Close, Copy } from './icons';
 import { videos } from './store';
+import { Storyboard } from './storyboard';
 
 /// The id of the video that is being played.
 export const playing = signal<string | null>(null);
@@ -145,9 +146,10 @@ export function Player({ id }: { id: string }) {
           </button>
         </div>
         <div class="screen">
-          <video ref={element} controls playsInline />
+          <video ref={element} controls playsInline poster={video.links.poster ?? undefined} />
           {loading.value && <p class="veil">Loading…</p>}
         </div>
+        {video.links.storyboard && video.plan && <Storyboard uri={video.links.storyboard} duration={video.plan.duration_s} video={() => element.current} />}
         {error.value && (
           <p class="error" role="alert">
             {error.value}

@@ -69,6 +69,11 @@ export function VideoCard({ video: v }: { video: Video }) {
   return (
     <li class={`card state-${v.state}`}>
       <div class="row">
+        {v.links.poster && (
+          <button type="button" class="poster" tabIndex={-1} aria-hidden="true" onClick={() => (playing.value = v.id)}>
+            <img src={v.links.poster} alt="" loading="lazy" onError={(e) => e.currentTarget.parentElement?.remove()} />
+          </button>
+        )}
         <div class="grow">
           <h3 title={v.title}>{v.title}</h3>
           <p class="muted small">

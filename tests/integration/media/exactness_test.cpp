@@ -1,5 +1,6 @@
 // Frame k of every rung shows picture k, whatever the source looks like: the usual kinds of source. Those that need a
 // treatment of their own (interlaced, HDR, another shape in the middle) are in treated_sources_test.cpp.
+#include "core/manifest/storyboard.hpp"
 #include "tests/support/media/exactness.hpp"
 
 namespace latham::media {
@@ -464,6 +465,46 @@ TEST_F(Exactness, PictureSizeChangesInTheMiddle) {
   s.number = [](int n) { return n % 50; };
   s.notes = {"size changes"};
   expect_exact(s, path, dir_);
+}
+
+TEST_F(Exactness, StoryboardAndPosterShowTheFirstPictureOfTheirSegment) {
+  source s;
+  s.width = 640;
+  s.height = 360;
+  s.frames = 260;
+  s.audio = "";
+  const auto result = transcode(file_bytes(make_source(dir_, s)));
+  const auto& plan = result.plan;
+  const auto tile = tile_size_of(plan);
+  std::size_t sheets = 0;
+  std::size_t posters = 0;
+  for (const auto& image : result.images) {
+    const auto file = dir_.file("still.jpg");
+    write_file(file, image.bytes);
+    if (image.rendition == image_poster) {
+      ++posters;
+      EXPECT_EQ(image.chunk, poster_frame(plan) < result.chunks[0].frames ? 0u : 1u);
+      EXPECT_EQ(barcodes_of(file, static_cast<int>(plan.rungs.back().width), static_cast<int>(plan.rungs.back().height)), std::vector<int>{static_cast<int>(poster_frame(plan))});
+      continue;
+    }
+    ++sheets;
+    const auto& chunk = result.chunks.at(image.chunk);
+    SCOPED_TRACE("sheet of chunk " + std::to_string(chunk.index));
+    EXPECT_EQ(image.segment, chunk.first_frame / plan.segment_frames);
+    ASSERT_EQ(image.duration, segment_count(plan, chunk.frames));
+    const auto width = static_cast<int>(tile.width), height = static_cast<int>(tile.height);
+    for (std::uint32_t k = 0; k < image.duration; ++k) {
+      const auto crop = "crop=" + std::to_string(width) + ":" + std::to_string(height) + ":" + std::to_string(k * tile.width) + ":0";
+      EXPECT_EQ(barcodes_of(file, width, height, crop), std::vector<int>{static_cast<int>(chunk.first_frame + k * plan.segment_frames)});
+    }
+  }
+  EXPECT_EQ(sheets, result.chunks.size());
+  EXPECT_EQ(posters, 1u);
+  EXPECT_GT(poster_frame(plan), 0u);
+
+  auto how = small_recipe();
+  how.version = 1;
+  EXPECT_TRUE(transcode(file_bytes(dir_.file("source.mp4")), how).images.empty()) << "the first recipe makes none";
 }
 
 }  // namespace latham::media

@@ -95,6 +95,7 @@ struct transcoded {
   std::vector<chunk_plan> chunks;
   std::vector<kept_piece> video;
   std::vector<kept_piece> audio;
+  std::vector<kept_piece> images;
 };
 
 inline transcoded transcode(const std::string& bytes, const recipe& how = small_recipe()) {
@@ -116,7 +117,7 @@ inline transcoded transcode(const std::string& bytes, const recipe& how = small_
     const auto ok = run_task(task, host);
     EXPECT_TRUE(ok) << "chunk " << chunk->index << ": " << ok.error().message;
   }
-  out.video = std::exchange(host.pieces, {});
+  for (auto& piece : std::exchange(host.pieces, {})) (piece.kind == track_kind::image ? out.images : out.video).push_back(std::move(piece));
   task.kind = ports::engine_task_kind::audio;
   task.chunks.clear();
   for (task.audio_index = 0; task.audio_index < task.plan.audio.size(); ++task.audio_index) {

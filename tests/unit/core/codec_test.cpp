@@ -36,6 +36,7 @@ TEST(Codec, RefusesShortLyingAndOverLongInput) {
 
 TEST(Codec, RecipeAndPlanRoundTrip) {
   recipe how;
+  how.version = 1;
   how.rungs = {{640, 360, 800}, {1920, 1080, 5000}};
   EXPECT_EQ(*decode<recipe>(encode(how)), how);
   source_plan plan;
@@ -50,6 +51,7 @@ TEST(Codec, RecipeAndPlanRoundTrip) {
 
 TEST(Codec, RecipeBytesAreFrozen) {
   recipe how;
+  how.version = 1;
   how.rungs = {{640, 360, 800}};
   EXPECT_EQ(hex(encode(how)),
             "0100" "01000000" "80020000" "68010000" "20030000" "d0070000" "03000000" "17000000" "080000007665727966617374" "80000000" "80bb0000"

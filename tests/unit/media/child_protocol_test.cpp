@@ -49,6 +49,7 @@ TEST(ChildProtocol, TaskAndPlanBytesAreFrozen) {
   ports::engine_task task;
   task.kind = ports::engine_task_kind::video;
   task.source_bytes = 9;
+  task.how.version = 1;
   task.how.rungs = {{640, 360, 800}};
   task.chunks = {{1, 2, 3, -4, 5}};
   EXPECT_EQ(to_string(sha256::of(make_frame(frame_type::task, task))),

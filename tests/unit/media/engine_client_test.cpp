@@ -93,6 +93,9 @@ std::string piece(std::uint32_t chunk, std::uint32_t segment, std::uint8_t rendi
   const std::string bytes = "bytes";
   return make_bulk_frame_head(frame_type::piece, piece_head{chunk, track_kind::video, rendition, segment, 48}, bytes) + bytes;
 }
+std::string image(std::uint8_t what) {
+  return make_bulk_frame_head(frame_type::piece, piece_head{0, track_kind::image, what, 0, 1}, "jpeg") + "jpeg";
+}
 std::string chunk_done(std::uint32_t chunk) { return make_frame(frame_type::chunk_done, chunk_done_message{chunk}); }
 std::string plan_page(std::uint32_t first, bool complete) {
   return make_frame(frame_type::plan, plan_message{small_plan(), first, {{first, 0, 48, 0, 0}}, complete});
@@ -404,6 +407,8 @@ INSTANTIATE_TEST_SUITE_P(
     breach{"end_of_unknown_code", true, hello_bytes + make_frame(frame_type::end, end_message{static_cast<errc>(200), ""})},
     breach{"piece_of_another_chunk", true, hello_bytes + piece(1, 0)}, breach{"piece_of_no_rung", true, hello_bytes + piece(0, 0, 1)},
     breach{"too_many_pieces", true, hello_bytes + piece(0, 0) + piece(0, 0) + piece(0, 0)},
+    breach{"a_picture_twice", true, hello_bytes + image(0) + image(1) + image(0)}, breach{"a_picture_of_no_kind", true, hello_bytes + image(2)},
+    breach{"a_picture_while_planning", false, hello_bytes + image(0)},
     breach{"chunks_out_of_order", true, hello_bytes + chunk_done(1)},
     breach{"chunk_beyond_the_last", true, hello_bytes + chunk_done(0) + chunk_done(1) + chunk_done(2)}),
   [](const auto& one) { return std::string{one.param.name}; });
