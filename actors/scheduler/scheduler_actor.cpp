@@ -48,6 +48,13 @@ public:
     };
   }
 
+  /// An ended actor lives as long as somebody holds it, and those whom we hold hold us.
+  void on_exit() override {
+    workers_.clear();
+    storages_.clear();
+    sinks_.clear();
+  }
+
 private:
   // ---- Start ---------------------------------------------------------------------------------------------------------
 

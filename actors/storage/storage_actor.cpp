@@ -49,6 +49,11 @@ public:
     };
   }
 
+  /// An ended actor lives as long as somebody holds it, and the scheduler holds us as we hold it.
+  void on_exit() override {
+    destroy(scheduler_);
+  }
+
 private:
   template <class T>
   using promise = caf::typed_response_promise<T>;
