@@ -31,6 +31,7 @@ struct serve_options {
   std::uint64_t upload_bytes_max = 64 * gib;
   std::string token;
   bool insecure = false;
+  bool unsafe_codecs = false;
   std::string log_level = "info";
   bool log_json = false;
   seconds drain{20};

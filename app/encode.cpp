@@ -1,5 +1,6 @@
 #include "app/encode.hpp"
 
+#include "app/codecs.hpp"
 #include "app/configuration.hpp"
 #include "core/manifest/storyboard.hpp"
 #include "core/recipes.hpp"
@@ -116,6 +117,9 @@ public:
 
   expected<void> run(const fs::path& directory) {
     directory_ = directory;
+    const auto held = check_containment(spawner_, codecs_);
+    if (!held) return held.error();
+    if (!held->holds) std::fprintf(stderr, "latham: %s\n", held->words.c_str());
     work_.push_back({});  // the plan
     for (std::uint32_t i = 0; i < slots_count_; ++i) slots_.push_back(std::make_unique<slot>(*this, i));
     for (;;) {
@@ -354,7 +358,8 @@ private:
   fs::path directory_;
   net::loop loop_{"latham-process"};
   net::child_process_spawner spawner_{loop_};
-  media::child_engine engine_{spawner_, media::engine_identity()};
+  const media::child_engine_options codecs_ = codec_options(options_.unsafe_codecs);
+  media::child_engine engine_{spawner_, media::engine_identity(), codecs_};
   store::thread_pool reads_{"latham-read", 2, reads_waiting_max};
   std::mutex events_mutex_;
   std::condition_variable events_changed_;

@@ -14,6 +14,7 @@ struct encode_options {
   std::vector<std::string> ladder;  // "640x360"; empty: all that the source is large enough for
   std::uint32_t slots = 0;          // chunks at once; 0: one per processor
   bool json = false;
+  bool unsafe_codecs = false;       // also where codec processes cannot be contained
 };
 
 /// Blocks until the ladder is complete. Progress on standard error when it is a terminal. Exit codes: 0 done, 1 it could

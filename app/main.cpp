@@ -29,7 +29,7 @@ int run_codec_child() {
     std::fprintf(stderr, "latham: %s\n", ok.error().message.c_str());
     return 1;
   }
-  return media::run_codec_child(net::child_stream_descriptor);
+  return media::run_contained_codec_child(net::child_stream_descriptor);
 }
 
 /// The simulation is a program of its own, beside this one: it must not link what it does not cover.
@@ -78,6 +78,7 @@ int main(int argc, char** argv) {
   s->add_option("--upload-max", serve.upload_bytes_max, "Largest upload")->transform(CLI::AsSizeValue(false))->envname("LATHAM_UPLOAD_MAX");
   s->add_option("--token", serve.token, "Clients must send this as a bearer token; better in the environment, where ps does not show it")->envname("LATHAM_TOKEN");
   s->add_flag("--insecure", serve.insecure, "Listen beyond loopback without a token");
+  s->add_flag("--unsafe-codecs", serve.unsafe_codecs, "Decode uploads even where codec processes cannot be contained (no seccomp): a hostile file that takes one over can then do all that this user can")->envname("LATHAM_UNSAFE_CODECS");
   s->add_option("--log-level", serve.log_level, "debug, info, warn or error")->check(CLI::IsMember({"debug", "info", "warn", "error"}))->envname("LATHAM_LOG_LEVEL")->capture_default_str();
   s->add_flag("--log-json", serve.log_json, "One JSON object a line");
   long drain_s = serve.drain.count();
@@ -114,6 +115,7 @@ int main(int argc, char** argv) {
   l->add_option("DIRECTORY", local.directory, "Where master.m3u8, manifest.mpd and the segments go; made by this")->required();
   l->add_option("-s,--size", local.ladder, "The rungs, e.g. -s 256x144 640x360 (default: all that the source is large enough for)");
   l->add_option("--slots", local.slots, "Chunks encoded at once (default: one per processor)")->check(CLI::Range(1, 256));
+  l->add_flag("--unsafe-codecs", local.unsafe_codecs, "Decode the file even where codec processes cannot be contained (no seccomp); for files that you trust")->envname("LATHAM_UNSAFE_CODECS");
   l->add_flag("--json", local.json, "Print what was made, and where the time went, as JSON");
   l->footer("Examples:\n  latham encode bunny.mp4 ladder\n  latham encode bunny.mp4 small -s 256x144 426x240 --slots 1\n  python3 -m http.server -d ladder   # then play http://127.0.0.1:8000/master.m3u8");
 

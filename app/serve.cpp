@@ -2,6 +2,7 @@
 
 #include "actors/cluster/attach.hpp"
 #include "actors/node.hpp"
+#include "app/codecs.hpp"
 #include "app/logging.hpp"
 #include "http/admin.hpp"
 #include "http/metrics.hpp"
@@ -167,7 +168,11 @@ int serve(const serve_options& o) {
   net::child_process_spawner spawner{process_loop};
   std::unique_ptr<media::child_engine> engine;
   if (has("worker")) {
-    engine = std::make_unique<media::child_engine>(spawner, media::engine_identity());
+    auto options = codec_options(o.unsafe_codecs);
+    const auto held = check_containment(spawner, options);
+    if (!held) return fail(held.error());
+    say(held->holds ? ports::log_level::info : ports::log_level::warn, held->words);
+    engine = std::make_unique<media::child_engine>(spawner, media::engine_identity(), std::move(options));
     e.engine = engine.get();
   }
 

@@ -5,7 +5,7 @@
 // whose heap was overrun is found out before its bytes are stored. Every type has its own length limit, so a child that
 // lost its senses cannot make its parent allocate; memory grows only with bytes that really arrived.
 //
-//   child -> parent   hello              once, first: protocol version and engine id
+//   child -> parent   hello              once, first: protocol version, engine id, and what the child is contained by
 //   parent -> child   task               one at a time
 //   child -> parent   read               one open at a time; answered by supply or supply_error
 //                     plan, piece, chunk_done, progress
@@ -30,7 +30,7 @@
 
 namespace latham::media {
 
-inline constexpr std::uint16_t child_protocol_version = 2;
+inline constexpr std::uint16_t child_protocol_version = 3;
 inline constexpr std::size_t frame_header_bytes = 9;
 inline constexpr std::uint32_t piece_bytes_max = 64 * 1024 * 1024;  // one segment of one rendition
 inline constexpr std::size_t error_message_bytes_max = 1000;
@@ -58,14 +58,28 @@ struct frame {
 
 // ---- Messages ----------------------------------------------------------------------------------------------------
 
+/// What keeps a child from harm that a file may talk it into; media/av/sandbox.hpp.
+struct containment {
+  bool seccomp = false;
+  bool landlock = false;
+  /// seccomp alone is enough to keep a child in, and nothing is enough without it: Landlock leaves most calls alone.
+  [[nodiscard]] bool holds() const noexcept { return seccomp; }
+  friend bool operator==(const containment&, const containment&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, containment& x) {
+  return f(x.seccomp, x.landlock);
+}
+
 struct hello_message {
   std::uint16_t version = child_protocol_version;
   engine_id engine;
+  containment in_force;
   friend bool operator==(const hello_message&, const hello_message&) = default;
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, hello_message& x) {
-  return f(x.version, x.engine);
+  return f(x.version, x.engine, x.in_force);
 }
 
 struct read_message {

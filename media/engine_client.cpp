@@ -69,6 +69,7 @@ struct running_task {
   std::size_t chunks_done = 0;
   std::uint64_t pieces = 0;  // of the current chunk, but for images
   unsigned images = 0;       // of the current chunk, a bit each
+  std::uint64_t progress = 0;
 };
 
 std::uint64_t pieces_max(const ports::engine_task& task, std::size_t chunk) {
@@ -80,7 +81,7 @@ std::uint64_t pieces_max(const ports::engine_task& task, std::size_t chunk) {
 /// A child and what we know of it. Its callbacks hold it weakly; the slot's owner and sessions hold it shared.
 class lane {
 public:
-  explicit lane(engine_id engine) : engine_{std::move(engine)} {}
+  lane(engine_id engine, bool unsafe) : engine_{std::move(engine)}, unsafe_{unsafe} {}
 
   // ---- From the owner
 
@@ -265,6 +266,7 @@ private:
     if (!hello) return hello.error();
     if (hello->version != child_protocol_version) return broken("speaks another version of the protocol");
     if (hello->engine != engine_) return broken("is of another engine than this node");
+    if (!hello->in_force.holds() && !unsafe_) return broken("is not contained");
     greeted_by_child_ = true;
     {
       const std::lock_guard lock{mutex_};
@@ -356,6 +358,8 @@ private:
   expected<void> on_progress(const frame& f, running_task& task) {
     auto progress = decode_message<progress_message>(f);
     if (!progress) return progress.error();
+    if (progress->done <= task.progress) return {};  // no news, and so no sign of life
+    task.progress = progress->done;
     task.gate.deliver([&](ports::engine_listener& to) { to.on_progress(progress->done); });
     return {};
   }
@@ -379,6 +383,7 @@ private:
   }
 
   const engine_id engine_;
+  const bool unsafe_;
 
   // Callbacks only, which come in order.
   frame_parser parser_;
@@ -452,7 +457,7 @@ public:
         held.reset();
       }
       if (!held) {
-        held = std::make_shared<lane>(id_);
+        held = std::make_shared<lane>(id_, options_.unsafe_codecs);
         fresh = true;
       }
       where = held;

@@ -3,7 +3,8 @@
 // Codecs meet bytes from strangers, so they run in a child of this same binary. A child is spawned when its slot gets
 // its first task, kept for many tasks (a spawn costs 50 ms of CPU), and replaced after a crash, a breach of protocol, a
 // cancelled task, or `tasks_per_child_max` tasks, which bounds what a leak can do. The child is not trusted: every message
-// is checked against the task it was given, and the first breach kills it and ends the task with errc::crashed.
+// is checked against the task it was given, and the first breach kills it and ends the task with errc::crashed. One that is
+// not contained (its hello says so) is refused like a breach, unless `unsafe_codecs` is set.
 //
 // What this class does not do: it sets no wall-clock limit and notices no stall; its caller has the clock and cancels by
 // destroying the session. It caches nothing: on_read goes to the caller. Back-pressure: an engine that waits for a read
@@ -30,6 +31,7 @@ struct child_engine_options {
   std::vector<std::string> arguments{"codec-child"};
   ports::child_limits limits{2ull * 1024 * 1024 * 1024, 4 * 3600, 0};  // the CPU limit is for a child's whole life
   std::uint32_t tasks_per_child_max = 32;
+  bool unsafe_codecs = false;  // a child that is not contained gets work all the same
 };
 
 class child_engine final : public ports::media_engine {

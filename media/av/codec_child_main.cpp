@@ -2,9 +2,7 @@
 
 #include "media/av/engine_identity.hpp"
 #include "media/av/handles.hpp"
-#include "media/av/task_host.hpp"
-#include "media/av/task_runner.hpp"
-#include "media/child_protocol.hpp"
+#include "media/av/sandbox.hpp"
 
 #include <algorithm>
 #include <array>
@@ -141,12 +139,12 @@ private:
 
 }  // namespace
 
-int run_codec_child(int fd) {
+int run_codec_child(int fd, containment in_force, task_work work) {
   av_log_set_callback(discard_log);
   std::signal(SIGPIPE, SIG_IGN);
   channel parent{fd};
   std::uint64_t reads = 0;
-  if (!parent.send(make_frame(frame_type::hello, hello_message{child_protocol_version, engine_identity()}))) return 1;
+  if (!parent.send(make_frame(frame_type::hello, hello_message{child_protocol_version, engine_identity(), in_force}))) return 1;
   for (;;) {
     auto next = parent.receive();
     if (!next) return 1;
@@ -155,7 +153,7 @@ int run_codec_child(int fd) {
     auto task = decode_message<ports::engine_task>(**next);
     if (!task) return 1;
     parent_host host{parent, reads};
-    const auto result = run_task(*task, host);
+    const auto result = work(*task, host);
     if (host.lost()) return 1;
     end_message end;
     if (!result) {
@@ -165,6 +163,11 @@ int run_codec_child(int fd) {
     end.usage = host.clock.take();
     if (!parent.send(make_frame(frame_type::end, end))) return 1;
   }
+}
+
+int run_contained_codec_child(int fd, task_work work) {
+  (void)engine_identity();  // made by an encoder at work, and kept
+  return run_codec_child(fd, enter_sandbox(fd), work);
 }
 
 }  // namespace latham::media

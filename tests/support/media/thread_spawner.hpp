@@ -22,7 +22,7 @@ public:
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) std::abort();
     ours_ = ends[0];
     child_ = std::thread{[this, fd = ends[1]] {
-      status_ = media::run_codec_child(fd);
+      status_ = media::run_codec_child(fd, media::containment{true, true});  // so it says: a thread cannot be contained
       ::close(fd);
     }};
     reader_ = std::thread{[this] { read_all(); }};

@@ -32,7 +32,7 @@ std::string header(std::uint32_t length, std::uint8_t type, std::uint32_t crc) {
 }  // namespace
 
 TEST(ChildProtocol, BytesAreFrozen) {
-  EXPECT_EQ(hex(make_frame(frame_type::hello, hello_message{1, "e"})), "07000000" "01" "b70b31c1" "0100" "01000000" "65");
+  EXPECT_EQ(hex(make_frame(frame_type::hello, hello_message{2, "e", {true, false}})), "09000000" "01" "b9a805a3" "0200" "01000000" "65" "01" "00");
   EXPECT_EQ(hex(make_frame(frame_type::read, read_message{1, 2, 3})),
             "14000000" "03" "4230c6ee" "0100000000000000" "0200000000000000" "03000000");
   EXPECT_EQ(hex(make_bulk_frame_head(frame_type::supply, supply_head{1}, "abc")), "0b000000" "04" "918ef92f" "0100000000000000");

@@ -26,7 +26,7 @@ struct scripted_child {
   std::vector<std::string> arguments;
 
   void say(std::string bytes) { events.on_bytes(buffer{std::move(bytes)}); }
-  void hello() { say(make_frame(frame_type::hello, hello_message{child_protocol_version, "engine"})); }
+  void hello(containment in_force = {true, true}) { say(make_frame(frame_type::hello, hello_message{child_protocol_version, "engine", in_force})); }
   void exit(int status, int signal) { events.on_exit({status, signal}); }
   void end(errc code = errc::none, std::string message = {}) { say(make_frame(frame_type::end, end_message{code, std::move(message)})); }
 };
@@ -376,7 +376,7 @@ TEST_P(EngineClientBreach, KillsTheChildAndEndsTheTaskOnce) {
 }
 
 namespace {
-const std::string hello_bytes = make_frame(frame_type::hello, hello_message{child_protocol_version, "engine"});
+const std::string hello_bytes = make_frame(frame_type::hello, hello_message{child_protocol_version, "engine", {true, true}});
 
 source_plan huge_plan() {
   auto plan = small_plan();
@@ -389,8 +389,9 @@ INSTANTIATE_TEST_SUITE_P(
   All, EngineClientBreach,
   ::testing::Values(
     breach{"garbage", false, "GET / HTTP/1.1\r\n\r\n"}, breach{"no_hello", false, plan_page(0, true)},
-    breach{"other_version", false, make_frame(frame_type::hello, hello_message{99, "engine"})},
-    breach{"other_engine", false, make_frame(frame_type::hello, hello_message{child_protocol_version, "another"})},
+    breach{"other_version", false, make_frame(frame_type::hello, hello_message{99, "engine", {true, true}})},
+    breach{"not_contained", false, make_frame(frame_type::hello, hello_message{child_protocol_version, "engine", {false, true}})},
+    breach{"other_engine", false, make_frame(frame_type::hello, hello_message{child_protocol_version, "another", {true, true}})},
     breach{"hello_twice", false, hello_bytes + hello_bytes},
     breach{"parents_frame", false, hello_bytes + make_frame(frame_type::supply_error, supply_error_message{1, errc::io, ""})},
     breach{"read_outside", false, hello_bytes + make_frame(frame_type::read, read_message{1, 999, 2})},
@@ -412,6 +413,23 @@ INSTANTIATE_TEST_SUITE_P(
     breach{"chunks_out_of_order", true, hello_bytes + chunk_done(1)},
     breach{"chunk_beyond_the_last", true, hello_bytes + chunk_done(0) + chunk_done(1) + chunk_done(2)}),
   [](const auto& one) { return std::string{one.param.name}; });
+
+TEST_F(EngineClient, ChildThatIsNotContainedWorksForWhoeverSaysSo) {
+  options.unsafe_codecs = true;
+  child_engine engine{spawner, "engine", options};
+  auto session = engine.start(0, plan_task(), listener);
+  child().hello({false, false});
+  EXPECT_FALSE(child().killed);
+  EXPECT_EQ(child().received.size(), 1u);
+}
+
+TEST_F(EngineClient, ProgressThatDoesNotGrowIsNotPassedOn) {
+  child_engine engine{spawner, "engine"};
+  auto session = engine.start(0, video_task(), listener);
+  child().hello();
+  for (const std::uint64_t done : {0, 5, 5, 3, 6, 6}) child().say(make_frame(frame_type::progress, progress_message{done}));
+  EXPECT_EQ(listener->progress, (std::vector<std::uint64_t>{5, 6}));
+}
 
 TEST_F(EngineClient, WordsBetweenTasksAreABreach) {
   child_engine engine{spawner, "engine"};

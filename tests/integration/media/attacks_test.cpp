@@ -1,0 +1,247 @@
+// Files that take a decoder over: whatever they make the codec child do, the node, its files and its network are unhurt, and
+// the next file is worked on. The child is a process of its own with the product's limits and sandbox and a planted hole;
+// see attacks/codec_child_attacks.cpp.
+#include "media/av/engine_identity.hpp"
+#include "media/av/task_runner.hpp"
+#include "media/child_probe.hpp"
+#include "media/engine_client.hpp"
+#include "net/child_process.hpp"
+#include "net/loop.hpp"
+#include "tests/support/media/all_formats.hpp"
+#include "tests/support/media/memory_host.hpp"
+#include "tests/support/media/recording_listener.hpp"
+
+extern "C" {
+#include <libavutil/log.h>
+}
+
+#include <arpa/inet.h>
+#include <csignal>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+namespace latham::media {
+
+namespace {
+
+using namespace latham::testing;
+
+/// Of this process, in all its life.
+std::int64_t peak_memory_bytes() {
+  rusage used{};
+  ::getrusage(RUSAGE_SELF, &used);
+  return used.ru_maxrss * 1024;
+}
+
+/// Processes whose command line holds `word`.
+std::vector<std::string> processes_with(const std::string& word) {
+  std::vector<std::string> found;
+  for (const auto& entry : std::filesystem::directory_iterator{"/proc"}) {
+    const auto line = file_bytes(entry.path() / "cmdline");
+    if (line.find(word) != std::string::npos) found.push_back(entry.path());
+  }
+  return found;
+}
+
+class Attacks : public ::testing::Test {
+protected:
+  static void SetUpTestSuite() {
+    const scratch_directory dir;
+    const auto path = dir.file("clean.mp4");
+    ASSERT_TRUE(run_command(ffmpeg + "-f lavfi -i testsrc2=s=128x72:r=25:d=1 -c:v libx264 -preset ultrafast " + path));
+    clean_ = file_bytes(path);
+  }
+  void SetUp() override {
+#ifdef LATHAM_SANITIZED
+    GTEST_SKIP() << "limits and filters are off under sanitizers";
+#endif
+    av_log_set_level(AV_LOG_QUIET);
+    where_.start();
+    // The last word is nobody's business but marks our children among all processes.
+    options_.arguments = {"codec-child", "contained", word_};
+  }
+  void TearDown() override {
+    engine_.reset();
+    spawner_.reset();  // waits for the kernel to forget them
+    EXPECT_EQ(processes_with(word_), std::vector<std::string>{});
+    EXPECT_LT(peak_memory_bytes() - peak_before_, 64 * 1024 * 1024) << "the node was made to swallow something";
+  }
+
+  static ports::engine_task plan_of(const std::string& source) {
+    ports::engine_task task;
+    task.source_bytes = source.size();
+    task.how.rungs = {{128, 72, 150}};
+    return task;
+  }
+
+  child_engine& engine() {
+    if (!engine_) engine_ = std::make_unique<child_engine>(*spawner_, engine_identity(), options_);
+    return *engine_;
+  }
+
+  /// What came of a plan of a source, in slot 0.
+  error run(const std::string& source) { return hear(source, plan_of(source))->result; }
+
+  std::shared_ptr<recording_listener> hear(const std::string& source, const ports::engine_task& task) {
+    auto listener = std::make_shared<recording_listener>();
+    auto session = engine().start(0, task, listener);
+    for (std::size_t i = 0; listener->wait_for_reads(i + 1); ++i) {
+      if (i >= listener->reads.size()) break;
+      const auto read = listener->reads[i];
+      session->supply(read.read, buffer{source.substr(read.offset, read.bytes)});
+    }
+    EXPECT_TRUE(listener->wait_for_end());
+    return listener;
+  }
+
+  /// An attack that outlives its attempts: every door was tried and found shut, and the same child goes on to work.
+  void expect_shut(const std::string& attack) {
+    const auto result = run("attack " + attack + "\n");
+    EXPECT_EQ(to_string(result.code), "unprocessable") << result.message;
+    EXPECT_NE(result.message.find("all shut"), std::string::npos) << result.message;
+    expect_fit();
+  }
+  void expect_fit() {
+    const auto result = run(clean_);
+    EXPECT_EQ(to_string(result.code), "none") << result.message;
+  }
+
+  static inline std::string clean_;
+  const std::string word_ = "attacks-test-" + std::to_string(::getpid());
+  const std::int64_t peak_before_ = peak_memory_bytes();
+  net::loop where_{"attacks"};
+  child_engine_options options_;
+  std::unique_ptr<net::child_process_spawner> spawner_ =
+    std::make_unique<net::child_process_spawner>(where_, net::child_process_options{.program = CODEC_CHILD_ATTACKS});
+  std::unique_ptr<child_engine> engine_;
+};
+
+}  // namespace
+
+TEST_F(Attacks, SegmentationFaultEndsOnlyItsChild) {
+  const auto result = run("attack segv\n");
+  EXPECT_EQ(result.code, errc::crashed);
+  EXPECT_NE(result.message.find("signal " + std::to_string(SIGSEGV)), std::string::npos) << result.message;
+  expect_fit();
+}
+
+TEST_F(Attacks, EndlessLoopUsesUpItsProcessorSeconds) {
+  options_.limits.cpu_seconds = 1;
+  const auto result = run("attack spin\n");
+  EXPECT_TRUE(result.code == errc::timeout || result.code == errc::crashed) << result.message;
+  expect_fit();
+}
+
+TEST_F(Attacks, TenGigabytesAreRefused) {
+  options_.limits.address_space_bytes = 1024ull * 1024 * 1024;
+  expect_shut("allocate");
+}
+
+TEST_F(Attacks, NoProcessAndNoThreadIsStarted) { expect_shut("multiply"); }
+
+TEST_F(Attacks, NoFileIsRead) { expect_shut("read"); }
+
+TEST_F(Attacks, NothingIsWritten) {
+  const scratch_directory dir;
+  const auto there = dir.file("there");
+  write_file(there, "untouched");
+  expect_shut("write " + dir.file(""));
+  EXPECT_EQ(file_bytes(there), "untouched");
+  const auto entries = std::filesystem::directory_iterator{dir.file("")};
+  EXPECT_EQ(std::distance(begin(entries), end(entries)), 1);
+}
+
+TEST_F(Attacks, NothingIsConnected) {
+  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  sockaddr_in here{};
+  here.sin_family = AF_INET;
+  here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(::bind(listener, reinterpret_cast<const sockaddr*>(&here), sizeof here), 0);
+  ASSERT_EQ(::listen(listener, 4), 0);
+  socklen_t size = sizeof here;
+  ASSERT_EQ(::getsockname(listener, reinterpret_cast<sockaddr*>(&here), &size), 0);
+  expect_shut("connect " + std::to_string(ntohs(here.sin_port)));
+  EXPECT_EQ(::accept(listener, nullptr, nullptr), -1);
+  EXPECT_EQ(errno, EAGAIN);
+  ::close(listener);
+}
+
+TEST_F(Attacks, NeitherLimitsNorNeighboursCanBeReached) { expect_shut("escape"); }
+
+TEST_F(Attacks, BytesWithoutProgressAreNoSignOfLife) {
+  const std::string source = "attack dribble 1\n";
+  auto listener = std::make_shared<recording_listener>();
+  auto session = engine().start(0, plan_of(source), listener);
+  ASSERT_TRUE(listener->wait_for_reads(1));
+  session->supply(listener->reads[0].read, buffer{source});
+  // What follows is some hundred frames that say the same; the first is news, the rest is not passed on.
+  const auto child = processes_with(word_);
+  ASSERT_EQ(child.size(), 1u);
+  const auto written = [&] {
+    const auto io = file_bytes(child[0] + "/io");
+    return std::atol(io.c_str() + io.find("wchar: ") + 7);
+  };
+  const auto start = written();
+  while (written() - start < 1000) std::this_thread::yield();
+  EXPECT_LE(listener->progress.size(), 1u);
+  EXPECT_EQ(listener->ends, 0);
+  // Its caller has the clock and gives up.
+  session.reset();
+  expect_fit();
+}
+
+TEST_F(Attacks, ChildThatIsNotContainedGetsNoWork) {
+  options_.arguments[1] = "open";
+  const auto held = probe_child(*spawner_, engine_identity(), options_);
+  ASSERT_TRUE(held) << held.error().message;
+  EXPECT_FALSE(held->holds());
+  const auto result = run("attack read\n");
+  EXPECT_EQ(result.code, errc::crashed);
+  EXPECT_NE(result.message.find("not contained"), std::string::npos) << result.message;
+}
+
+TEST_F(Attacks, UnlessItsOwnerSaysSo) {
+  options_.arguments[1] = "open";
+  options_.unsafe_codecs = true;
+  const auto result = run("attack read\n");
+  EXPECT_NE(result.message.find("open: "), std::string::npos) << "the attacks prove nothing if they fail in the open: " << result.message;
+  expect_fit();
+}
+
+TEST_F(Attacks, ProbeFindsWhatContains) {
+  const auto held = probe_child(*spawner_, engine_identity(), options_);
+  ASSERT_TRUE(held) << held.error().message;
+  EXPECT_TRUE(held->holds());
+  while (spawner_->children() > 0) std::this_thread::yield();  // its end is under way
+}
+
+TEST_F(Attacks, EveryFormatIsWorkedOnBehindTheWall) {
+  const scratch_directory dir;
+  for (const auto& format : all_formats) {
+    SCOPED_TRACE(format.file);
+    const auto source = make_format(format, dir, "128x96", 1);
+    ASSERT_FALSE(source.empty());
+    auto task = plan_of(source);
+    const auto plan = hear(source, task);
+    ASSERT_EQ(to_string(plan->result.code), "none") << plan->result.message;
+    task.plan = plan->plan;
+    task.chunks = plan->chunks;
+    ASSERT_EQ(task.plan.audio.size(), 1u) << (task.plan.notes.empty() ? "" : task.plan.notes[0]);
+    for (const auto kind : {ports::engine_task_kind::video, ports::engine_task_kind::audio}) {
+      task.kind = kind;
+      const auto contained = hear(source, task);
+      ASSERT_EQ(to_string(contained->result.code), "none") << contained->result.message;
+      // The same, without a wall, in this process.
+      memory_host host{source};
+      ASSERT_TRUE(run_task(task, host));
+      std::vector<kept_piece> pieces;
+      for (const auto& [chunk, piece] : contained->pieces)
+        pieces.push_back({chunk, piece.kind, piece.rendition, piece.segment, piece.duration, std::string{piece.bytes.view()}});
+      EXPECT_TRUE(pieces == host.pieces) << "the sandbox changed the output";
+    }
+  }
+}
+
+}  // namespace latham::media
