@@ -4,6 +4,7 @@
 
 extern "C" {
 #include <libavutil/display.h>
+#include <libavutil/mem.h>
 #include <libavutil/opt.h>
 }
 
@@ -28,6 +29,20 @@ constexpr int streams_max = 16;
 constexpr std::int64_t probe_bytes_max = 5'000'000;
 constexpr std::int64_t analyze_us_max = 5'000'000;
 constexpr unsigned format_probe_bytes_max = 1 << 20;
+constexpr std::size_t block_bytes_max = 512u * 1024 * 1024;          // one allocation; a day's index has half of that
+constexpr std::size_t plane_bytes_max = pixels_max * 2 * 5 / 4;      // of a picture that we take, 16 bits deep, with its edges
+
+/// Bounds every single allocation of FFmpeg's while it is there. Process-wide, like what it sets.
+///
+/// Probing opens decoders also for streams that it finds on its way (FLV, MPEG-PS and some TS name none in their header), and
+/// there is no way to give those max_pixels: a picture of 12000 x 12000 cost 650 MB before its size could be seen.
+class block_limit {
+public:
+  explicit block_limit(std::size_t bytes) { av_max_alloc(bytes); }
+  ~block_limit() { av_max_alloc(block_bytes_max); }
+  block_limit(const block_limit&) = delete;
+  block_limit& operator=(const block_limit&) = delete;
+};
 
 bool is_listed(std::string_view name, std::string_view list) {
   while (!list.empty()) {
@@ -76,6 +91,7 @@ void input::use_only(std::uint32_t index) const {
 
 expected<input> open_input(task_host& host, std::uint64_t source_bytes) {
   if (source_bytes == 0) return {errc::unsupported, "The file is empty: upload it again."};
+  av_max_alloc(block_bytes_max);
   input in;
   in.io = std::make_unique<source_io>(host, source_bytes);
   const auto read_failure = [&] { return in.io->failure(); };
@@ -92,7 +108,7 @@ expected<input> open_input(task_host& host, std::uint64_t source_bytes) {
   raw->pb = in.io->context();
   raw->flags |= AVFMT_FLAG_CUSTOM_IO;
   raw->io_open = refuse_to_open;
-  raw->max_streams = streams_max;
+  raw->max_streams = streams_max + 1;  // one more can be seen to be too many; the next is refused like a lack of memory
   raw->probesize = probe_bytes_max;
   raw->max_analyze_duration = analyze_us_max;
   av_dictionary options;
@@ -105,7 +121,7 @@ expected<input> open_input(task_host& host, std::uint64_t source_bytes) {
     if (opened >= 0) in.demuxer.reset(raw);
     return read_failure();
   }
-  // Too many streams are refused with the same code as too little memory.
+  // More streams still are refused with the same code as too little memory.
   if (opened == AVERROR(ENOMEM))
     return {errc::too_large, "The file has more than 16 tracks, or an index that is too large: upload one with fewer tracks."};
   if (opened < 0)
@@ -122,13 +138,16 @@ expected<input> open_input(task_host& host, std::uint64_t source_bytes) {
     av_dict_set_int(&per_stream[i], "max_pixels", static_cast<std::int64_t>(pixels_max), 0);
     av_dict_set_int(&per_stream[i], "threads", 1, 0);
   }
-  const int found = avformat_find_stream_info(raw, per_stream.empty() ? nullptr : per_stream.data());
+  const int found = [&] {
+    const block_limit planes{plane_bytes_max};
+    return avformat_find_stream_info(raw, per_stream.empty() ? nullptr : per_stream.data());
+  }();
   for (auto*& d : per_stream) av_dict_free(&d);
   if (read_failure().code != errc::none) return read_failure();
+  if (raw->nb_streams > static_cast<unsigned>(streams_max))
+    return {errc::too_large, "The file has more than 16 tracks: upload one with fewer."};
   if (found == AVERROR(ENOMEM)) throw std::bad_alloc{};
   if (found < 0) return {errc::unprocessable, "The streams of the file cannot be read: it is damaged, upload it again."};
-  if (raw->nb_streams > static_cast<unsigned>(streams_max))
-    return {errc::unprocessable, "The file has more than 16 streams: upload one with fewer."};
   // AVI has no presentation times; where a parser tells B pictures apart, the demuxer can work them out.
   if (in.container == "avi" && !shows_in_unknown_order(in)) {
     raw->flags |= AVFMT_FLAG_GENPTS;

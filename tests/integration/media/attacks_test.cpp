@@ -8,6 +8,7 @@
 #include "net/child_process.hpp"
 #include "net/loop.hpp"
 #include "tests/support/media/all_formats.hpp"
+#include "tests/support/media/bombs.hpp"
 #include "tests/support/media/memory_host.hpp"
 #include "tests/support/media/recording_listener.hpp"
 
@@ -21,6 +22,9 @@ extern "C" {
 #include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+
+#include <map>
+#include <sstream>
 
 namespace latham::media {
 
@@ -106,6 +110,28 @@ protected:
   void expect_fit() {
     const auto result = run(clean_);
     EXPECT_EQ(to_string(result.code), "none") << result.message;
+  }
+
+  /// What the only child has cost so far.
+  struct cost {
+    double cpu_s = 0;
+    std::int64_t peak_bytes = 0;
+  };
+  [[nodiscard]] cost child_cost() const {
+    const auto child = processes_with(word_);
+    if (child.size() != 1) return {1e9, 1'000'000'000'000};
+    cost out;
+    const auto status = file_bytes(child[0] + "/status");
+    out.peak_bytes = std::atol(status.c_str() + status.find("VmHWM:") + 6) * 1024;
+    // The fields behind the name, which is in brackets: user and system time are the 12th and 13th.
+    const auto stat = file_bytes(child[0] + "/stat");
+    std::istringstream fields{stat.substr(stat.rfind(')') + 2)};
+    std::string skipped;
+    for (int i = 0; i < 11; ++i) fields >> skipped;
+    double user = 0, system = 0;
+    fields >> user >> system;
+    out.cpu_s = (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+    return out;
   }
 
   static inline std::string clean_;
@@ -241,6 +267,34 @@ TEST_F(Attacks, EveryFormatIsWorkedOnBehindTheWall) {
         pieces.push_back({chunk, piece.kind, piece.rendition, piece.segment, piece.duration, std::string{piece.bytes.view()}});
       EXPECT_TRUE(pieces == host.pieces) << "the sandbox changed the output";
     }
+  }
+}
+
+TEST_F(Attacks, PictureBombsCostLittle) {
+  const scratch_directory dir;
+  const auto made = [&](const std::string& arguments, const std::string& name) {
+    EXPECT_TRUE(run_command(ffmpeg + "-f lavfi -i " + arguments + " " + dir.file(name)));
+    return file_bytes(dir.file(name));
+  };
+  std::map<std::string, std::string> bombs;
+  // Named .mp4 or not: a source has no name here.
+  enlarge_png(bombs["PNG"] = made("testsrc2=s=160x90:d=1 -frames:v 1 -f image2 -c:v png", "bomb.png"));
+  enlarge_png(bombs["PNG in MOV"] = made("testsrc2=s=160x90:r=25:d=1 -c:v png", "png.mov"));
+  enlarge_png(bombs["PNG in MKV"] = made("testsrc2=s=160x90:r=25:d=1 -c:v png", "png.mkv"));
+  enlarge_jpeg(bombs["JPEG in MOV"] = made("testsrc2=s=160x90:r=25:d=1 -c:v mjpeg -pix_fmt yuvj420p", "jpeg.mov"));
+  // The header of FLV names no streams: the one that probing finds on its way has a decoder without max_pixels.
+  bombs["H.264 in FLV"] = made("color=black:s=9200x9200:r=1:d=1 -frames:v 1 -c:v libx264 -preset ultrafast -tune zerolatency -threads 1", "h264.flv");
+  for (const auto& [name, bytes] : bombs) {
+    SCOPED_TRACE(name);
+    engine_.reset();  // a fresh child
+    const auto result = run(bytes);
+    // Its pictures come later than the plan, which knows what the container says: 160 x 90.
+    if (name != "JPEG in MOV") {
+      EXPECT_NE(to_string(result.code), "none");
+    }
+    const auto used = child_cost();
+    EXPECT_LT(used.cpu_s, 1.0);
+    EXPECT_LT(used.peak_bytes, 100'000'000);
   }
 }
 

@@ -1,6 +1,7 @@
 // What strangers upload: every bad input ends with the right code and a sentence, opens nothing, and costs little.
 #include "media/av/task_runner.hpp"
 #include "tests/support/media/barcode.hpp"
+#include "tests/support/media/bombs.hpp"
 #include "tests/support/media/memory_host.hpp"
 
 extern "C" {
@@ -66,10 +67,6 @@ protected:
   scratch_directory dir_;
 };
 
-void put_u32(std::string& bytes, std::size_t at, std::uint32_t value) {
-  for (int i = 0; i < 4; ++i) bytes[at + static_cast<std::size_t>(i)] = static_cast<char>(value >> (24 - 8 * i));
-}
-
 }  // namespace
 
 TEST_F(BadInput, EmptyFile) { expect_refused("", errc::unsupported, "empty"); }
@@ -100,16 +97,14 @@ TEST_F(BadInput, Pictures) {
 
 TEST_F(BadInput, HugePictures) {
   auto png = made("-f lavfi -i testsrc2=s=160x90:d=1 -frames:v 1 -f image2 -c:v png", "p.png");
-  put_u32(png, 16, 16000);
-  put_u32(png, 20, 16000);
+  enlarge_png(png);
   expect_refused(png, errc::unprocessable, "picture");
   for (const std::string name : {"m.mov", "m.avi", "m.mkv"}) {
     SCOPED_TRACE(name);
     const auto small = made("-f lavfi -i testsrc2=s=160x90:r=25:d=1 -c:v mjpeg -pix_fmt yuvj420p", name);
     // Every picture's own header (SOF0) says 16000 x 16000; the container says 160 x 90 or agrees.
     auto bytes = small;
-    for (auto at = bytes.find("\xff\xc0", 0, 2); at != std::string::npos; at = bytes.find("\xff\xc0", at + 2, 2))
-      bytes.replace(at + 5, 4, "\x3e\x80\x3e\x80", 4);
+    enlarge_jpeg(bytes);
     const auto v = judge(bytes);
     if (v.code == errc::none) {
       auto task = plan_task(bytes);
@@ -127,6 +122,60 @@ TEST_F(BadInput, HugePictures) {
     put_u32(bytes, entry + 28, 16000u << 16 | 16000u);
     expect_refused(bytes, errc::too_large, "16000x16000");
   }
+}
+
+TEST_F(BadInput, HugeCoverIsNotDecoded) {
+  auto bytes = made("-f lavfi -i testsrc2=s=160x90:r=25:d=1 -f lavfi -i testsrc2=s=64x64:d=0.04 -map 0 -map 1 -c:v:0 mpeg4 -c:v:1 mjpeg "
+                    "-pix_fmt:v:1 yuvj420p -disposition:v:1 attached_pic",
+                    "cover.mp4");
+  enlarge_jpeg(bytes);
+  const auto v = judge(bytes);
+  EXPECT_EQ(to_string(v.code), "none") << v.message;
+  EXPECT_EQ(v.plan.width, 160u);
+}
+
+TEST_F(BadInput, PictureCodecsInVideoContainersAreNotStarted) {
+  for (const std::string codec : {"png", "gif", "tiff", "jpeg2000"}) {
+    SCOPED_TRACE(codec);
+    const auto bytes = made("-f lavfi -i testsrc2=s=160x90:r=25:d=0.2 -c:v " + codec, codec + ".mkv");
+    const auto v = judge(bytes);
+    EXPECT_EQ(to_string(v.code), "unsupported") << v.message;
+    EXPECT_NE(v.message.find("does not decode"), std::string::npos) << v.message;
+  }
+}
+
+TEST_F(BadInput, ForeignContainers) {
+  for (const std::string name : {"f.nut", "f.wtv", "f.asf", "f.gxf", "f.mxf", "f.y4m", "f.rm", "f.ivf", "f.h264", "f.dv"}) {
+    SCOPED_TRACE(name);
+    const std::string codec = name == "f.gxf" || name == "f.mxf" ? "mpeg2video -s 720x576" : name == "f.h264" ? "libx264"
+                              : name == "f.y4m"                  ? "wrapped_avframe"
+                              : name == "f.rm"                   ? "rv10 -s 176x144"
+                              : name == "f.ivf"                  ? "libvpx"
+                              : name == "f.dv"                   ? "dvvideo -s 720x576"
+                                                                 : "mpeg4";
+    expect_refused(made("-f lavfi -i testsrc2=s=160x90:r=25:d=0.2 -pix_fmt yuv420p -c:v " + codec, name), errc::unsupported, "not a video");
+  }
+}
+
+TEST_F(BadInput, IndexOfMoreSamplesThanTheFileHasBytes) {
+  auto bytes = video("-movflags +faststart");
+  const auto sizes = bytes.find("stsz"), chunks = bytes.find("stsc");
+  ASSERT_NE(sizes, std::string::npos);
+  ASSERT_NE(chunks, std::string::npos);
+  put_u32(bytes, sizes + 8, 1);             // every sample is one byte long
+  put_u32(bytes, sizes + 12, 0x0fff'ffff);  // and there are many
+  put_u32(bytes, chunks + 16, 0x0fff'ffff);  // in one chunk
+  const auto v = judge(bytes);
+  EXPECT_NE(to_string(v.code), "internal") << v.message;
+  EXPECT_LT(v.plan.frames, 1000u);
+}
+
+TEST_F(BadInput, LongerThanADay) {
+  auto bytes = video("-movflags +faststart -use_editlist 0");
+  const auto at = bytes.find("stts");
+  ASSERT_NE(at, std::string::npos);
+  put_u32(bytes, at + 16, 12800 * 1200);  // 20 minutes a frame: 25 hours
+  expect_refused(bytes, errc::too_large, "24 hours");
 }
 
 TEST_F(BadInput, PlaylistsOpenNothing) {
@@ -214,6 +263,12 @@ TEST_F(BadInput, TooManyStreams) {
   for (int i = 0; i < 20; ++i) maps += " -map 0";
   const auto v = judge(made("-f lavfi -i testsrc2=s=64x64:d=0.2 -c:v libx264 -preset ultrafast" + maps, "many.mkv"));
   EXPECT_EQ(to_string(v.code), "too_large") << v.message;
+}
+
+TEST_F(BadInput, TooManyStreamsOfATransportStream) {
+  std::string maps;
+  for (int i = 0; i < 20; ++i) maps += " -map 0";
+  expect_refused(made("-f lavfi -i testsrc2=s=64x64:d=0.2 -c:v mpeg2video" + maps, "many.ts"), errc::too_large, "16 tracks");
 }
 
 TEST_F(BadInput, ContainerThatRefersToAnotherFileOpensNothing) {
