@@ -1,6 +1,7 @@
 #include "media/engine_client.hpp"
 
 #include "core/assert.hpp"
+#include "core/task_budget.hpp"
 #include "media/child_protocol.hpp"
 
 #include <algorithm>
@@ -59,9 +60,11 @@ private:
 
 /// One task, and how much of it the child has said so far. Only the child's callbacks touch the progress fields.
 struct running_task {
-  running_task(ports::engine_task t, std::shared_ptr<ports::engine_listener> listener) : task{std::move(t)}, gate{std::move(listener)} {}
+  running_task(ports::engine_task t, std::uint32_t cpu_s, std::shared_ptr<ports::engine_listener> listener)
+    : task{std::move(t)}, cpu_seconds{cpu_s}, gate{std::move(listener)} {}
 
   const ports::engine_task task;
+  const std::uint32_t cpu_seconds;  // 0: no limit
   listener_gate gate;
 
   std::uint32_t plan_chunks = 0;
@@ -92,6 +95,7 @@ public:
     task_ = std::move(task);
     task_sent_ = false;
     ++tasks_;
+    cpu_seconds_ += task_->cpu_seconds;
   }
   void adopt(std::unique_ptr<ports::child> process) {
     {
@@ -114,11 +118,17 @@ public:
   /// Sends the task once there is a process that said hello.
   void send_task() {
     std::string bytes;
+    std::uint32_t cpu_seconds = 0;
     {
       const std::lock_guard lock{mutex_};
       if (!adopted_ || !greeted_ || dead_ || !task_ || task_sent_) return;
       task_sent_ = true;
       bytes = make_frame(frame_type::task, task_->task);
+      cpu_seconds = task_->cpu_seconds;
+    }
+    if (cpu_seconds > 0) {
+      const std::lock_guard lock{process_mutex_};
+      if (process_) process_->allow_cpu_seconds(cpu_seconds);
     }
     write(buffer{std::move(bytes)});
   }
@@ -170,6 +180,11 @@ public:
   [[nodiscard]] std::uint32_t tasks() const {
     const std::lock_guard lock{mutex_};
     return tasks_;
+  }
+  /// What all its tasks together were allowed.
+  [[nodiscard]] std::uint64_t cpu_seconds() const {
+    const std::lock_guard lock{mutex_};
+    return cpu_seconds_;
   }
   /// True while one of its child's callbacks runs: then the child must not be destroyed.
   [[nodiscard]] bool in_callback() const noexcept { return in_callback_.load() != 0; }
@@ -400,6 +415,7 @@ private:
   bool task_sent_ = false;
   bool dead_ = false;
   std::uint32_t tasks_ = 0;
+  std::uint64_t cpu_seconds_ = 0;
   std::uint64_t open_read_ = 0;
   std::uint32_t open_read_bytes_ = 0;
 };
@@ -443,7 +459,9 @@ public:
   std::unique_ptr<ports::engine_session> start(std::uint32_t slot, ports::engine_task task,
                                                std::shared_ptr<ports::engine_listener> listener) {
     auto valid = validate(task);
-    auto running = std::make_shared<running_task>(std::move(task), std::move(listener));
+    const auto life = options_.limits.cpu_seconds;
+    const auto cpu_seconds = life == 0 ? 0 : std::min({budget_of(task).cpu_s, options_.task_cpu_seconds_max, life});
+    auto running = std::make_shared<running_task>(std::move(task), cpu_seconds, std::move(listener));
     std::vector<std::unique_ptr<ports::child>> gone;  // destroyed after the lock is released: that may wait for a callback
     std::shared_ptr<lane> where;
     bool fresh = false;
@@ -451,7 +469,8 @@ public:
       const std::lock_guard lock{mutex_};
       auto& held = lanes_[slot];
       // Busy: its session is cancelled, but another thread, in the middle of a supply, is the last to let go of it.
-      if (held && (held->busy() || held->dead() || held->tasks() >= options_.tasks_per_child_max || !valid)) {
+      if (held && (held->busy() || held->dead() || held->tasks() >= options_.tasks_per_child_max || !valid ||
+                   held->cpu_seconds() + cpu_seconds > life)) {
         held->retire();
         retired_.push_back(std::move(held));
         held.reset();

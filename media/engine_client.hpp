@@ -6,6 +6,9 @@
 // is checked against the task it was given, and the first breach kills it and ends the task with errc::crashed. One that is
 // not contained (its hello says so) is refused like a breach, unless `unsafe_codecs` is set.
 //
+// Every task brings its processor seconds (core/task_budget.hpp); a child whose life may be too short for the next task is
+// replaced before it. A child that uses them up ends by SIGXCPU, and its task with errc::timeout.
+//
 // What this class does not do: it sets no wall-clock limit and notices no stall; its caller has the clock and cancels by
 // destroying the session. It caches nothing: on_read goes to the caller. Back-pressure: an engine that waits for a read
 // makes no pieces, so a caller that cannot keep up with on_piece delays `supply`.
@@ -29,8 +32,9 @@ namespace latham::media {
 
 struct child_engine_options {
   std::vector<std::string> arguments{"codec-child"};
-  ports::child_limits limits{2ull * 1024 * 1024 * 1024, 4 * 3600, 0};  // the CPU limit is for a child's whole life
+  ports::child_limits limits{2ull * 1024 * 1024 * 1024, 24 * 3600, 0};  // the CPU limit is for a child's whole life
   std::uint32_t tasks_per_child_max = 32;
+  std::uint32_t task_cpu_seconds_max = 24 * 3600;  // of one task; core/task_budget.hpp says less for most
   bool unsafe_codecs = false;  // a child that is not contained gets work all the same
 };
 

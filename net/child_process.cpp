@@ -3,12 +3,15 @@
 #include "net/child_setup.hpp"
 #include "net/stream.hpp"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <condition_variable>
 #include <csignal>
 #include <cstdlib>
+#include <ctime>
 #include <future>
 #include <mutex>
 #include <optional>
@@ -58,6 +61,7 @@ struct running_child : std::enable_shared_from_this<running_child> {
   void on_process_exit(ports::child_exit how);
   void maybe_report_exit();
   void write(const buffer& bytes);
+  void allow_cpu_seconds(std::uint32_t seconds);
   void kill();
   void drop();
 
@@ -178,6 +182,18 @@ void running_child::write(const buffer& bytes) {
   channel->write(bytes);
 }
 
+void running_child::allow_cpu_seconds(std::uint32_t seconds) {
+  if (!process || killed) return;  // reaped: its number may be another's
+  clockid_t clock{};
+  timespec used{};
+  rlimit limit{};
+  if (::clock_getcpuclockid(pid, &clock) != 0 || ::clock_gettime(clock, &used) != 0) return kill();
+  if (::prlimit(pid, RLIMIT_CPU, nullptr, &limit) != 0) return kill();
+  // The kernel counts whole seconds: the one that has begun is a gift.
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, static_cast<rlim_t>(used.tv_sec) + 1 + seconds);
+  if (::prlimit(pid, RLIMIT_CPU, &limit, nullptr) != 0) kill();
+}
+
 void running_child::kill() {
   killed = true;
   if (process) uv_process_kill(process.get(), SIGKILL);
@@ -207,6 +223,9 @@ public:
     where_.post([running = running_, paused] {
       if (running->channel) running->channel->pause_reading(paused);
     });
+  }
+  void allow_cpu_seconds(std::uint32_t seconds) override {
+    where_.post([running = running_, seconds] { running->allow_cpu_seconds(seconds); });
   }
   void kill() override {
     where_.post([running = running_] { running->kill(); });

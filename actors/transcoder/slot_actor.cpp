@@ -4,6 +4,7 @@
 #include "core/backoff.hpp"
 #include "core/manifest/presentation.hpp"
 #include "core/output_blob.hpp"
+#include "core/task_budget.hpp"
 
 #include <deque>
 #include <map>
@@ -50,6 +51,7 @@ public:
     task.plan = grant_.plan;
     task.chunks = grant_.chunks;
     task.audio_index = grant_.first;
+    engine_deadline_ = now() + budget_of(task).whole;
     auto listener = std::make_shared<ear>();
     listener->slot = caf::actor_cast<caf::actor_addr>(this);
     listener->owner = this;
@@ -320,9 +322,11 @@ private:
     quit();
   }
 
-  /// An engine that neither reads nor writes nor ends is stuck: a decoder can spin without any input.
+  /// An engine that neither reads nor writes nor ends is stuck: a decoder can spin without any input. One that has been
+  /// taken over can show signs of life for ever, so there is an end to that, too.
   void watch() {
     later(env_.config.stall_timeout / 4, [this] {
+      if (session_ && now() > engine_deadline_) return end(errc::timeout, "the codec took longer than any honest file could", running_);
       if (now() - last_sign_ > env_.config.stall_timeout) return end(errc::timeout, "the codec made no progress", running_);
       watch();
     });
@@ -343,6 +347,7 @@ private:
   bool planned_ = false;
   bool ended_ = false;
   instant last_sign_;
+  instant engine_deadline_;
 };
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace latham::ports {
 
 struct child_limits {
   std::uint64_t address_space_bytes = 0;  // RLIMIT_AS; 0: none (sanitizers need that)
-  std::uint32_t cpu_seconds = 0;          // RLIMIT_CPU; 0: none
+  std::uint32_t cpu_seconds = 0;          // RLIMIT_CPU, of its whole life; 0: none
   std::uint64_t file_bytes = 0;           // RLIMIT_FSIZE: it writes no files
 };
 
@@ -31,6 +31,10 @@ public:
   virtual void write(buffer bytes) = 0;
   /// Stops or resumes reading from the child: back-pressure reaches its write(2). Any thread.
   virtual void pause_reading(bool paused) = 0;
+  /// From now on the child may use this many more processor seconds, and gets SIGXCPU beyond; what was allowed before is
+  /// void. Never more in all than child_limits.cpu_seconds. In force before bytes arrive that are written after it; for a
+  /// child that has applied its limits, which one that spoke has. Any thread.
+  virtual void allow_cpu_seconds(std::uint32_t seconds) = 0;
   /// SIGKILL. `on_exit` follows.
   virtual void kill() = 0;
   [[nodiscard]] virtual int pid() const noexcept = 0;

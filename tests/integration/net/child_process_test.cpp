@@ -185,6 +185,41 @@ TEST_F(ChildProcess, LimitsHold) {
   EXPECT_EQ(spin.exits[0].signal, SIGKILL);  // soft and hard limit are the same
 }
 
+TEST_F(ChildProcess, ProcessorSecondsAreGrantedAnewAndCountedFromThen) {
+  witness w;
+  ports::child_limits life;
+  life.cpu_seconds = 100;
+  auto child = spawn(w, "burn", life);
+  ASSERT_TRUE(child);
+  ASSERT_TRUE(w.wait([&] { return w.said == "ready"; }));
+  w.said.clear();
+  // More in all than any one grant.
+  for (std::size_t i = 1; i <= 5; ++i) {
+    (*child)->allow_cpu_seconds(1);
+    (*child)->write(buffer{std::string{"b"}});
+    ASSERT_TRUE(w.wait([&] { return w.said.size() == i || !w.exits.empty(); }));
+    ASSERT_TRUE(w.exits.empty());
+  }
+  (*child)->allow_cpu_seconds(1);
+  (*child)->write(buffer{std::string(20, 'b')});
+  ASSERT_TRUE(w.wait_for_exit());
+  EXPECT_EQ(w.exits[0].signal, SIGXCPU);
+  (*child)->allow_cpu_seconds(1);  // too late, and no harm
+}
+
+TEST_F(ChildProcess, NoGrantIsLongerThanTheChildsLife) {
+  witness w;
+  ports::child_limits life;
+  life.cpu_seconds = 1;
+  auto child = spawn(w, "burn", life);
+  ASSERT_TRUE(child);
+  ASSERT_TRUE(w.wait([&] { return w.said == "ready"; }));
+  (*child)->allow_cpu_seconds(1000);
+  (*child)->write(buffer{std::string(20, 'b')});
+  ASSERT_TRUE(w.wait_for_exit());
+  EXPECT_EQ(w.exits[0].signal, SIGKILL);
+}
+
 TEST_F(ChildProcess, DiesWithItsParent) {
   // A process in between spawns the child, tells us its pid, and is killed.
   int ends[2];

@@ -12,6 +12,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <string>
 #include <vector>
 
@@ -83,6 +84,18 @@ int test_child(std::string_view behaviour) {
     const int fd = ::open("/tmp", O_TMPFILE | O_WRONLY, 0600);
     const auto n = ::write(fd, "x", 1);
     say(n < 0 && errno == EFBIG ? "refused" : "granted");
+    return 0;
+  }
+  if (behaviour == "burn") {
+    // Half a second of the processor for every byte.
+    say("ready");
+    char byte = 0;
+    while (::read(stream, &byte, 1) == 1) {
+      const auto start = std::clock();
+      while (std::clock() - start < CLOCKS_PER_SEC / 2) {
+      }
+      say("x");
+    }
     return 0;
   }
   if (behaviour == "spin") {

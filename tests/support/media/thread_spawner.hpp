@@ -45,6 +45,7 @@ public:
     }
   }
   void pause_reading(bool) override {}
+  void allow_cpu_seconds(std::uint32_t) override {}
   void kill() override {
     killed_ = true;
     ::shutdown(ours_, SHUT_RDWR);

@@ -12,6 +12,7 @@ struct saying_spawner final : ports::child_spawner {
   struct handle final : ports::child {
     void write(buffer) override {}
     void pause_reading(bool) override {}
+    void allow_cpu_seconds(std::uint32_t) override {}
     void kill() override {}
     [[nodiscard]] int pid() const noexcept override { return 1; }
   };

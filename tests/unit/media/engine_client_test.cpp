@@ -1,6 +1,7 @@
 // The engine's client against children that the test plays by hand: order, crashes, breaches, cancelling, re-use.
 #include "media/engine_client.hpp"
 
+#include "core/task_budget.hpp"
 #include "media/child_protocol.hpp"
 #include "tests/support/media/recording_listener.hpp"
 
@@ -24,6 +25,7 @@ struct scripted_child {
   bool destroyed = false;
   ports::child_limits limits;
   std::vector<std::string> arguments;
+  std::vector<std::pair<std::uint32_t, std::size_t>> allowed;  // processor seconds, and how many frames it had got by then
 
   void say(std::string bytes) { events.on_bytes(buffer{std::move(bytes)}); }
   void hello(containment in_force = {true, true}) { say(make_frame(frame_type::hello, hello_message{child_protocol_version, "engine", in_force})); }
@@ -37,6 +39,7 @@ public:
   ~scripted_handle() override { child_->destroyed = true; }
   void write(buffer bytes) override { EXPECT_TRUE(child_->parser.feed(bytes.view(), child_->received)); }
   void pause_reading(bool) override {}
+  void allow_cpu_seconds(std::uint32_t seconds) override { child_->allowed.emplace_back(seconds, child_->received.size()); }
   void kill() override { child_->killed = true; }
   [[nodiscard]] int pid() const noexcept override { return 1; }
 
@@ -429,6 +432,46 @@ TEST_F(EngineClient, ProgressThatDoesNotGrowIsNotPassedOn) {
   child().hello();
   for (const std::uint64_t done : {0, 5, 5, 3, 6, 6}) child().say(make_frame(frame_type::progress, progress_message{done}));
   EXPECT_EQ(listener->progress, (std::vector<std::uint64_t>{5, 6}));
+}
+
+TEST_F(EngineClient, EveryTaskBringsItsProcessorSeconds) {
+  child_engine engine{spawner, "engine"};
+  auto session = engine.start(0, plan_task(), listener);
+  EXPECT_TRUE(child().allowed.empty()) << "it has not applied its own limits yet";
+  child().hello();
+  child().end(errc::unsupported, "no");
+  session = engine.start(0, video_task(), listener);
+  const auto plan = budget_of(plan_task()).cpu_s, video = budget_of(video_task()).cpu_s;
+  EXPECT_NE(plan, video);
+  EXPECT_EQ(child().allowed, (std::vector<std::pair<std::uint32_t, std::size_t>>{{plan, 0}, {video, 1}})) << "each before its task";
+}
+
+TEST_F(EngineClient, ProcessorSecondsOfATaskCanBeCapped) {
+  options.task_cpu_seconds_max = 7;
+  child_engine engine{spawner, "engine", options};
+  auto session = engine.start(0, plan_task(), listener);
+  child().hello();
+  EXPECT_EQ(child().allowed.at(0).first, 7u);
+}
+
+TEST_F(EngineClient, ChildWhoseLifeIsTooShortForTheNextTaskIsReplaced) {
+  options.limits.cpu_seconds = 2 * budget_of(plan_task()).cpu_s;
+  child_engine engine{spawner, "engine", options};
+  for (int i = 0; i < 3; ++i) {
+    auto session = engine.start(0, plan_task(), std::make_shared<recording_listener>());
+    if (i != 1) spawner.children.back()->hello();
+    spawner.children.back()->end(errc::unsupported, "no");
+  }
+  EXPECT_EQ(spawner.children.size(), 2u);
+  EXPECT_TRUE(child(0).killed);
+}
+
+TEST_F(EngineClient, ChildrenWithoutALimitGetNone) {
+  options.limits.cpu_seconds = 0;
+  child_engine engine{spawner, "engine", options};
+  auto session = engine.start(0, plan_task(), listener);
+  child().hello();
+  EXPECT_TRUE(child().allowed.empty());
 }
 
 TEST_F(EngineClient, WordsBetweenTasksAreABreach) {

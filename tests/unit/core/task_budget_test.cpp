@@ -1,0 +1,78 @@
+// How long a task may take: enough for the largest honest one, and an end for every other.
+#include "core/task_budget.hpp"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+namespace latham {
+
+namespace {
+
+/// Four chunks of 8 s of 1080p at 24 fps into six rungs: 50 processor seconds on the machine of docs/performance.md.
+ports::engine_task film() {
+  ports::engine_task task;
+  task.kind = ports::engine_task_kind::video;
+  task.source_bytes = 204'000'000;
+  task.plan.time_base = {1, 12288};
+  task.plan.fps = {24, 1};
+  task.plan.frames = 6480;
+  task.plan.width = 1920;
+  task.plan.height = 1080;
+  task.plan.rungs = {{256, 144, 1}, {426, 240, 1}, {640, 360, 1}, {854, 480, 1}, {1280, 720, 1}, {1920, 1080, 1}};
+  for (std::uint32_t i = 0; i < 4; ++i) task.chunks.push_back({i, 192 * i, 192, std::int64_t{8} * 12288 * i, 0});
+  return task;
+}
+
+}  // namespace
+
+TEST(TaskBudget, IsManyTimesWhatWorkCosts) {
+  const auto budget = budget_of(film());
+  EXPECT_GT(budget.cpu_s, 10 * 50u);
+  EXPECT_LT(budget.cpu_s, 100 * 50u);
+  EXPECT_GT(budget.whole, 4 * seconds{budget.cpu_s});
+  EXPECT_LT(budget.whole, std::chrono::hours{4});
+}
+
+TEST(TaskBudget, GrowsWithWhatTheTaskHasToDo) {
+  const auto before = budget_of(film()).cpu_s;
+  auto task = film();
+  task.chunks.pop_back();
+  EXPECT_LT(budget_of(task).cpu_s, before);
+  task = film();
+  task.how.preset = "veryslow";
+  EXPECT_GT(budget_of(task).cpu_s, 2 * before);
+  task = film();
+  task.chunks[0].seek_pts = -600 * 12288;  // its key frame is ten minutes back
+  EXPECT_GT(budget_of(task).cpu_s, before + 600);
+  task = film();
+  task.source_bytes *= 100;
+  EXPECT_GT(budget_of(task).cpu_s, before);
+}
+
+TEST(TaskBudget, PlanAndSoundGetTheirShare) {
+  auto task = film();
+  task.kind = ports::engine_task_kind::plan;
+  EXPECT_EQ(budget_of(task).cpu_s, 65u) << "79 ms are enough";
+  task.kind = ports::engine_task_kind::audio;
+  EXPECT_EQ(budget_of(task).cpu_s, 146u) << "270 s of sound";
+  ports::engine_task empty;
+  EXPECT_EQ(budget_of(empty).cpu_s, 60u);
+  EXPECT_EQ(budget_of(empty).whole, seconds{840});
+}
+
+TEST(TaskBudget, NonsenseHasABudgetToo) {
+  auto task = film();
+  task.source_bytes = std::numeric_limits<std::uint64_t>::max();
+  task.plan.fps = {0, 0};
+  task.plan.time_base = {std::numeric_limits<std::int64_t>::max(), 0};
+  task.plan.frames = std::numeric_limits<std::uint64_t>::max();
+  for (auto& chunk : task.chunks) chunk = {0, ~0ull, ~0u, std::numeric_limits<std::int64_t>::min() / 2, 0};
+  for (const auto kind : {ports::engine_task_kind::plan, ports::engine_task_kind::video, ports::engine_task_kind::audio}) {
+    task.kind = kind;
+    EXPECT_EQ(budget_of(task).cpu_s, 86'400u);
+    EXPECT_LE(budget_of(task).whole, std::chrono::hours{24 * 6});
+  }
+}
+
+}  // namespace latham
