@@ -3,6 +3,7 @@
 #include "core/assert.hpp"
 #include "media/audio_segments.hpp"
 #include "media/av/cmaf_muxer.hpp"
+#include "media/av/finite_samples.hpp"
 #include "media/av/input.hpp"
 
 extern "C" {
@@ -262,6 +263,7 @@ private:
     }
     const int got = swr_convert(resampler_.get(), out.data(), room, const_cast<const std::uint8_t**>(data), samples);
     if (got < 0) return av_error("resample sound", got);
+    for (std::size_t c = 0; c < channels; ++c) make_finite(planes[c], got);
     if (skip > got) {
       aligned_ = false;  // the next frame has to be cut too, however little is left of the overlap
       return {};

@@ -310,6 +310,24 @@ TEST_F(BadInput, DamageInTheMiddleKeepsTheNumberOfFrames) {
   }
 }
 
+TEST_F(BadInput, SamplesThatAreNoNumbersAreSilence) {
+  auto bytes = made("-f lavfi -i testsrc2=s=64x48:r=25:d=2 -f lavfi -i sine=d=2 -c:v mpeg2video -c:a pcm_f32le", "f.mkv");
+  const auto v = judge(bytes);
+  ASSERT_EQ(v.code, errc::none) << v.message;
+  ASSERT_EQ(v.plan.audio.size(), 1u);
+  for (const char byte : {'\xff', '\x7f'}) {  // not a number; and as loud as a float can be
+    SCOPED_TRACE(int{byte});
+    bytes.replace(bytes.size() / 2, 64, std::string(64, byte));
+    auto task = plan_task(bytes);
+    task.kind = ports::engine_task_kind::audio;
+    task.plan = v.plan;
+    memory_host host{bytes};
+    const auto result = run_task(task, host);
+    EXPECT_TRUE(result) << result.error().message;
+    EXPECT_EQ(host.done.size(), 1u);
+  }
+}
+
 TEST_F(BadInput, RandomDamageNeverCrashes) {
   // A taste of fuzzing on every run; the fuzzers go deeper.
   const auto seed = std::random_device{}();
