@@ -103,6 +103,18 @@ typename Inspector::result_type inspect(Inspector& f, audio_track& x) {
   return f(x.stream_index, x.language);
 }
 
+/// From this byte of the source on, `add` goes onto the times of video packets: the container's clock started anew there.
+struct time_shift {
+  std::uint64_t offset = 0;
+  std::int64_t add = 0;  // in source_plan::time_base
+  friend bool operator==(const time_shift&, const time_shift&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, time_shift& x) {
+  return f(x.offset, x.add);
+}
+inline constexpr std::size_t time_shifts_max = 256;
+
 /// What one look at the source found; all but the list of chunks, which is appended to the job page by page.
 struct source_plan {
   std::string container;            // short libavformat name
@@ -120,12 +132,13 @@ struct source_plan {
   std::vector<audio_track> audio;
   bool truncated = false;           // the container promises more than the bytes hold
   std::vector<std::string> notes;   // said to the user, e.g. "the file ends early"
+  std::vector<time_shift> shifts;   // ascending by offset; usually none
   friend bool operator==(const source_plan&, const source_plan&) = default;
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, source_plan& x) {
   return f(x.container, x.video_codec, x.video_stream, x.time_base, x.origin_pts, x.fps, x.frames, x.segment_frames, x.width, x.height,
-           x.rotation, x.rungs, x.audio, x.truncated, x.notes);
+           x.rotation, x.rungs, x.audio, x.truncated, x.notes, x.shifts);
 }
 
 /// Segments of a run of frames: ceil(frames / segment_frames).

@@ -115,6 +115,9 @@ expected<void> validate(const source_plan& plan) {
   if (plan.notes.size() > notes_max) return invalid("too many notes");
   for (const auto& note : plan.notes)
     if (note.size() > error_message_bytes_max) return invalid("a note is too long");
+  if (plan.shifts.size() > time_shifts_max) return invalid("too many shifts of time");
+  for (std::size_t i = 1; i < plan.shifts.size(); ++i)
+    if (plan.shifts[i].offset < plan.shifts[i - 1].offset) return invalid("shifts of time are out of order");
   return {};
 }
 

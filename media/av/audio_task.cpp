@@ -5,6 +5,7 @@
 #include "media/av/cmaf_muxer.hpp"
 #include "media/av/finite_samples.hpp"
 #include "media/av/input.hpp"
+#include "media/timestamps.hpp"
 
 extern "C" {
 #include <libavutil/channel_layout.h>
@@ -14,7 +15,10 @@ extern "C" {
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace latham::media {
@@ -284,6 +288,67 @@ private:
   std::vector<float> samples_;
 };
 
+/// Packets in file order in, the same with times on the plan's clock out; a time that cannot be believed is taken away, and the
+/// sound then goes on where it is.
+class packet_clock {
+public:
+  packet_clock(const source_plan& plan, AVRational time_base)
+    : time_base_{time_base}, line_{{av_rescale_q(1, AVRational{1, 1}, time_base), av_rescale_q(1, AVRational{1, 1}, time_base), 0, false}} {
+    const auto video = to_av(plan.time_base.num, plan.time_base.den);
+    for (const auto& s : plan.shifts) shifts_.push_back({s.offset, av_rescale_q(s.add, video, time_base)});
+  }
+
+  void push(av_packet packet) {
+    const auto stamp = packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts;
+    auto time = stamp != AV_NOPTS_VALUE ? stamp : expected_.value_or(0);
+    if (packet->pos >= 0) offset_ = static_cast<std::uint64_t>(packet->pos);
+    if (!shifts_.empty() && stamp != AV_NOPTS_VALUE) {
+      const auto add = shift_near(shifts_, offset_, time, expected_);
+      if (__builtin_add_overflow(time, add, &time)) time = stamp;
+    }
+    const auto duration = std::clamp<std::int64_t>(packet->duration, 0, INT32_MAX);
+    // Where the next one is looked for follows what is near, or what insists.
+    const auto near = av_rescale_q(near_s, AVRational{1, 1}, time_base_);
+    const auto off = expected_ ? static_cast<double>(time) - static_cast<double>(*expected_) : 0;
+    if (std::abs(off) <= static_cast<double>(near) || ++strays_ > strays_max) {
+      strays_ = 0;
+      expected_ = std::clamp(time, -(INT64_MAX / 2), INT64_MAX / 2) + duration;
+    }
+    packets_.push_back(std::move(packet));
+    if (const auto judged = line_.push({offset_, time, duration, stamp != AV_NOPTS_VALUE})) settle(*judged);
+  }
+  void end() {
+    while (const auto judged = line_.finish()) settle(*judged);
+  }
+  /// Null when none is settled.
+  av_packet pop() {
+    if (settled_ == 0) return {};
+    --settled_;
+    auto out = std::move(packets_.front());
+    packets_.pop_front();
+    return out;
+  }
+
+private:
+  static constexpr std::int64_t near_s = 10;
+  static constexpr int strays_max = 8;
+
+  void settle(const time_line::verdict& v) {
+    auto& packet = *packets_[settled_++];
+    packet.dts = AV_NOPTS_VALUE;
+    packet.pts = v.believed && v.packet.tag != 0 ? v.packet.time : AV_NOPTS_VALUE;
+  }
+
+  const AVRational time_base_;
+  time_line line_;
+  std::vector<time_shift> shifts_;  // in time_base_
+  std::deque<av_packet> packets_;
+  std::size_t settled_ = 0;  // of packets_
+  std::optional<std::int64_t> expected_;
+  std::uint64_t offset_ = 0;
+  int strays_ = 0;
+};
+
 }  // namespace
 
 expected<void> run_audio_task(const ports::engine_task& task, task_host& host) {
@@ -303,34 +368,42 @@ expected<void> run_audio_task(const ports::engine_task& task, task_host& host) {
   const auto video_time_base = to_av(task.plan.time_base.num, task.plan.time_base.den);
   track_resampler resampler{encoder, stream->time_base, av_rescale_q(task.plan.origin_pts, video_time_base, {1, encoder.rate()})};
 
+  packet_clock clock{task.plan, stream->time_base};
   auto packet = make_packet_handle();
   auto frame = make_frame_handle();
-  bool ended = false;
-  for (int failures = 0; !ended && !encoder.full();) {
+  // A packet that cannot be decoded leaves a gap, and gaps are filled.
+  const auto decode = [&](AVPacket* some) -> expected<void> {
+    const stage_clock::scope stage{host.clock, &ports::engine_usage::decode_us};
+    const int sent = avcodec_send_packet(decoder->get(), some);
+    if (sent == AVERROR(ENOMEM)) throw std::bad_alloc{};
+    for (;;) {
+      const int got = avcodec_receive_frame(decoder->get(), frame.get());
+      if (got == AVERROR(ENOMEM)) throw std::bad_alloc{};
+      if (got < 0) return {};
+      if (auto ok = resampler.take(*frame); !ok) return ok;
+    }
+  };
+  for (int failures = 0; !encoder.full();) {
     const int r = [&] {
       const stage_clock::scope stage{host.clock, &ports::engine_usage::demux_us};
       return av_read_frame(in.demuxer.get(), packet.get());
     }();
     if (in.io->failure().code != errc::none) return in.io->failure();
     if (r == AVERROR(ENOMEM)) throw std::bad_alloc{};
-    ended = r == AVERROR_EOF || (r < 0 && (++failures > damaged_reads_max || avio_feof(in.demuxer->pb)));
-    if (r < 0 && !ended) continue;
-    if (!ended && packet->stream_index != static_cast<int>(index)) {
+    if (r == AVERROR_EOF || (r < 0 && (++failures > damaged_reads_max || avio_feof(in.demuxer->pb)))) break;
+    if (r < 0) continue;
+    if (packet->stream_index != static_cast<int>(index)) {
       av_packet_unref(packet.get());
       continue;
     }
-    // A packet that cannot be decoded leaves a gap, and gaps are filled.
-    const stage_clock::scope stage{host.clock, &ports::engine_usage::decode_us};
-    const int sent = avcodec_send_packet(decoder->get(), ended ? nullptr : packet.get());
-    av_packet_unref(packet.get());
-    if (sent == AVERROR(ENOMEM)) throw std::bad_alloc{};
-    for (;;) {
-      const int got = avcodec_receive_frame(decoder->get(), frame.get());
-      if (got == AVERROR(ENOMEM)) throw std::bad_alloc{};
-      if (got < 0) break;
-      if (auto ok = resampler.take(*frame); !ok) return ok;
-    }
+    clock.push(std::exchange(packet, make_packet_handle()));
+    if (const auto ready = clock.pop())
+      if (auto ok = decode(ready.get()); !ok) return ok;
   }
+  clock.end();
+  for (auto ready = clock.pop(); ready && !encoder.full(); ready = clock.pop())
+    if (auto ok = decode(ready.get()); !ok) return ok;
+  if (auto ok = decode(nullptr); !ok) return ok;
   if (!encoder.full())
     if (auto ok = resampler.flush(); !ok) return ok;
   if (auto ok = encoder.finish(); !ok) return ok;

@@ -26,6 +26,8 @@ expected<std::unique_ptr<chunk_reader>> chunk_reader::open(task_host& host, std:
   if (chunk.first_frame > 0)
     out->skip_until_ = pts_of_frame(static_cast<std::int64_t>(chunk.first_frame), plan.origin_pts, plan.time_base, plan.fps) -
                        av_rescale_q(decode_all_s, AVRational{1, 1}, to_av(plan.time_base.num, plan.time_base.den));
+  // The planner ended the video with the last time that it believed.
+  out->believed_until_ = pts_of_frame(static_cast<std::int64_t>(plan.frames), plan.origin_pts, plan.time_base, plan.fps);
   if (auto ok = out->reopen(); !ok) return std::move(ok).error();
   if (chunk.first_frame == 0) {
     out->from_start_ = true;
@@ -80,6 +82,8 @@ expected<bool> chunk_reader::go_to(std::int64_t back_off_s, landing want) {
   // A transport stream has no index: a search by time reads all over the file, while the planner saw where the key frame is.
   if (back_off_s == 0 && plan_.container == "mpegts" && chunk_.seek_offset > 0)
     r = av_seek_frame(demuxer, -1, static_cast<std::int64_t>(chunk_.seek_offset), AVSEEK_FLAG_BYTE);
+  // Times of a clock that started anew are no order to search in.
+  if (r < 0 && !plan_.shifts.empty()) return false;
   if (r < 0) r = avformat_seek_file(demuxer, static_cast<int>(plan_.video_stream), INT64_MIN, target, target, 0);
   if (r < 0) r = av_seek_frame(demuxer, static_cast<int>(plan_.video_stream), target, AVSEEK_FLAG_BACKWARD);
   if (in_.io->failure().code != errc::none) return in_.io->failure();
@@ -102,6 +106,7 @@ expected<bool> chunk_reader::find_key(landing want) {
     if (r == AVERROR(ENOMEM)) throw std::bad_alloc{};
     if (r == AVERROR_EOF || (r < 0 && (++failures > damaged_reads_max || avio_feof(in_.demuxer->pb)))) return false;
     if (r < 0 || packet_->stream_index != static_cast<int>(plan_.video_stream)) continue;
+    input::shift(*packet_, plan_.shifts);
     const auto pts = in_.picture_time(*packet_);
     if ((packet_->flags & AV_PKT_FLAG_KEY) == 0 || pts == AV_NOPTS_VALUE) {
       // A stream that marks no key frames at all is decoded from its first packet.
@@ -133,7 +138,7 @@ expected<bool> chunk_reader::back_off() {
     auto found = go_to(seconds, landing::any_key);
     if (!found || *found) return found;
   }
-  return false;
+  return plan_.shifts.empty() ? expected<bool>{false} : go_to_start(landing::any_key);
 }
 
 expected<bool> chunk_reader::next(AVFrame& into, std::int64_t& pts) {
@@ -146,7 +151,7 @@ expected<bool> chunk_reader::next(AVFrame& into, std::int64_t& pts) {
       pts = into.pts != AV_NOPTS_VALUE ? into.pts - in_.picture_delay : into.best_effort_timestamp;
       if (sorts_stamps_ && !stamps_.empty()) pts = stamps_.extract(stamps_.begin()).value();
       if (pts == AV_NOPTS_VALUE || into.width <= 0 || into.height <= 0) continue;
-      if (pts < std::max(skip_until_, whole_from_)) continue;
+      if (pts < std::max(skip_until_, whole_from_) || pts > believed_until_) continue;
       return true;
     }
     if (got == AVERROR_EOF || drained_) return false;
@@ -158,10 +163,12 @@ expected<bool> chunk_reader::next(AVFrame& into, std::int64_t& pts) {
       if (r == AVERROR(ENOMEM)) throw std::bad_alloc{};
       if (r == AVERROR_EOF || (r < 0 && (++failures > damaged_reads_max || avio_feof(in_.demuxer->pb)))) break;
       if (r < 0) continue;
-      if (packet_->stream_index == static_cast<int>(plan_.video_stream))
+      if (packet_->stream_index == static_cast<int>(plan_.video_stream)) {
+        input::shift(*packet_, plan_.shifts);
         packet_held_ = true;
-      else
+      } else {
         av_packet_unref(packet_.get());
+      }
     }
     drained_ = !packet_held_;
     if (sorts_stamps_ && packet_held_ && in_.picture_time(*packet_) != AV_NOPTS_VALUE) {

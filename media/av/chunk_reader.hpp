@@ -65,6 +65,7 @@ private:
   bool drained_ = false;
   std::int64_t skip_until_ = INT64_MIN;  // packets shown before this may be skipped when nothing refers to them
   std::int64_t whole_from_ = INT64_MIN;  // pictures shown before this lack references
+  std::int64_t believed_until_ = INT64_MAX;
   bool from_start_ = false;
   int backed_off_ = 0;
 };

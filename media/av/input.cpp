@@ -89,6 +89,14 @@ void input::use_only(std::uint32_t index) const {
   for (unsigned i = 0; i < demuxer->nb_streams; ++i) demuxer->streams[i]->discard = i == index ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
 }
 
+void input::shift(AVPacket& packet, const std::vector<time_shift>& shifts) {
+  if (shifts.empty() || packet.pos < 0) return;
+  const auto add = shift_at(shifts, static_cast<std::uint64_t>(packet.pos));
+  // Damaged times may be anywhere; one that leaves the range is none.
+  for (auto* time : {&packet.pts, &packet.dts})
+    if (*time != AV_NOPTS_VALUE && __builtin_add_overflow(*time, add, time)) *time = AV_NOPTS_VALUE;
+}
+
 expected<input> open_input(task_host& host, std::uint64_t source_bytes) {
   if (source_bytes == 0) return {errc::unsupported, "The file is empty: upload it again."};
   av_max_alloc(block_bytes_max);

@@ -8,9 +8,11 @@
 #include "core/expected.hpp"
 #include "media/av/handles.hpp"
 #include "media/av/source_io.hpp"
+#include "media/timestamps.hpp"
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace latham::media {
 
@@ -26,6 +28,9 @@ struct input {
   [[nodiscard]] std::int64_t picture_time(const AVPacket& packet) const {
     return packet.pts != AV_NOPTS_VALUE ? packet.pts - picture_delay : packet.dts;
   }
+
+  /// Puts a packet of the planned video onto the plan's clock; once per packet.
+  static void shift(AVPacket& packet, const std::vector<time_shift>& shifts);
 
   [[nodiscard]] AVStream* stream(std::uint32_t index) const { return index < demuxer->nb_streams ? demuxer->streams[index] : nullptr; }
   /// Streams other than `index` are skipped by the demuxer where it can.

@@ -5,6 +5,7 @@
 #include "media/av/whole_pictures.hpp"
 #include "media/chunk_planner.hpp"
 #include "media/ladder.hpp"
+#include "media/timestamps.hpp"
 
 extern "C" {
 #include <libavutil/mathematics.h>
@@ -13,6 +14,8 @@ extern "C" {
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -37,6 +40,8 @@ struct packet_survey {
   std::uint64_t packets = 0;      // video
   std::int64_t first_audio_us = std::numeric_limits<std::int64_t>::max();
   std::int64_t last_us = 0;       // end of the last packet of any stream
+  std::vector<time_shift> shifts;
+  std::uint64_t disbelieved = 0;  // packets whose time is damaged
   bool resized = false;           // pictures have more than one size
   bool damaged = false;           // reading ended with something else than the end of the file
 };
@@ -53,6 +58,13 @@ std::string language_of(const AVStream& stream) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
   });
   return sane ? std::string{text} : "und";
+}
+
+/// When `restarts`, the container's clock may: then one second of silence between packets is reason for doubt. Elsewhere only
+/// what is far out of any sense is: pictures may be minutes apart.
+time_bounds bounds_of(AVRational time_base, bool restarts) {
+  const auto ms = [&](std::int64_t x) { return av_rescale_q(x, AVRational{1, 1000}, time_base); };
+  return {std::max<std::int64_t>(ms(700), 1), std::max<std::int64_t>(ms(restarts ? 1000 : 60'000), 1), ms(10'000), restarts};
 }
 
 /// Sees from the headers of key pictures when their size changes; of codecs whose parser tells. A change of the pixels' shape
@@ -91,6 +103,32 @@ expected<packet_survey> survey(const input& in, unsigned video, const std::vecto
     const bool wanted = i == video || std::any_of(audio.begin(), audio.end(), [i](const auto& a) { return a.stream_index == i; });
     in.demuxer->streams[i]->discard = wanted ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
   }
+  const auto restarts = (in.demuxer->iformat->flags & AVFMT_TS_DISCONT) != 0;
+  time_line line{bounds_of(in.demuxer->streams[video]->time_base, restarts)};
+  std::uint64_t offset = 0;
+  auto latest = std::numeric_limits<std::int64_t>::min();
+  constexpr std::uint32_t is_key = 1, is_shown = 2;
+  const auto take = [&](const time_line::verdict& v) {
+    if (!v.believed) return;
+    if ((v.packet.tag & is_key) != 0) seen.keys.push_back({v.packet.time, v.packet.offset});
+    if ((v.packet.tag & is_shown) == 0) return;
+    seen.pts.push_back(v.packet.time);
+    if (v.packet.time < latest) return;
+    latest = v.packet.time;
+    seen.end_pts = latest + v.packet.duration;
+  };
+  // Of each sound, the first time that can be believed.
+  std::map<unsigned, time_line> sounds;
+  for (const auto& track : audio) {
+    const auto base = in.demuxer->streams[track.stream_index]->time_base;
+    sounds.emplace(track.stream_index, time_line{bounds_of(base, restarts)});
+  }
+  const auto take_first = [&](unsigned index, const std::optional<time_line::verdict>& v) {
+    if (!v || !v->believed) return;
+    seen.first_audio_us =
+        std::min(seen.first_audio_us, av_rescale_q(v->packet.time, in.demuxer->streams[index]->time_base, microseconds));
+    sounds.erase(index);
+  };
   size_watch size{*in.demuxer->streams[video]->codecpar};
   auto packet = make_packet_handle();
   for (int failures = 0;;) {
@@ -114,19 +152,25 @@ expected<packet_survey> survey(const input& in, unsigned video, const std::vecto
       if (index == video) {
         if (++seen.packets > packets_max) return {errc::too_large, "The video has more frames than a day at 240 per second: split it."};
         seen.resized = size.changes(*packet) || seen.resized;
-        if (shown) {
-          seen.pts.push_back(pts);
-          seen.end_pts = std::max(seen.end_pts, end_pts);
-        }
-        if ((packet->flags & AV_PKT_FLAG_KEY) != 0)
-          seen.keys.push_back({pts, packet->pos > 0 ? static_cast<std::uint64_t>(packet->pos) : 0});
-      } else if (shown) {
-        seen.first_audio_us = std::min(seen.first_audio_us, av_rescale_q(pts, stream->time_base, microseconds));
+        if (packet->pos >= 0) offset = static_cast<std::uint64_t>(packet->pos);
+        const auto tag = ((packet->flags & AV_PKT_FLAG_KEY) != 0 ? is_key : 0) | (shown ? is_shown : 0);
+        if (const auto judged = line.push({offset, pts, end_pts - pts, tag})) take(*judged);
+      } else if (const auto sound = sounds.find(index); shown && sound != sounds.end()) {
+        take_first(index, sound->second.push({0, pts, end_pts - pts, 0}));
       }
       seen.last_us = std::max(seen.last_us, av_rescale_q(end_pts, stream->time_base, microseconds));
     }
     av_packet_unref(packet.get());
   }
+  while (const auto judged = line.finish()) take(*judged);
+  while (!sounds.empty()) {
+    const auto index = sounds.begin()->first;
+    const auto judged = sounds.begin()->second.finish();
+    take_first(index, judged);
+    if (!judged) sounds.erase(index);
+  }
+  seen.shifts = line.shifts();
+  seen.disbelieved = line.disbelieved();
   std::sort(seen.pts.begin(), seen.pts.end());
   std::sort(seen.keys.begin(), seen.keys.end(), [](const auto& a, const auto& b) { return a.pts < b.pts; });
   const auto alike = [](const auto& a, const auto& b) { return a.pts == b.pts; };
@@ -238,6 +282,10 @@ expected<planned_source> plan_source(task_host& host, std::uint64_t source_bytes
   if (seen.pts.empty()) return {errc::unprocessable, "The video track has no frames: upload a file that has some."};
   if (seen.keys.empty()) seen.keys.push_back({seen.pts.front(), 0});  // nothing is marked: the first packet has to do
 
+  if (seen.shifts.size() > time_shifts_max)
+    return {errc::unprocessable, "The clock of the file starts anew " + std::to_string(seen.shifts.size()) +
+                                   " times: its timestamps are damaged, record or remux it again."};
+
   std::int64_t step = 0;
   const auto median = median_rate(seen, stream.time_base, step);
   const auto nominal = av_guess_frame_rate(in.demuxer.get(), &stream, nullptr);
@@ -273,6 +321,10 @@ expected<planned_source> plan_source(task_host& host, std::uint64_t source_bytes
     plan.notes.push_back("The file ends early: only its first " + seconds_text(length) + " could be used.");
   else if (seen.damaged)
     plan.notes.push_back("Parts of the file are damaged and were left out.");
+  if (seen.disbelieved > 0) plan.notes.push_back("Damaged timestamps were left out: " + std::to_string(seen.disbelieved) + ".");
+  if (!seen.shifts.empty())
+    plan.notes.push_back("The clock of the file starts anew in its middle: the parts were joined.");
+  plan.shifts = std::move(seen.shifts);
   if (is_high_dynamic_range(coded)) plan.notes.push_back("HDR was tone-mapped to SDR.");
   if (seen.resized) plan.notes.push_back("The picture's size changes on the way: it is fitted into its first shape.");
   plan.rungs = fit_ladder(how.rungs, plan.width, plan.height);

@@ -56,6 +56,11 @@ expected<void> whole_pictures::read(entry& into) {
   return {};
 }
 
+bool whole_pictures::is_in_place() const {
+  const auto& second = reader_.stream().time_base;
+  return static_cast<double>(at_.pts) - static_cast<double>(after_.pts) <= static_cast<double>(second.den) / second.num;
+}
+
 expected<bool> whole_pictures::next(AVFrame& into, std::int64_t& pts) {
   if (!std::exchange(started_, true)) {
     if (auto ok = read(after_); !ok) return std::move(ok).error();
@@ -66,6 +71,12 @@ expected<bool> whole_pictures::next(AVFrame& into, std::int64_t& pts) {
     if (auto ok = read(after_); !ok) return std::move(ok).error();
   }
   if (!at_.there) return false;
+  // Times ascend here. One that is far ahead of the next is damaged; shown, it would hold what is before it.
+  while (after_.there && !is_in_place()) {
+    std::swap(at_, after_);
+    if (auto ok = read(after_); !ok) return std::move(ok).error();
+    filter_holds_at_ = false;
+  }
   pts = at_.pts;
   const bool interlaced = is_interlaced(*at_.picture) && at_.picture->width >= side_min && at_.picture->height >= side_min;
   lacks_neighbour_ = interlaced && !before_.there && !reader_.is_from_start();

@@ -6,6 +6,7 @@
 // needs the one before it. Where the reader began too late for that, the picture is marked and back_off brings the
 // neighbour; the planner gives chunks of interlaced streams an earlier key frame, so that this is rare.
 //
+// A picture whose time is more than a second after the next one's is left out: the time is damaged (see media/timestamps.hpp).
 // A picture that is not interlaced goes through untouched, also between others that are.
 #pragma once
 
@@ -44,6 +45,7 @@ private:
   };
 
   expected<void> read(entry& into);
+  [[nodiscard]] bool is_in_place() const;
   expected<void> make_whole(AVFrame& into);
 
   chunk_reader& reader_;

@@ -232,4 +232,69 @@ TEST_F(TreatedSources, ToneMappingIsWhatTheCommandMakes) {
     }
 }
 
+/// Two recordings in one file: the second's clock is behind, ahead by less than a day, or beyond the wrap.
+TEST_F(TreatedSources, TransportStreamWhoseClockStartsAnew) {
+  for (const std::string offset : {"1", "5000", "90000"}) {
+    SCOPED_TRACE(offset);
+    source s;
+    s.container = "ts";
+    s.num = 25;
+    s.frames = 100;
+    s.video = "-c:v libx264 -preset veryfast -crf 18 -bf 2 -g " + std::to_string(between(20, 60)) + " -pix_fmt yuv420p";
+    s.audio = "-c:a mp2";
+    s.more = "-output_ts_offset 1000";
+    const auto first = make_source(dir_, s, "first");
+    auto again = s;
+    again.more = "-output_ts_offset " + offset;
+    const auto second = make_source(dir_, again, "second");
+    const auto path = dir_.file("joined.ts");
+    write_file(path, file_bytes(first) + file_bytes(second));
+    s.frames = 200;
+    s.number = [](int n) { return n % 100; };
+    s.notes = {"clock"};
+    expect_exact(s, path, dir_);
+  }
+}
+
+/// Single presentation times are overwritten: nothing may grow, and pictures of which the time is whole stay where they are.
+TEST_F(TreatedSources, DamagedTimesOfATransportStreamDoNotStretchIt) {
+  source s;
+  s.container = "ts";
+  s.num = 25;
+  s.frames = 100;
+  s.video = "-c:v libx264 -preset veryfast -crf 18 -bf 2 -g 30 -pix_fmt yuv420p";
+  s.audio = "-c:a mp2";
+  auto bytes = file_bytes(make_source(dir_, s));
+  int damaged = 0, pes = 0;
+  for (std::size_t at = 0; at + 188 <= bytes.size(); at += 188) {
+    // Start of a PES packet of video or sound that has a time, behind an adaptation field if there is one.
+    if ((bytes[at + 1] & 0x40) == 0) continue;
+    const auto head = at + 4 + ((bytes[at + 3] & 0x20) != 0 ? static_cast<unsigned char>(bytes[at + 4]) + 1u : 0u);
+    if (head + 14 > at + 188 || bytes.compare(head, 3, std::string_view{"\0\0\1", 3}) != 0) continue;
+    if ((bytes[head + 7] & 0x80) == 0 || ++pes % 17 != 5) continue;
+    bytes[head + 9] = static_cast<char>(bytes[head + 9] ^ (random_() % 4) << 1);
+    bytes[head + 10] = static_cast<char>(random_());
+    ++damaged;
+  }
+  ASSERT_GE(damaged, 6);
+  const auto result = transcode(bytes);
+  EXPECT_EQ(result.plan.frames, 100u);
+  ASSERT_EQ(result.plan.notes.size(), 1u);
+  EXPECT_NE(result.plan.notes[0].find("timestamps"), std::string::npos);
+  const auto file = dir_.file("damaged.mp4");
+  write_file(file, stitched(result.video, 0, video_durations(result.plan)));
+  const auto numbers = barcodes_of(file, 128, 72);
+  ASSERT_EQ(numbers.size(), 100u);
+  int off = 0;
+  for (int n = 0; n < 100; ++n) {
+    EXPECT_NEAR(numbers[static_cast<std::size_t>(n)], n, 1);
+    off += numbers[static_cast<std::size_t>(n)] != n ? 1 : 0;
+  }
+  EXPECT_LE(off, damaged);
+  write_file(file, stitched(result.audio, 0, audio_durations(result.plan, 48000)));
+  const auto sound = listen(file);
+  ASSERT_EQ(sound.beeps.size(), 4u);
+  for (std::size_t k = 0; k < 4; ++k) EXPECT_NEAR(sound.beeps[k], static_cast<double>(k) * 48000, aac_frame_samples);
+}
+
 }  // namespace latham::media

@@ -3,6 +3,7 @@
 #include "media/chunk_planner.hpp"
 #include "media/child_protocol.hpp"
 #include "media/ladder.hpp"
+#include "media/timestamps.hpp"
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
@@ -221,6 +222,40 @@ TEST(FrameParserProperty, OneFlippedBitIsFoundOut) {
     std::vector<frame> out;
     (void)parser.feed(stream, out);
     RC_ASSERT(out.empty());
+  });
+}
+
+/// Runs of pictures whose clocks start anywhere, with some times damaged: what comes out is one clock, and it is the same
+/// that a reader makes of a packet's own time and place.
+TEST(TimestampsProperty, DamagedAndRestartedClocksMakeOne) {
+  holds("one clock", [] {
+    constexpr std::int64_t picture = 3600, second = 90'000;
+    time_line line{{second * 7 / 10, second, 10 * second, true}};
+    std::vector<packet_time> packets;
+    const auto runs = *rc::gen::inRange(1, 5);
+    std::vector<bool> whole;
+    for (int r = 0; r < runs; ++r) {
+      const auto start = *rc::gen::inRange<std::int64_t>(0, std::int64_t{1} << 33);
+      const auto length = *rc::gen::inRange(60, 200);
+      for (int i = 0; i < length; ++i) {
+        const bool damaged = i > 3 && i < length - 30 && *rc::gen::inRange(0, 25) == 0 && whole.back();
+        whole.push_back(!damaged);
+        const auto time = damaged ? *rc::gen::inRange<std::int64_t>(0, std::int64_t{1} << 33) : start + i * picture;
+        packets.push_back({packets.size() * 188, time, picture, static_cast<std::uint32_t>(packets.size())});
+      }
+    }
+    std::vector<time_line::verdict> out;
+    for (const auto& p : packets)
+      if (const auto v = line.push(p)) out.push_back(*v);
+    while (const auto v = line.finish()) out.push_back(*v);
+    RC_ASSERT(out.size() == packets.size());
+    RC_ASSERT(line.shifts().size() < static_cast<std::size_t>(runs));
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      RC_ASSERT(out[i].packet.tag == i);
+      RC_ASSERT(out[i].packet.time == packets[i].time + shift_at(line.shifts(), packets[i].offset));
+      if (!whole[i]) continue;
+      RC_ASSERT(out[i].believed);
+    }
   });
 }
 

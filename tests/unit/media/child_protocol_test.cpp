@@ -53,14 +53,14 @@ TEST(ChildProtocol, TaskAndPlanBytesAreFrozen) {
   task.how.rungs = {{640, 360, 800}};
   task.chunks = {{1, 2, 3, -4, 5}};
   EXPECT_EQ(to_string(sha256::of(make_frame(frame_type::task, task))),
-            "77ea7a080a35c0329801cac64717e393de9d64a7c080bce4b54c420e299b7e8c");
+            "24c8fa72ad99863feb78016285bfe72f8f567677c9414526c105a6392362e77e");
   plan_message page;
   page.plan.container = "mov";
   page.plan.audio = {{1, "eng"}};
   page.chunks = task.chunks;
   page.complete = true;
   EXPECT_EQ(to_string(sha256::of(make_frame(frame_type::plan, page))),
-            "18d7b036192ccb9027ef18775dc51205a10b862d6fc0c28f25bcea72e5cf1a50");
+            "15ef6814cffa0c0d9f5a1c67f11b89376c9cb7f32f17dc9ea142c65ac0d692de");
 }
 
 TEST(ChildProtocol, MessagesRoundTrip) {
