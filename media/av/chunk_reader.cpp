@@ -12,7 +12,7 @@ namespace {
 // Seconds before the planned key frame where seeking is tried, until the demuxer lands at or before it.
 constexpr std::array<std::int64_t, 5> landing_tries_s = {0, 1, 4, 16, 64};
 // Seconds before it where decoding is tried when the key frame alone does not give the pictures (gradual refresh, damage).
-constexpr std::array<std::int64_t, 3> back_off_tries_s = {2, 10, 30};
+constexpr std::array<std::int64_t, 4> back_off_tries_s = {2, 10, 30, 120};
 constexpr int damaged_reads_max = 1000;
 // Before a chunk's first frame, in seconds: long enough for a decoder's reordering to settle after the last skipped picture.
 constexpr std::int64_t decode_all_s = 1;

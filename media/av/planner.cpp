@@ -41,6 +41,7 @@ struct packet_survey {
   std::int64_t first_audio_us = std::numeric_limits<std::int64_t>::max();
   std::int64_t last_us = 0;       // end of the last packet of any stream
   std::vector<time_shift> shifts;
+  std::uint64_t corrupt = 0;      // video packets that the demuxer marks so
   std::uint64_t disbelieved = 0;  // packets whose time is damaged
   bool resized = false;           // pictures have more than one size
   bool damaged = false;           // reading ended with something else than the end of the file
@@ -152,6 +153,7 @@ expected<packet_survey> survey(const input& in, unsigned video, const std::vecto
       if (index == video) {
         if (++seen.packets > packets_max) return {errc::too_large, "The video has more frames than a day at 240 per second: split it."};
         seen.resized = size.changes(*packet) || seen.resized;
+        if ((packet->flags & AV_PKT_FLAG_CORRUPT) != 0) ++seen.corrupt;
         if (packet->pos >= 0) offset = static_cast<std::uint64_t>(packet->pos);
         const auto tag = ((packet->flags & AV_PKT_FLAG_KEY) != 0 ? is_key : 0) | (shown ? is_shown : 0);
         if (const auto judged = line.push({offset, pts, end_pts - pts, tag})) take(*judged);
@@ -319,7 +321,7 @@ expected<planned_source> plan_source(task_host& host, std::uint64_t source_bytes
   plan.truncated = ends_early(in, stream, seen);
   if (plan.truncated)
     plan.notes.push_back("The file ends early: only its first " + seconds_text(length) + " could be used.");
-  else if (seen.damaged)
+  else if (seen.damaged || seen.corrupt > seen.shifts.size() + 1)  // where recordings were joined, one is to be expected
     plan.notes.push_back("Parts of the file are damaged and were left out.");
   if (seen.disbelieved > 0) plan.notes.push_back("Damaged timestamps were left out: " + std::to_string(seen.disbelieved) + ".");
   if (!seen.shifts.empty())

@@ -3,6 +3,9 @@
 // What comes out is a function of the source's bytes and the recipe. Claims of the container are checked against what is
 // there: the number of frames against the number of packets (a file of two packets that claims years must not make years of
 // frames), the index against the length of the file (a cut-off file is planned as far as it goes, and says so).
+//
+// What only decoding shows is not in the notes: pictures that turn out to be damaged are held over without a word, a change of
+// the pixels' shape gets its bars without one.
 #pragma once
 
 #include "core/expected.hpp"

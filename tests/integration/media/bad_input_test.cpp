@@ -291,6 +291,8 @@ TEST_F(BadInput, DamageInTheMiddleKeepsTheNumberOfFrames) {
     if (random() % 50 == 0) bytes[at] = static_cast<char>(random());
   const auto v = judge(bytes);
   ASSERT_EQ(v.code, errc::none) << v.message;
+  ASSERT_FALSE(v.plan.notes.empty());
+  EXPECT_NE(v.plan.notes[0].find("damaged"), std::string::npos);
   auto task = plan_task(bytes);
   task.plan = v.plan;
   task.chunks = v.chunks;

@@ -297,4 +297,46 @@ TEST_F(TreatedSources, DamagedTimesOfATransportStreamDoNotStretchIt) {
   for (std::size_t k = 0; k < 4; ++k) EXPECT_NEAR(sound.beeps[k], static_cast<double>(k) * 48000, aac_frame_samples);
 }
 
+/// A second and a half in the middle cannot be decoded, its key frame first: the picture before is held, whichever chunk
+/// shows it, and all others are as ever. Where headers are whole, a decoder makes up what it can, as it does in any player.
+TEST_F(TreatedSources, PicturesThatCannotBeDecodedAreHeldOver) {
+  source s;
+  s.num = 25;
+  s.frames = 150;
+  for (const std::string container : {"mp4", "mkv"})
+    for (const bool noise : {false, true}) {
+      SCOPED_TRACE(container + (noise ? " noise" : " zeros"));
+      s.container = container;
+      s.video = "-c:v libx264 -preset veryfast -crf 18 -bf 2 -g 38 -sc_threshold 0 -x264-params open-gop=0 -pix_fmt yuv420p";
+      const auto path = make_source(dir_, s);
+      auto bytes = file_bytes(path);
+      std::istringstream lines{output_of("ffprobe -v error -select_streams v:0 -show_entries packet=pos,size -of csv=p=0 " + path)};
+      std::size_t size = 0, at = 0;
+      char comma = 0;
+      for (int n = 0; lines >> size >> comma >> at; ++n)
+        if (n >= 38 && n < 76)
+          for (std::size_t i = noise ? 16 : 0; i < size; ++i) bytes[at + i] = noise ? static_cast<char>(random_()) : '\0';
+      // Matroska's position is the block's, whose head goes too, and with it what the demuxer skips to find its way again.
+      const auto result = transcode(bytes);
+      ASSERT_EQ(result.plan.frames, 150u);
+      ASSERT_GE(result.chunks.size(), 3u);
+      const auto file = dir_.file("held.mp4");
+      write_file(file, stitched(result.video, 0, video_durations(result.plan)));
+      const auto numbers = barcodes_of(file, 128, 72);
+      ASSERT_EQ(numbers.size(), 150u);
+      for (int n = 0; n < 150; ++n) {
+        const auto seen = numbers[static_cast<std::size_t>(n)];
+        if (n < 38 || n >= 76) {
+          EXPECT_EQ(seen, n);
+        } else if (!noise) {
+          EXPECT_EQ(seen, 37) << n;
+        }
+      }
+      write_file(file, stitched(result.audio, 0, audio_durations(result.plan, 48000)));
+      if (container == "mp4") {
+        EXPECT_EQ(listen(file).beeps.size(), 6u);
+      }
+    }
+}
+
 }  // namespace latham::media
