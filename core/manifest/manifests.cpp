@@ -7,8 +7,6 @@ namespace latham {
 
 namespace {
 
-double in_seconds(std::uint64_t ticks, std::uint32_t timescale) { return static_cast<double>(ticks) / static_cast<double>(timescale); }
-
 std::uint64_t peak_of(const std::vector<presented_rendition>& all) {
   std::uint64_t peak = 0;
   for (const auto& r : all) peak = std::max(peak, r.peak_bit_s);
@@ -93,8 +91,15 @@ std::string hls_media(const presentation& p, const presented_rendition& r) {
   const auto target = std::max<std::uint64_t>({1, (longest + r.timescale / 2) / r.timescale, (p.segment_ms + 500) / 1000 + (r.kind == track_kind::audio ? 1u : 0u)});
   std::string out = fmt::format("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:{}\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MAP:URI=\"{}/{}/init.mp4\"\n",
                                 target, p.finished ? "VOD" : "EVENT", p.base, r.name);
-  for (std::size_t i = 0; i < r.durations.size(); ++i)
-    out += fmt::format("#EXTINF:{:.6f},\n{}/{}/{}.m4s\n", in_seconds(r.durations[i], r.timescale), p.base, r.name, i + 1);
+  // Differences of rounded ends: rounding each duration by itself would make a long playlist shorter or longer than its media.
+  std::uint64_t ticks = 0;
+  const auto microseconds = [&] { return (ticks * 1'000'000 + r.timescale / 2) / r.timescale; };
+  for (std::size_t i = 0; i < r.durations.size(); ++i) {
+    const auto start = microseconds();
+    ticks += r.durations[i];
+    const auto lasts = microseconds() - start;
+    out += fmt::format("#EXTINF:{}.{:06},\n{}/{}/{}.m4s\n", lasts / 1'000'000, lasts % 1'000'000, p.base, r.name, i + 1);
+  }
   if (p.finished) out += "#EXT-X-ENDLIST\n";
   return out;
 }

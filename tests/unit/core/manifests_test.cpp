@@ -57,6 +57,20 @@ TEST(Manifests, MediaPlaylistIsVodWhenReadyAndCoversEveryFrame) {
   EXPECT_NE(text.find("#EXTINF:0.333333,"), std::string::npos);  // the last eight frames
 }
 
+TEST(Manifests, SegmentDurationsAddUpToTheMedia) {
+  presentation p;
+  presented_rendition r;
+  r.timescale = 48'000;
+  r.durations.assign(3000, 96'256);  // 2.005333... s: rounded one by one they would lack a millisecond
+  const auto text = hls_media(p, r);
+  std::uint64_t us = 0;
+  for (auto at = text.find("#EXTINF:"); at != std::string::npos; at = text.find("#EXTINF:", at + 1)) {
+    ASSERT_EQ(text.substr(at + 9, 1), ".");
+    us += std::stoull(text.substr(at + 8, 1)) * 1'000'000 + std::stoull(text.substr(at + 10, 6));
+  }
+  EXPECT_EQ(us, 6'016'000'000u);
+}
+
 TEST(Manifests, WhileEncodingThePrefixWithoutGapsIsAnEvent) {
   auto table = some_table(2, video_state::encoding);
   table.chunks.erase(0);
