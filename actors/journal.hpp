@@ -36,6 +36,13 @@ public:
     if (!in_flight_) start();
   }
 
+  /// Forgets what has not left: the owner ends, and effects hold promises that hold the owner.
+  void drop() {
+    records_.clear();
+    effects_.clear();
+    leaving_.clear();
+  }
+
   [[nodiscard]] std::size_t waiting() const noexcept { return effects_.size(); }
 
 private:

@@ -4,6 +4,7 @@
 #include "app/configuration.hpp"
 #include "core/manifest/storyboard.hpp"
 #include "core/recipes.hpp"
+#include "core/task_budget.hpp"
 #include "http/commands.hpp"
 #include "media/av/engine_identity.hpp"
 #include "media/engine_client.hpp"
@@ -25,6 +26,7 @@
 #include <fstream>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -38,9 +40,13 @@ using steady = std::chrono::steady_clock;
 
 constexpr int exit_failed = 1;
 constexpr int exit_video_failed = 3;
+constexpr int exit_interrupted = 130;
 constexpr std::uint32_t tries_max = 3;
 constexpr auto redraw_interval = std::chrono::milliseconds{200};
 constexpr std::size_t reads_waiting_max = 256;
+
+/// Set by SIGINT and SIGTERM; looked at five times a second.
+volatile std::sig_atomic_t interrupted = 0;
 
 bool is_videos_fault(errc code) { return code == errc::unsupported || code == errc::unprocessable || code == errc::too_large; }
 
@@ -111,8 +117,10 @@ public:
     loop_.start();
   }
   ~local_job() {
-    slots_.clear();
+    // In this order: no session hears of more reads, the reads that are under way end, and only then goes what they touch.
+    for (auto& s : slots_) s->take_session().reset();
     reads_.stop();
+    slots_.clear();
   }
 
   expected<void> run(const fs::path& directory) {
@@ -149,6 +157,7 @@ private:
   };
   struct event {
     std::uint32_t slot = 0;
+    std::uint64_t turn = 0;
     expected<void> result;
   };
 
@@ -157,13 +166,14 @@ private:
   /// Hears one task. It outlives the slot's interest in it: the engine holds it until on_end.
   class ear final : public ports::engine_listener {
   public:
-    explicit ear(slot& s) : slot_{s} {}
+    ear(slot& s, std::uint64_t turn) : slot_{s}, turn_{turn} {}
     void on_read(std::uint64_t read, std::uint64_t offset, std::uint32_t bytes) override {
       // Off the engine's thread, which must not wait for a disk. At most one read of a slot is open.
-      (void)slot_.job.reads_.post([&s = slot_, read, offset, bytes] {
+      slot_.job.reads_.post_always([&s = slot_, turn = turn_, read, offset, bytes] {
         auto got = s.job.file_.read(offset, bytes);
         const std::lock_guard guard{s.mutex};
-        if (s.session) s.session->supply(read, std::move(got));
+        // Reads are counted anew in each child: a late answer must not reach the slot's next task.
+        if (s.session && s.turn == turn) s.session->supply(read, std::move(got));
       });
     }
     void on_plan(source_plan plan, std::uint32_t, std::vector<chunk_plan> chunks, bool) override {
@@ -174,10 +184,11 @@ private:
     void on_chunk_done(std::uint32_t) override {}
     void on_progress(std::uint64_t done) override { slot_.done.store(done, std::memory_order_relaxed); }
     void on_usage(const ports::engine_usage& used) override { slot_.usage = used; }
-    void on_end(expected<void> result) override { slot_.job.post({slot_.number, std::move(result)}); }
+    void on_end(expected<void> result) override { slot_.job.post({slot_.number, turn_, std::move(result)}); }
 
   private:
     slot& slot_;
+    const std::uint64_t turn_;
   };
 
   struct slot {
@@ -186,15 +197,23 @@ private:
     const std::uint32_t number;
     task_item task;
     bool busy = false;
+    std::uint64_t turn = 0;        // grows with each task
     steady::time_point begin;
+    steady::time_point deadline;   // of the task as a whole, by its budget
     // Written by the engine's thread while a task runs, read here after its end.
     source_plan plan;
     std::vector<chunk_plan> chunks;
     std::vector<output_piece> pieces;
     ports::engine_usage usage;
     std::atomic<std::uint64_t> done{0};
-    std::mutex mutex;  // of `session`: a read may be answered before `start` has returned it
+    std::mutex mutex;  // of `session` and `turn`: a read may be answered before `start` has returned the session
     std::unique_ptr<ports::engine_session> session;
+
+    /// To be destroyed without the lock: its destructor waits for a listener call that is still returning.
+    [[nodiscard]] std::unique_ptr<ports::engine_session> take_session() {
+      const std::lock_guard guard{mutex};
+      return std::move(session);
+    }
   };
 
   void post(event e) {
@@ -223,32 +242,39 @@ private:
       s->done = 0;
       s->busy = true;
       s->begin = steady::now();
+      s->deadline = s->begin + budget_of(task).whole;
       ++running_;
       const std::lock_guard guard{s->mutex};
-      s->session = engine_.start(s->number, std::move(task), std::make_shared<ear>(*s));
+      ++s->turn;
+      s->session = engine_.start(s->number, std::move(task), std::make_shared<ear>(*s, s->turn));
     }
     return {};
   }
 
   expected<void> take_event() {
+    if (interrupted != 0) return {errc::cancelled, "interrupted"};
     event e;
     {
       std::unique_lock lock{events_mutex_};
       while (!events_changed_.wait_for(lock, redraw_interval, [this] { return !events_.empty(); })) {
         lock.unlock();
+        if (interrupted != 0) return {errc::cancelled, "interrupted"};
         draw();
+        if (auto late = overdue()) {
+          e = std::move(*late);
+          lock.lock();
+          break;
+        }
         lock.lock();
       }
-      e = std::move(events_.front());
-      events_.pop_front();
+      if (e.turn == 0) {
+        e = std::move(events_.front());
+        events_.pop_front();
+      }
     }
     auto& s = *slots_.at(e.slot);
-    std::unique_ptr<ports::engine_session> over;
-    {
-      const std::lock_guard guard{s.mutex};
-      over = std::move(s.session);
-    }
-    over.reset();  // outside the lock: it waits for a listener call that is still returning
+    if (e.turn != s.turn || !s.busy) return {};  // the end of a task that was given up before
+    s.take_session().reset();
     s.busy = false;
     --running_;
     if (!e.result) {
@@ -261,6 +287,13 @@ private:
     busy_s_ += std::chrono::duration<double>(steady::now() - s.begin).count();
     encoded_at_ = steady::now();
     return on_encoded(s);
+  }
+
+  /// A task that takes longer than any task of its size may: its child pretends to work, or the disk does not answer.
+  std::optional<event> overdue() const {
+    for (const auto& s : slots_)
+      if (s->busy && steady::now() > s->deadline) return event{s->number, s->turn, error{errc::timeout, "a part of the video took too long; is the disk slow? Try again"}};
+    return std::nullopt;
   }
 
   expected<void> on_planned(slot& s) {
@@ -447,29 +480,42 @@ int encode(const encode_options& o) {
   if (auto ok = file.open(o.file); !ok) return fail(ok.error());
   std::error_code failed;
   const fs::path directory{o.directory};
-  if (fs::exists(directory, failed) && !fs::is_empty(directory, failed))
+  const bool there = fs::exists(directory, failed);
+  if (there && !fs::is_directory(directory, failed)) return fail({errc::invalid_argument, o.directory + " is a file; name a directory"});
+  if (there && !fs::is_empty(directory, failed))
     return fail({errc::invalid_argument, o.directory + " is not empty; name a directory that does not exist yet"});
 
-  // Beside its place until it is whole, so that nobody ever sees half a ladder there.
-  auto partial = directory;
-  if (!partial.has_filename()) partial = partial.parent_path();
-  partial += ".partial-" + std::to_string(::getpid());
+  // Beside its place until it is whole, so that nobody ever sees half a ladder there. A directory that exists may be a mount
+  // point, which nothing can take the place of: then inside it.
+  const auto mark = ".partial-" + std::to_string(::getpid());
+  auto place = directory.has_filename() ? directory : directory.parent_path();
+  auto partial = place;
+  if (there) partial /= mark;
+  else partial += mark;
+  for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int) { interrupted = 1; });
   const auto drop = [&] { fs::remove_all(partial, failed); };
   nlohmann::json report;
   {
     local_job job{o, std::move(*how), file};
     if (auto done = job.run(partial); !done) {
       drop();
-      return fail(done.error());
+      return done.error().code == errc::cancelled ? exit_interrupted : fail(done.error());
     }
     const auto wall_s = std::chrono::duration<double>(steady::now() - begin).count();
-    fs::remove(directory, failed);  // an empty one
-    fs::rename(partial, directory.has_filename() ? directory : directory.parent_path(), failed);
-    if (failed) {
-      const auto why = failed.message();
-      drop();
-      return fail({errc::io, o.directory + " cannot be made (" + why + "); choose another place"});
+    std::string why;
+    if (!there) {
+      fs::rename(partial, place, failed);
+      if (failed) why = failed.message();
+    } else {
+      std::vector<fs::path> entries;
+      for (const auto& entry : fs::directory_iterator{partial, failed}) entries.push_back(entry.path());
+      for (const auto& entry : entries) {
+        fs::rename(entry, place / entry.filename(), failed);
+        if (failed) why = failed.message();
+      }
     }
+    if (!why.empty() || there) drop();
+    if (!why.empty()) return fail({errc::io, o.directory + " cannot be made (" + why + "); choose another place"});
     if (::isatty(2) != 0) std::fprintf(stderr, "\r\033[K");
     if (!o.json) {
       print_summary(job, o, wall_s);

@@ -18,7 +18,8 @@ struct encode_options {
 };
 
 /// Blocks until the ladder is complete. Progress on standard error when it is a terminal. Exit codes: 0 done, 1 it could
-/// not be done here (disk, arguments), 3 the video is at fault. On failure nothing is left below `directory`.
+/// not be done here (disk, arguments), 3 the video is at fault, 130
+/// interrupted (SIGINT, SIGTERM). On failure nothing is left below `directory`.
 [[nodiscard]] int encode(const encode_options& options);
 
 }  // namespace latham::app

@@ -207,6 +207,8 @@ template <class T>
   if (!opened) return std::move(opened).error();
   if (opened->format > T::record_format)
     return {errc::newer_format, "a record was written by a newer version of latham; upgrade this node"};
+  if (opened->format < T::record_format)
+    return {errc::corrupt, "a record was written by an unreleased older version of latham; start with an empty data directory"};
   return decode<T>(opened->payload);
 }
 

@@ -20,8 +20,11 @@ constexpr double source_pixel_s = 50e-9;
 constexpr double sound_second_s = 0.3;
 constexpr double bytes_per_cpu_s = 50e6;
 
-// A chunk may be decoded from this long before its key frame, when that alone does not give its pictures.
-constexpr double back_off_s = 30;
+// A chunk may be decoded anew from further and further before its key frame, when that alone does not give its pictures:
+// without skipping, then from 2, 10, 30 and 120 s before (media/av/chunk_reader.cpp). Each try decodes the lead again; half
+// of them are counted, because each is counted at ten times what it costs.
+constexpr double back_off_s = 2 + 10 + 30 + 120;
+constexpr double leads = 3;
 
 constexpr double share_of_a_core = 0.25;  // what a child gets at least, beside others
 constexpr double bytes_per_s = 1e6;       // what storage delivers at least
@@ -53,7 +56,7 @@ double video_cpu_s(const ports::engine_task& task) {
     const auto key_s = (static_cast<double>(chunk.seek_pts) - static_cast<double>(plan.origin_pts)) * plan.time_base.to_double();
     const auto lead_s = std::clamp(static_cast<double>(chunk.first_frame) / fps - key_s, 0.0, double{duration_s_max});
     // Twice the grid's frames: a source may be faster than its output.
-    const auto decoded = 2 * (chunk.frames + fps * (2 * lead_s + back_off_s));
+    const auto decoded = 2 * (chunk.frames + fps * (leads * lead_s + back_off_s));
     total += rung_pixels * chunk.frames * output_pixel_s * effort(task.how.preset) + source_pixels * decoded * source_pixel_s;
   }
   return total;

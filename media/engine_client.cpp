@@ -1,6 +1,7 @@
 #include "media/engine_client.hpp"
 
 #include "core/assert.hpp"
+#include "core/manifest/storyboard.hpp"
 #include "core/task_budget.hpp"
 #include "media/child_protocol.hpp"
 
@@ -363,6 +364,14 @@ private:
     if (task.task.kind == ports::engine_task_kind::plan || task.chunks_done >= chunks ||
         done->chunk != (is_video ? task.task.chunks[task.chunks_done].index : 0))
       return broken("finished a chunk that it was not working on");
+    if (is_video && makes_images(task.task.how)) {
+      const auto& chunk = task.task.chunks[task.chunks_done];
+      const auto poster = poster_frame(task.task.plan);
+      const bool has_poster = poster >= chunk.first_frame && poster < chunk.first_frame + chunk.frames;
+      if (task.images != (1u << image_sheet | (has_poster ? 1u << image_poster : 0u))) return broken("finished a chunk without its pictures");
+    } else if (task.images != 0) {
+      return broken("sent pictures that the recipe does not ask for");
+    }
     ++task.chunks_done;
     task.pieces = 0;
     task.images = 0;

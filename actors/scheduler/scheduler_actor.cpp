@@ -50,6 +50,7 @@ public:
 
   /// An ended actor lives as long as somebody holds it, and those whom we hold hold us.
   void on_exit() override {
+    journal_.drop();
     workers_.clear();
     storages_.clear();
     sinks_.clear();

@@ -51,6 +51,7 @@ public:
 
   /// An ended actor lives as long as somebody holds it, and the scheduler holds us as we hold it.
   void on_exit() override {
+    journal_.drop();
     destroy(scheduler_);
   }
 

@@ -76,6 +76,7 @@ expected<bool> chunk_reader::go_to(std::int64_t back_off_s, landing want) {
   if (!decoder_ || packet_held_ || drained_)
     if (auto ok = reopen(); !ok) return ok.error();
   from_start_ = false;
+  position_ = -1;
   auto* demuxer = in_.demuxer.get();
   const auto target = chunk_.seek_pts - av_rescale_q(back_off_s, AVRational{1, 1}, stream().time_base);
   int r = -1;
@@ -106,7 +107,7 @@ expected<bool> chunk_reader::find_key(landing want) {
     if (r == AVERROR(ENOMEM)) throw std::bad_alloc{};
     if (r == AVERROR_EOF || (r < 0 && (++failures > damaged_reads_max || avio_feof(in_.demuxer->pb)))) return false;
     if (r < 0 || packet_->stream_index != static_cast<int>(plan_.video_stream)) continue;
-    input::shift(*packet_, plan_.shifts);
+    shift(*packet_);
     const auto pts = in_.picture_time(*packet_);
     if ((packet_->flags & AV_PKT_FLAG_KEY) == 0 || pts == AV_NOPTS_VALUE) {
       // A stream that marks no key frames at all is decoded from its first packet.
@@ -120,6 +121,15 @@ expected<bool> chunk_reader::find_key(landing want) {
     if (!from_start_ && !sorts_stamps_) whole_from_ = pts;
     return true;
   }
+}
+
+void chunk_reader::shift(AVPacket& packet) {
+  // Of several pictures in one transport packet only the first has a position; the planner counts the others to it.
+  if (packet.pos >= 0)
+    position_ = packet.pos;
+  else if (position_ >= 0)
+    packet.pos = position_;
+  input::shift(packet, plan_.shifts);
 }
 
 expected<bool> chunk_reader::back_off() {
@@ -138,7 +148,12 @@ expected<bool> chunk_reader::back_off() {
     auto found = go_to(seconds, landing::any_key);
     if (!found || *found) return found;
   }
-  return plan_.shifts.empty() ? expected<bool>{false} : go_to_start(landing::any_key);
+  if (gave_up_) return false;
+  gave_up_ = true;
+  if (!plan_.shifts.empty()) return go_to_start(landing::any_key);
+  // Nothing helped: what there is from the key frame on has to do, and the reader must not stay where the last try ended.
+  if (auto ok = reopen(); !ok) return ok.error();
+  return go_to(0, landing::any_key);
 }
 
 expected<bool> chunk_reader::next(AVFrame& into, std::int64_t& pts) {
@@ -164,7 +179,7 @@ expected<bool> chunk_reader::next(AVFrame& into, std::int64_t& pts) {
       if (r == AVERROR_EOF || (r < 0 && (++failures > damaged_reads_max || avio_feof(in_.demuxer->pb)))) break;
       if (r < 0) continue;
       if (packet_->stream_index == static_cast<int>(plan_.video_stream)) {
-        input::shift(*packet_, plan_.shifts);
+        shift(*packet_);
         packet_held_ = true;
       } else {
         av_packet_unref(packet_.get());
@@ -176,7 +191,9 @@ expected<bool> chunk_reader::next(AVFrame& into, std::int64_t& pts) {
       if (stamps_.size() > stamps_max) stamps_.erase(stamps_.begin());  // its picture was lost to damage
     }
     // A picture of unknown order needs every stamp to be given to its own picture.
-    const bool may_skip = packet_held_ && !sorts_stamps_ && in_.picture_time(*packet_) < skip_until_;
+    // A packet without a time may be anywhere; it is decoded.
+    const auto time = packet_held_ ? in_.picture_time(*packet_) : AV_NOPTS_VALUE;
+    const bool may_skip = !sorts_stamps_ && time != AV_NOPTS_VALUE && time < skip_until_;
     decoder_->skip_frame = may_skip ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
     const int sent = avcodec_send_packet(decoder_.get(), packet_held_ ? packet_.get() : nullptr);
     if (sent == AVERROR(ENOMEM)) throw std::bad_alloc{};

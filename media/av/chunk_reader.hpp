@@ -50,6 +50,7 @@ private:
   expected<void> reopen();
   expected<bool> go_to(std::int64_t back_off_s, landing want);
   expected<bool> go_to_start(landing want);
+  void shift(AVPacket& packet);
   expected<bool> find_key(landing want);
 
   task_host& host_;
@@ -63,11 +64,13 @@ private:
   std::multiset<std::int64_t> stamps_;         // of packets whose picture is still in the decoder; only if sorts_stamps_
   bool packet_held_ = false;  // find_key read it; the decoder has not seen it
   bool drained_ = false;
+  std::int64_t position_ = -1;  // in the file, of the last packet that had one; -1 after a seek
   std::int64_t skip_until_ = INT64_MIN;  // packets shown before this may be skipped when nothing refers to them
   std::int64_t whole_from_ = INT64_MIN;  // pictures shown before this lack references
   std::int64_t believed_until_ = INT64_MAX;
   bool from_start_ = false;
   int backed_off_ = 0;
+  bool gave_up_ = false;
 };
 
 }  // namespace latham::media

@@ -157,6 +157,7 @@ expected<packet_survey> survey(const input& in, unsigned video, const std::vecto
         if (packet->pos >= 0) offset = static_cast<std::uint64_t>(packet->pos);
         const auto tag = ((packet->flags & AV_PKT_FLAG_KEY) != 0 ? is_key : 0) | (shown ? is_shown : 0);
         if (const auto judged = line.push({offset, pts, end_pts - pts, tag})) take(*judged);
+        if (line.shifts().size() > time_shifts_max) break;  // refused below; a crafted file must not make the list longer
       } else if (const auto sound = sounds.find(index); shown && sound != sounds.end()) {
         take_first(index, sound->second.push({0, pts, end_pts - pts, 0}));
       }

@@ -1,6 +1,7 @@
 // What the codec child cannot do any more once it has loaded its libraries: everything but compute, and talk to its parent.
 //
-// A decoder that a hostile file has taken over runs the attacker's code with our user's rights. Two walls, each enough:
+// A decoder that a hostile file has taken over runs the attacker's code with our user's rights. Two walls; the first is enough, the second
+// stands where the first has a hole nobody knows of:
 //  * seccomp: a short list of system calls. Reading and writing work on the stream to the parent alone; nothing can be
 //    opened, connected, started, signalled or made executable. Any other call answers EPERM and does not kill, because
 //    libraries probe for what they can do without.

@@ -29,6 +29,7 @@ export function parseStoryboard(text: string): Tile[] {
 export function Storyboard({ uri, duration, video }: { uri: string; duration: number; video: () => HTMLVideoElement | null }) {
   const strip = useRef<HTMLDivElement>(null);
   const tiles = useRef(signal<Tile[] | null>(null)).current;
+  const loading = useRef(false);
   const at = useSignal<number | null>(null); // the moment that is looked at, in seconds
   const now = useSignal(0);
 
@@ -45,14 +46,15 @@ export function Storyboard({ uri, duration, video }: { uri: string; duration: nu
   }, []);
 
   const load = async () => {
-    if (tiles.value !== null) return;
-    tiles.value = [];
+    if (tiles.value !== null || loading.current) return;
+    loading.current = true;
     try {
       const answer = await fetch(uri);
       if (answer.ok) tiles.value = parseStoryboard(await answer.text());
     } catch {
-      tiles.value = null; // the next hover asks again
+      // The next look asks again.
     }
+    loading.current = false;
   };
 
   const look = (time: number) => {
@@ -70,7 +72,16 @@ export function Storyboard({ uri, duration, video }: { uri: string; duration: nu
   const onKey = (e: KeyboardEvent) => {
     const from = at.value ?? now.value;
     const step = Math.max(2, duration / 50);
-    const moves: Record<string, number> = { ArrowLeft: from - step, ArrowRight: from + step, Home: 0, End: duration };
+    const moves: Record<string, number> = {
+      ArrowLeft: from - step,
+      ArrowDown: from - step,
+      ArrowRight: from + step,
+      ArrowUp: from + step,
+      PageDown: from - 5 * step,
+      PageUp: from + 5 * step,
+      Home: 0,
+      End: duration,
+    };
     if (e.key in moves) {
       e.preventDefault();
       look(moves[e.key]!);
@@ -90,6 +101,7 @@ export function Storyboard({ uri, duration, video }: { uri: string; duration: nu
       role="slider"
       tabIndex={0}
       aria-label="Time line"
+      title="Arrow keys look along the video, Enter or a click goes there"
       aria-valuemin={0}
       aria-valuemax={Math.round(duration)}
       aria-valuenow={Math.round(moment ?? now.value)}

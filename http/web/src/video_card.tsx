@@ -70,9 +70,7 @@ export function VideoCard({ video: v }: { video: Video }) {
     <li class={`card state-${v.state}`}>
       <div class="row">
         {v.links.poster && (
-          <button type="button" class="poster" tabIndex={-1} aria-hidden="true" onClick={() => (playing.value = v.id)}>
-            <img src={v.links.poster} alt="" loading="lazy" onError={(e) => e.currentTarget.parentElement?.remove()} />
-          </button>
+          <img class="poster" src={v.links.poster} alt="" loading="lazy" onClick={() => (playing.value = v.id)} onError={(e) => (e.currentTarget.hidden = true)} />
         )}
         <div class="grow">
           <h3 title={v.title}>{v.title}</h3>

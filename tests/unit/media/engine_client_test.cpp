@@ -87,6 +87,7 @@ source_plan small_plan() {
 ports::engine_task video_task() {
   auto task = plan_task();
   task.kind = ports::engine_task_kind::video;
+  task.how.version = 1;  // without pictures
   task.plan = small_plan();
   task.chunks = {{0, 0, 48, 0, 0}, {1, 48, 48, 0, 0}};
   return task;
@@ -472,6 +473,21 @@ TEST_F(EngineClient, ChildrenWithoutALimitGetNone) {
   auto session = engine.start(0, plan_task(), listener);
   child().hello();
   EXPECT_TRUE(child().allowed.empty());
+}
+
+TEST_F(EngineClient, AChunkWithoutThePicturesOfItsRecipeIsABreach) {
+  for (const bool whole : {true, false}) {
+    child_engine engine{spawner, "engine"};
+    auto task = video_task();
+    task.how.version = 2;
+    auto heard = std::make_shared<recording_listener>();
+    auto session = engine.start(0, task, heard);
+    child().hello();
+    child().say(piece(0, 0) + image(0) + (whole ? image(1) : "") + chunk_done(0));
+    EXPECT_EQ(heard->done.size(), whole ? 1u : 0u);
+    EXPECT_EQ(child().killed, !whole);
+    session.reset();
+  }
 }
 
 TEST_F(EngineClient, WordsBetweenTasksAreABreach) {
