@@ -3,8 +3,11 @@ SHELL := /bin/sh
 JOBS ?= $(shell nproc)
 ARGS ?=
 SEEDS ?= 20000
+SECONDS ?= 60
+FILES ?= 20000
+SEED ?= 1
 
-.PHONY: help run build test dev soak bench asan clean-room image-test clean setup-build setup-test configure-build configure-test
+.PHONY: help run build test dev soak bench asan fuzz fuzz-mutations clean-room image-test clean setup-build setup-test setup-fuzz configure-build configure-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +35,16 @@ soak: setup-test configure-test ## run the simulation over many seeds (SEEDS=200
 	@cmake --build build --target latham-sim -j $(JOBS)
 	@tests/sim/soak.sh build/latham-sim $(SEEDS) $(JOBS)
 
+fuzz: setup-fuzz ## run each fuzzer for SECONDS=60; needs clang, which it installs
+	@cmake --preset fuzz >/dev/null
+	@cmake --build --preset fuzz --target fuzzers -j $(JOBS)
+	@tests/fuzz/run.sh build/fuzz $(SECONDS)
+
+fuzz-mutations: setup-test configure-test ## FILES=20000 damaged files of every format through real codec children (SEED=1); findings stay in build/mutations
+	@cmake --build build --target latham media_mutations -j $(JOBS)
+	@mkdir -p build/mutations
+	@build/tests/fuzz/media_mutations --latham build/latham --files $(FILES) --seed $(SEED) --keep build/mutations
+
 bench: setup-test configure-build ## measure against the plain ffmpeg command in one run (minutes)
 	@cmake --build build --target latham -j $(JOBS)
 	@tests/bench/run.sh
@@ -50,6 +63,9 @@ setup-build:
 
 setup-test:
 	@deploy/setup/packages.sh test
+
+setup-fuzz:
+	@deploy/setup/packages.sh fuzz
 
 # `make build` installs no GoogleTest, so a new build directory starts without the tests; `make test` adds them for good.
 configure-build: CONFIGURE = $(if $(wildcard build/CMakeCache.txt),,-D LATHAM_TESTS=OFF)

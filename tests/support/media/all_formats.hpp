@@ -14,7 +14,7 @@ struct format_recipe {
   const char* arguments;  // codecs
 };
 
-inline constexpr std::array<format_recipe, 24> all_formats{{
+inline constexpr std::array<format_recipe, 26> all_formats{{
   {"h264_aac.mp4", "-c:v libx264 -preset ultrafast -bf 2 -c:a aac -movflags +faststart"},
   {"h264_aac_fragmented.mp4", "-c:v libx264 -preset ultrafast -c:a aac -movflags +empty_moov+frag_keyframe+default_base_moof"},
   {"hevc_ac3.mp4", "-c:v libx265 -preset ultrafast -x265-params log-level=none:pools=1 -c:a ac3"},
@@ -32,6 +32,9 @@ inline constexpr std::array<format_recipe, 24> all_formats{{
   {"h264_aac.ts", "-c:v libx264 -preset ultrafast -bf 2 -c:a aac"},
   {"mpeg2_mp2.ts", "-c:v mpeg2video -c:a mp2"},
   {"hevc_ac3.ts", "-c:v libx265 -preset ultrafast -x265-params log-level=none:pools=1 -c:a ac3"},
+  {"interlaced.ts", "-c:v libx264 -preset ultrafast -x264-params tff=1 -c:a aac"},
+  {"hdr.mp4", "-pix_fmt yuv420p10le -color_primaries bt2020 -color_trc smpte2084 -colorspace bt2020nc -c:v libx265 -preset ultrafast "
+              "-x265-params log-level=none:pools=1 -tag:v hvc1 -c:a aac"},
   {"mpeg4_mp3.avi", "-c:v mpeg4 -c:a libmp3lame"},
   {"mjpeg_pcm.avi", "-c:v mjpeg -pix_fmt yuvj420p -c:a pcm_s16le"},
   {"h264_aac.flv", "-c:v libx264 -preset ultrafast -c:a aac"},
