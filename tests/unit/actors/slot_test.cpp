@@ -18,7 +18,14 @@ namespace latham {
 namespace {
 
 struct virtual_time : caf_config {
-  virtual_time() : caf_config(1) { set("scheduler.policy", caf::atom("testing")); }
+  virtual_time() : caf_config(1) {
+    set("scheduler.policy", caf::atom("testing"));
+    // No thread of CAF's network either: its broker would use the virtual clock, which only one thread may, beside us.
+    set("middleman.network-backend", caf::atom("testing"));
+    set("middleman.manual-multiplexing", true);
+    set("middleman.attach-utility-actors", true);
+    set("middleman.workers", std::size_t{0});
+  }
 };
 
 /// An engine that does nothing by itself; the test speaks for it.
