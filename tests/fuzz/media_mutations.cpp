@@ -164,7 +164,7 @@ public:
   }
   void on_piece(std::uint32_t, output_piece piece) override {
     tell([&] {
-      if (piece.rendition == 0) duration += piece.duration;
+      if (piece.kind == track_kind::video && piece.rendition == 0) duration += piece.duration;
     });
   }
   void on_chunk_done(std::uint32_t) override {}
