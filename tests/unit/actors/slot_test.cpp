@@ -2,7 +2,6 @@
 // time, on CAF's own test scheduler.
 #include "actors/transcoder/slot_actor.hpp"
 
-#include "actors/node.hpp"
 #include "core/task_budget.hpp"
 #include "store/memory_blobs.hpp"
 
@@ -17,15 +16,10 @@ namespace latham {
 
 namespace {
 
-struct virtual_time : caf_config {
-  virtual_time() : caf_config(1) {
-    set("scheduler.policy", caf::atom("testing"));
-    // No thread of CAF's network either: its broker would use the virtual clock, which only one thread may, beside us.
-    set("middleman.network-backend", caf::atom("testing"));
-    set("middleman.manual-multiplexing", true);
-    set("middleman.attach-utility-actors", true);
-    set("middleman.workers", std::size_t{0});
-  }
+/// Without CAF's network: its broker would use the virtual clock from a thread of its own, or, on the testing backend, never
+/// be freed. Nothing here leaves the process.
+struct virtual_time : caf::actor_system_config {
+  virtual_time() { set("scheduler.policy", caf::atom("testing")); }
 };
 
 /// An engine that does nothing by itself; the test speaks for it.
@@ -81,14 +75,22 @@ protected:
     grant.plan.height = 360;
     grant.plan.rungs = {{640, 360, 800}};
     if (kind == task_kind::video) grant.chunks = {{0, 0, 200, 0, 0}};
-    auto parent = system_.spawn([this](slot_parent::pointer) -> slot_parent::behavior_type {
+    parent_ = system_.spawn([this](slot_parent::pointer) -> slot_parent::behavior_type {
       return {[](const plan_page&) { return errc::none; }, [](const task_commit&) { return errc::none; },
               [this](const task_failure& f) { ended_ = f; }, [](const lease_renewal&) {}};
     });
-    slot_ = spawn_slot(self_.ptr(), env_, 0, grant, {}, parent);
+    slot_ = spawn_slot(self_.ptr(), env_, 0, grant, {}, parent_);
     actors().run();
     ASSERT_TRUE(engine_.listener);
     begin_ = actors().clock().now();
+  }
+  /// Actors that never ran to their end are never freed, nor what a timer holds.
+  void TearDown() override {
+    caf::anon_send_exit(parent_, caf::exit_reason::kill);
+    caf::anon_send_exit(slot_, caf::exit_reason::kill);
+    actors().run();
+    actors().clock().advance_time(std::chrono::hours{100});
+    actors().run();
   }
   caf::scheduler::test_coordinator& actors() { return dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler()); }
   /// Lets `speak` speak every ten seconds until the slot ends, and answers after how long; nothing after two days.
@@ -113,6 +115,7 @@ protected:
   counting_random random_;
   env env_;
   caf::actor slot_;
+  slot_parent parent_;
   std::optional<task_failure> ended_;
   caf::actor_clock::time_point begin_;
 };
