@@ -16,7 +16,7 @@ const experiment = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '.
 
 const phases = ['receiving', 'sent, no reply', 'planning', 'encoding', 'finishing'];
 const kills_per_phase = 4;
-const kills_max = 80; // a moment of a few milliseconds may be missed
+const kills_max = 80; // a phase may be over when the signal comes
 
 /// An upload whose bytes and reply are in the test's hands.
 class slow_upload {
@@ -61,6 +61,19 @@ const begins = {
 /// The last phase that began, as the log of a run has it.
 const last_phase = (lines, id) => Object.keys(begins).filter((phase) => lines.some((line) => begins[phase](id).test(line))).at(-1) ?? 'queued';
 
+/// Lets a process go on in slices of a fifth of a millisecond, stopped in between, until its log says `begun`: a phase that
+/// lasts a millisecond is over before a reader of the log has seen it begin. Leaves the process stopped; SIGKILL ends it so.
+async function stop_when(run, begun) {
+  for (let slices = 0; slices < 50_000 && !run.end; ++slices) {
+    process.kill(run.pid, 'SIGSTOP');
+    await pause(1); // for what is in the pipe to be read; nothing more comes
+    if (run.lines.some((line) => begun.test(line))) return;
+    process.kill(run.pid, 'SIGCONT');
+    for (const until = performance.now() + 0.2; performance.now() < until; );
+  }
+  throw new Error(`no line like ${begun}`);
+}
+
 async function strike(node, phase, title, bytes, draw) {
   const { now, url } = node;
   const sending = new slow_upload(url, title, bytes);
@@ -80,8 +93,13 @@ async function strike(node, phase, title, bytes, draw) {
       await sending.over;
       assert.ok(sending.acknowledged, `an upload in phase ${phase} is accepted`);
       const { id } = json(sending.reply);
-      await now.line(begins[phase](id));
-      await pause(phase === 'encoding' ? draw.between(0, 600) : draw.between(0, 2));
+      if (phase === 'finishing') {
+        await now.line(begins.encoding(id));
+        await stop_when(now, begins.finishing(id));
+      } else {
+        await now.line(begins[phase](id));
+        await pause(phase === 'encoding' ? draw.between(0, 600) : draw.between(0, 2));
+      }
     }
   }
   const acknowledged = sending.acknowledged; // as known to the sender when the signal leaves
