@@ -97,7 +97,7 @@ void input::shift(AVPacket& packet, const std::vector<time_shift>& shifts) {
     if (*time != AV_NOPTS_VALUE && __builtin_add_overflow(*time, add, time)) *time = AV_NOPTS_VALUE;
 }
 
-expected<input> open_input(task_host& host, std::uint64_t source_bytes) {
+expected<input> open_container(task_host& host, std::uint64_t source_bytes) {
   if (source_bytes == 0) return {errc::unsupported, "The file is empty: upload it again."};
   av_max_alloc(block_bytes_max);
   input in;
@@ -139,7 +139,14 @@ expected<input> open_input(task_host& host, std::uint64_t source_bytes) {
   // What the container says is checked before a decoder is started, which forgets sizes that it refuses.
   for (unsigned i = 0; i < raw->nb_streams; ++i)
     if (auto ok = check_size(*raw->streams[i]); !ok) return std::move(ok).error();
+  return in;
+}
 
+expected<input> open_input(task_host& host, std::uint64_t source_bytes) {
+  auto opened = open_container(host, source_bytes);
+  if (!opened) return opened;
+  auto& in = *opened;
+  auto* raw = in.demuxer.get();
   // The same limits for the decoders that probing runs, one dictionary per stream.
   std::vector<AVDictionary*> per_stream(raw->nb_streams, nullptr);
   for (unsigned i = 0; i < raw->nb_streams; ++i) {
@@ -151,7 +158,7 @@ expected<input> open_input(task_host& host, std::uint64_t source_bytes) {
     return avformat_find_stream_info(raw, per_stream.empty() ? nullptr : per_stream.data());
   }();
   for (auto*& d : per_stream) av_dict_free(&d);
-  if (read_failure().code != errc::none) return read_failure();
+  if (in.io->failure().code != errc::none) return in.io->failure();
   if (raw->nb_streams > static_cast<unsigned>(streams_max))
     return {errc::too_large, "The file has more than 16 tracks: upload one with fewer."};
   if (found == AVERROR(ENOMEM)) throw std::bad_alloc{};
@@ -163,7 +170,7 @@ expected<input> open_input(task_host& host, std::uint64_t source_bytes) {
     const int best = av_find_best_stream(raw, AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
     if (best >= 0) in.picture_delay = std::clamp(raw->streams[best]->codecpar->video_delay, 0, 16);
   }
-  return in;
+  return opened;
 }
 
 expected<void> check_size(const AVStream& stream) {

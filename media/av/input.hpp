@@ -37,6 +37,9 @@ struct input {
   void use_only(std::uint32_t index) const;
 };
 
+/// Only the container's headers and index: no stream is probed. Errors: like open_input.
+[[nodiscard]] expected<input> open_container(task_host& host, std::uint64_t source_bytes);
+
 /// Errors: unsupported (not a container that we read), unprocessable (damaged, a picture, no stream), too_large (limits), or
 /// whatever the host answered to a read.
 [[nodiscard]] expected<input> open_input(task_host& host, std::uint64_t source_bytes);

@@ -1,4 +1,5 @@
-// The plan task: one pass over a source's packets, without decoding any, that finds everything the other tasks need.
+// The plan task: one look at a source's index, or one pass over its packets without decoding any, that finds everything the
+// other tasks need (media/av/packet_survey.hpp).
 //
 // What comes out is a function of the source's bytes and the recipe. Claims of the container are checked against what is
 // there: the number of frames against the number of packets (a file of two packets that claims years must not make years of
@@ -10,6 +11,7 @@
 
 #include "core/expected.hpp"
 #include "core/model.hpp"
+#include "media/av/packet_survey.hpp"
 #include "media/av/task_host.hpp"
 
 #include <cstdint>
@@ -22,7 +24,14 @@ struct planned_source {
   std::vector<chunk_plan> chunks;
 };
 
+/// What a test may want otherwise.
+struct plan_limits {
+  bool from_index = true;
+  std::uint64_t matroska_pass_bytes_max = index_only_above;
+};
+
 /// `how` must be valid. Errors: unsupported, unprocessable, too_large, each with a sentence for the uploader; or the host's.
-[[nodiscard]] expected<planned_source> plan_source(task_host& host, std::uint64_t source_bytes, const recipe& how);
+[[nodiscard]] expected<planned_source> plan_source(task_host& host, std::uint64_t source_bytes, const recipe& how,
+                                                   const plan_limits& limits = {});
 
 }  // namespace latham::media

@@ -26,6 +26,12 @@ public:
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
   /// The first read that failed; code none if none did. It outranks whatever FFmpeg made of it.
   [[nodiscard]] const error& failure() const noexcept { return failure_; }
+  /// From now on reads fetch nothing and leave the reader's memory as it is: for walking an index. Never to be undone, because
+  /// FFmpeg buffers what it was given.
+  void pretend() noexcept {
+    pretends_ = true;
+    context_->direct = 1;  // nor is what they did not give copied about
+  }
 
 private:
   struct window {
@@ -45,6 +51,7 @@ private:
   std::uint64_t position_ = 0;
   std::uint64_t uses_ = 0;
   std::array<window, 4> windows_;
+  bool pretends_ = false;
   error failure_;
   av_io_context context_;
 };
