@@ -474,7 +474,15 @@ int encode(const encode_options& o) {
     if (!parsed) return fail(parsed.error());
     rungs.push_back(*parsed);
   }
-  auto how = make_recipe(rungs);
+  trim part;
+  for (const auto& [text, ms] : {std::pair{&o.start, &part.start_ms}, {&o.end, &part.end_ms}}) {
+    if (text->empty()) continue;
+    auto parsed = parse_seconds_ms(*text);
+    if (!parsed) return fail(parsed.error());
+    *ms = *parsed;
+  }
+  if (!o.end.empty() && part.end_ms == 0) return fail({errc::invalid_argument, "the end has to come after the start"});
+  auto how = make_recipe(rungs, part);
   if (!how) return fail(how.error());
   source_file file;
   if (auto ok = file.open(o.file); !ok) return fail(ok.error());

@@ -11,6 +11,8 @@ namespace latham::app {
 struct encode_options {
   std::string file;
   std::string directory;            // made by this; must not exist or be empty
+  std::string start;  // seconds into the file; empty: from its beginning
+  std::string end;    // empty: to its end
   std::vector<std::string> ladder;  // "640x360"; empty: all that the source is large enough for
   std::uint32_t slots = 0;          // chunks at once; 0: one per processor
   bool json = false;

@@ -93,6 +93,8 @@ int main(int argc, char** argv) {
   auto* u = cli.add_subcommand("submit", "Upload a file to a running server");
   u->add_option("FILE", submit.file, "The video")->required()->check(CLI::ExistingFile);
   u->add_option("-s,--size", submit.ladder, "The rungs, e.g. -s 256x144 640x360 (default: all that the source is large enough for)");
+  u->add_option("--start", submit.start, "Seconds into the file where the part that you want begins, e.g. 83.5");
+  u->add_option("--end", submit.end, "Seconds into the file where it ends");
   u->add_option("--title", submit.title, "Shown instead of the file's name");
   u->add_option("--priority", submit.priority, "low, normal or high")->check(CLI::IsMember({"low", "normal", "high"}));
   u->add_option("--server", submit.server, "The server")->envname("LATHAM_SERVER")->capture_default_str();
@@ -114,10 +116,12 @@ int main(int argc, char** argv) {
   l->add_option("FILE", local.file, "The video")->required()->check(CLI::ExistingFile);
   l->add_option("DIRECTORY", local.directory, "Where master.m3u8, manifest.mpd and the segments go; made by this")->required();
   l->add_option("-s,--size", local.ladder, "The rungs, e.g. -s 256x144 640x360 (default: all that the source is large enough for)");
+  l->add_option("--start", local.start, "Seconds into the file where the part that you want begins, e.g. 83.5");
+  l->add_option("--end", local.end, "Seconds into the file where it ends");
   l->add_option("--slots", local.slots, "Chunks encoded at once (default: one per processor)")->check(CLI::Range(1, 256));
   l->add_flag("--unsafe-codecs", local.unsafe_codecs, "Decode the file even where codec processes cannot be contained (no seccomp); for files that you trust")->envname("LATHAM_UNSAFE_CODECS");
   l->add_flag("--json", local.json, "Print what was made, and where the time went, as JSON");
-  l->footer("Examples:\n  latham encode bunny.mp4 ladder\n  latham encode bunny.mp4 small -s 256x144 426x240 --slots 1\n  python3 -m http.server -d ladder   # then play http://127.0.0.1:8000/master.m3u8");
+  l->footer("Examples:\n  latham encode bunny.mp4 ladder\n  latham encode bunny.mp4 small -s 256x144 426x240 --slots 1\n  latham encode bunny.mp4 part --start 83.5 --end 100\n  python3 -m http.server -d ladder   # then play http://127.0.0.1:8000/master.m3u8");
 
   auto* x = cli.add_subcommand("sim", "Run the in-process simulation (latham-sim); see latham sim --help")->prefix_command();
   x->set_help_flag();

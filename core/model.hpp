@@ -52,6 +52,17 @@ typename Inspector::result_type inspect(Inspector& f, rung& x) {
 /// "640x360": the name in URLs, JSON and logs.
 [[nodiscard]] std::string to_string(const rung& r);
 
+/// The part of the source that is wanted, in milliseconds of its playing time. Put onto whole frames by the planner.
+struct trim {
+  std::uint64_t start_ms = 0;
+  std::uint64_t end_ms = 0;  // 0: up to its end
+  friend bool operator==(const trim&, const trim&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, trim& x) {
+  return f(x.start_ms, x.end_ms);
+}
+
 /// Everything that decides the output beside the source. Frozen in the job when it is planned; its digest is part of it.
 struct recipe {
   std::uint16_t version = 2;             // 2: chunks carry storyboard tiles and the poster
@@ -63,11 +74,13 @@ struct recipe {
   std::uint32_t audio_kbit = 128;
   std::uint32_t audio_rate_hz = 48000;
   std::uint32_t audio_channels = 2;
+  trim part{};
   friend bool operator==(const recipe&, const recipe&) = default;
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, recipe& x) {
-  return f(x.version, x.rungs, x.segment_ms, x.chunk_segments, x.crf, x.preset, x.audio_kbit, x.audio_rate_hz, x.audio_channels);
+  return f(x.version, x.rungs, x.segment_ms, x.chunk_segments, x.crf, x.preset, x.audio_kbit, x.audio_rate_hz, x.audio_channels,
+           x.part);
 }
 [[nodiscard]] sha256_digest digest_of(const recipe& r);
 
@@ -133,12 +146,13 @@ struct source_plan {
   bool truncated = false;           // the container promises more than the bytes hold
   std::vector<std::string> notes;   // said to the user, e.g. "the file ends early"
   std::vector<time_shift> shifts;   // ascending by offset; usually none
+  std::uint64_t skipped_frames = 0; // of the output grid, before frame 0: cut off by the recipe's trim
   friend bool operator==(const source_plan&, const source_plan&) = default;
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, source_plan& x) {
   return f(x.container, x.video_codec, x.video_stream, x.time_base, x.origin_pts, x.fps, x.frames, x.segment_frames, x.width, x.height,
-           x.rotation, x.rungs, x.audio, x.truncated, x.notes, x.shifts);
+           x.rotation, x.rungs, x.audio, x.truncated, x.notes, x.shifts, x.skipped_frames);
 }
 
 /// Segments of a run of frames: ceil(frames / segment_frames).

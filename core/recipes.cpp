@@ -28,8 +28,12 @@ std::uint32_t maxrate_for(const rung& asked) {
 
 }  // namespace
 
-expected<recipe> make_recipe(const std::vector<rung>& requested) {
+expected<recipe> make_recipe(const std::vector<rung>& requested, const trim& part) {
   recipe out;
+  constexpr auto longest_ms = duration_s_max * 1000;
+  if (part.start_ms > longest_ms || part.end_ms > longest_ms) return {errc::invalid_argument, "a video lasts at most 24 hours; start and end lie within"};
+  if (part.end_ms != 0 && part.end_ms <= part.start_ms) return {errc::invalid_argument, "the end has to come after the start"};
+  out.part = part;
   if (requested.empty()) {
     out.rungs = default_ladder();
     return out;
@@ -57,6 +61,23 @@ expected<rung> parse_rung(std::string_view text) {
   at = std::from_chars(at.ptr + 1, text.data() + text.size(), out.height);
   if (at.ec != std::errc{} || at.ptr != text.data() + text.size()) return bad;
   return out;
+}
+
+expected<std::uint64_t> parse_seconds_ms(std::string_view text) {
+  const error bad{errc::invalid_argument, "a place in the video is a number of seconds with up to three decimals, for example 83.5"};
+  const auto point = text.find('.');
+  const auto whole = text.substr(0, point);
+  const auto decimals = point == std::string_view::npos ? std::string_view{} : text.substr(point + 1);
+  if (whole.empty() || whole.size() > 9 || decimals.size() > 3 || (point != std::string_view::npos && decimals.empty())) return bad;
+  std::uint64_t ms = 0;
+  const auto take = [&ms](char digit) {
+    if (digit < '0' || digit > '9') return false;
+    ms = ms * 10 + static_cast<std::uint64_t>(digit - '0');
+    return true;
+  };
+  if (!std::all_of(whole.begin(), whole.end(), take) || !std::all_of(decimals.begin(), decimals.end(), take)) return bad;
+  for (auto missing = decimals.size(); missing < 3; ++missing) ms *= 10;
+  return ms;
 }
 
 }  // namespace latham

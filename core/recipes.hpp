@@ -15,9 +15,13 @@ namespace latham {
 /// The recipe for a requested ladder (width and height only; empty: the default). Each size gets the cap of the default
 /// rung with the nearest pixel count, scaled by pixels beyond the ends. Fails with invalid_argument and a sentence for
 /// odd, zero, too large, repeated or too many sizes.
-[[nodiscard]] expected<recipe> make_recipe(const std::vector<rung>& requested);
+/// And for a part that is empty or longer than a day.
+[[nodiscard]] expected<recipe> make_recipe(const std::vector<rung>& requested, const trim& part = {});
 
 /// "640x360", "640X360" or "640*360"? Only the first two. Fails with invalid_argument.
 [[nodiscard]] expected<rung> parse_rung(std::string_view text);
+
+/// A place in a video: seconds, with up to three decimals ("83.5"). Fails with invalid_argument.
+[[nodiscard]] expected<std::uint64_t> parse_seconds_ms(std::string_view text);
 
 }  // namespace latham

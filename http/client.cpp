@@ -127,6 +127,8 @@ expected<json> api_client::submit(const submit_request& request, const std::func
   if (!request.title.empty()) head += field(boundary, "title", request.title);
   for (const auto& rung : request.ladder) head += field(boundary, "ladder", rung);
   if (!request.priority.empty()) head += field(boundary, "priority", request.priority);
+  if (!request.start.empty()) head += field(boundary, "start", request.start);
+  if (!request.end.empty()) head += field(boundary, "end", request.end);
   head += "--" + boundary + "\r\nContent-Disposition: form-data; name=\"file\"; filename=\"" + form_quoted(path.filename().string()) +
           "\"\r\nContent-Type: application/octet-stream\r\n\r\n";
   const std::string tail = "\r\n--" + boundary + "--\r\n";

@@ -27,6 +27,8 @@ struct submit_request {
   std::string title;                // empty: the file's name
   std::vector<std::string> ladder;  // "640x360"
   std::string priority;             // empty: normal
+  std::string start{};              // seconds; empty: from the beginning
+  std::string end{};                // seconds; empty: to the end
 };
 
 class api_client {

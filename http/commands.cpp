@@ -110,7 +110,7 @@ std::string human_bytes(std::uint64_t bytes) {
 int run_submit(const submit_command& c) {
   api_client client{{c.server, c.token}};
   const auto begin = std::chrono::steady_clock::now();
-  auto sent = client.submit({c.file, c.title, c.ladder, c.priority}, [&](std::uint64_t now, std::uint64_t total) {
+  auto sent = client.submit({c.file, c.title, c.ladder, c.priority, c.start, c.end}, [&](std::uint64_t now, std::uint64_t total) {
     const auto s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     show(fmt::format("uploading {} {} of {}  {}/s", draw_bar(total == 0 ? 0 : static_cast<double>(now) / static_cast<double>(total), 40), human_bytes(now), human_bytes(total),
                      human_bytes(s > 0 ? static_cast<std::uint64_t>(static_cast<double>(now) / s) : 0)));

@@ -14,6 +14,8 @@ struct submit_command {
   std::vector<std::string> ladder;
   std::string title;
   std::string priority;
+  std::string start;   // seconds
+  std::string end;
   std::string server;
   std::string token;
   bool wait = false;   // until ready or failed

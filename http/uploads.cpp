@@ -129,6 +129,11 @@ struct fields {
   std::string title;
   std::vector<rung> ladder;
   priority_class priority = priority_class::normal;
+  trim part;
+
+  static bool is_one(std::string_view name) {
+    return name == "title" || name == "ladder" || name == "priority" || name == "start" || name == "end";
+  }
 
   expected<void> take(std::string_view name, std::string_view value) {
     if (name == "title") {
@@ -142,6 +147,11 @@ struct fields {
       auto parsed = parse_priority(value);
       if (!parsed) return std::move(parsed).error();
       priority = *parsed;
+    } else if (name == "start" || name == "end") {
+      auto parsed = parse_seconds_ms(value);
+      if (!parsed) return std::move(parsed).error();
+      (name == "start" ? part.start_ms : part.end_ms) = *parsed;
+      if (name == "end" && *parsed == 0) return {errc::invalid_argument, "The end has to come after the start."};
     }
     return {};
   }
@@ -152,12 +162,10 @@ struct fields {
     if (made.title.empty()) made.title = "untitled";
     made.bytes_expected = bytes_expected;
     made.priority = priority;
-    if (!ladder.empty()) {
-      // The same rule that the planner will use, asked now so that the sender learns of it before sending gigabytes.
-      auto recipe = make_recipe(ladder);
-      if (!recipe) return std::move(recipe).error();
-      made.ladder = ladder;
-    }
+    // The same rule that the storage node will use, asked now so that the sender learns of it before sending gigabytes.
+    if (auto recipe = make_recipe(ladder, part); !recipe) return std::move(recipe).error();
+    made.ladder = ladder;
+    made.part = part;
     return made;
   }
 };
@@ -239,8 +247,7 @@ void uploads::post_form(exchange& x, std::string_view boundary) const {
        value.clear();
        if (!head.filename) {
          current = part::field;
-         const bool ours = name == "title" || name == "ladder" || name == "priority";
-         if (had_file && ours) return {errc::invalid_argument, "Send the field \"" + name + "\" before the file."};
+         if (had_file && fields::is_one(name)) return {errc::invalid_argument, "Send the field \"" + name + "\" before the file."};
          return {};
        }
        if (had_file) return {errc::invalid_argument, "Send one file per request."};

@@ -2,7 +2,7 @@
 // service with a few under way at a time; when they are not acknowledged fast enough the socket is simply not read, and
 // TCP tells the client. A client that leaves takes its upload with it: there is no way to resume one of these.
 //
-// Forms: fields first (title, ladder, priority), then one file. Fields after the file come too late and are refused rather
+// Forms: fields first (title, ladder, priority, start, end), then one file. Fields after the file come too late and are refused rather
 // than silently ignored. A raw body (video/* or application/octet-stream) takes its fields from the query.
 #pragma once
 

@@ -115,6 +115,7 @@ expected<void> validate(const source_plan& plan) {
   if (plan.notes.size() > notes_max) return invalid("too many notes");
   for (const auto& note : plan.notes)
     if (note.size() > error_message_bytes_max) return invalid("a note is too long");
+  if (plan.skipped_frames > duration_s_max * fps_max) return invalid("the number of skipped frames is out of range");
   if (plan.shifts.size() > time_shifts_max) return invalid("too many shifts of time");
   for (std::size_t i = 1; i < plan.shifts.size(); ++i)
     if (plan.shifts[i].offset < plan.shifts[i - 1].offset) return invalid("shifts of time are out of order");
@@ -135,6 +136,9 @@ expected<void> validate(const recipe& how) {
   if (std::find(presets.begin(), presets.end(), how.preset) == presets.end()) return invalid("the preset is unknown");
   if (how.audio_kbit < 16 || how.audio_kbit > 512) return invalid("audio_kbit must be 16 to 512");
   if (how.audio_rate_hz != 44'100 && how.audio_rate_hz != 48'000) return invalid("audio_rate_hz must be 44100 or 48000");
+  if (how.part.start_ms > duration_s_max * 1000 || how.part.end_ms > duration_s_max * 1000 ||
+      (how.part.end_ms != 0 && how.part.end_ms <= how.part.start_ms))
+    return invalid("the part of the source is empty or out of range");
   if (how.audio_channels != 1 && how.audio_channels != 2) return invalid("audio_channels must be 1 or 2");
   return {};
 }

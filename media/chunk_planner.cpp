@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <string>
 
 namespace latham::media {
 
@@ -92,6 +93,24 @@ std::int64_t last_pts_of_frame(std::int64_t n, std::int64_t origin_pts, rational
   const auto over = (wide{2} * n + 1) * fps.den * time_base.den;
   const auto under = wide{2} * fps.num * time_base.num;
   return narrowed(origin_pts + floor_div(over, under));
+}
+
+expected<void> take_part(source_plan& plan, const trim& part) {
+  if (part == trim{}) return {};
+  const auto frame_at = [&](std::uint64_t ms) {
+    return static_cast<std::uint64_t>((wide{ms} * plan.fps.num * 2 + wide{1000} * plan.fps.den) / (wide{2000} * plan.fps.den));
+  };
+  const auto first = frame_at(part.start_ms);
+  if (first >= plan.frames) {
+    const auto ms = wide{plan.frames} * plan.fps.den * 1000 / plan.fps.num;
+    const auto text = std::to_string(static_cast<std::uint64_t>(ms / 1000)) + "." + std::to_string(static_cast<std::uint64_t>(ms / 100 % 10));
+    return {errc::unprocessable, "The video lasts only " + text + " s: upload it again with an earlier start."};
+  }
+  const auto end = part.end_ms == 0 ? plan.frames : std::clamp(frame_at(part.end_ms), first + 1, plan.frames);
+  plan.origin_pts = pts_of_frame(static_cast<std::int64_t>(first), plan.origin_pts, plan.time_base, plan.fps);
+  plan.frames = end - first;
+  plan.skipped_frames = first;
+  return {};
 }
 
 chunk_range chunk_range_of(std::uint32_t chunk_segments) noexcept {

@@ -9,6 +9,7 @@
 // The first chunk is a single segment: nothing can be played before it is encoded, and it is a third of the work.
 #pragma once
 
+#include "core/expected.hpp"
 #include "core/model.hpp"
 
 #include <cstdint>
@@ -31,6 +32,10 @@ namespace latham::media {
 /// The pts of output frame n, rounded to the time base; and of the last moment that still counts for frame n.
 [[nodiscard]] std::int64_t pts_of_frame(std::int64_t n, std::int64_t origin_pts, rational time_base, rational fps);
 [[nodiscard]] std::int64_t last_pts_of_frame(std::int64_t n, std::int64_t origin_pts, rational time_base, rational fps);
+
+/// Leaves only `part` of the planned source: moves the origin and the number of frames by whole frames, each end to the nearest;
+/// at least one is left. Fails with errc::unprocessable when the source ends before the part starts.
+[[nodiscard]] expected<void> take_part(source_plan& plan, const trim& part);
 
 struct key_frame {
   std::int64_t pts = 0;        // source time base

@@ -115,7 +115,7 @@ void gateway_shell::tick() {
 void gateway_shell::create(const ports::create_video& what, ports::completion<video_view> answer) {
   auto storage = pick_storage();
   if (!storage) return answer(storage.error());
-  upload_request message{what.tenant, what.title, what.bytes_expected, what.ladder, what.priority};
+  upload_request message{what.tenant, what.title, what.bytes_expected, what.ladder, what.priority, what.part};
   request(*storage, env_.config.request_timeout, begin_atom::value, message)
     .then(
       [this, answer, storage = *storage](upload_ticket& ticket) {

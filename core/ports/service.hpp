@@ -21,6 +21,7 @@ struct create_video {
   std::uint64_t bytes_expected = 0;  // 0: unknown (a multipart body without a length for its part)
   std::vector<rung> ladder;          // empty: the default ladder. Only width and height are given
   priority_class priority = priority_class::normal;
+  trim part{};                       // of the source; empty: all of it
 };
 
 struct video_page {
@@ -50,7 +51,7 @@ public:
   virtual ~service() = default;
 
   /// Opens an upload: space is reserved and the video is visible as `receiving`. Fails with invalid_argument (title,
-  /// ladder), too_large, disk_full, limited, unavailable.
+  /// ladder, part), too_large, disk_full, limited, unavailable.
   virtual void create(create_video request, completion<video_view> done) = 0;
 
   /// Adds bytes at `offset`; completes with the durable length. Several may be under way for one upload (in order).

@@ -51,7 +51,7 @@ expected<upload_record> uploads::begin(const upload_request& request, video_id i
   if (auto ok = check_tenant(request.tenant); !ok) return std::move(ok).error();
   if (auto ok = check_title(request.title); !ok) return std::move(ok).error();
   if (request.priority > priority_class::high) return {errc::invalid_argument, "priority is low, normal or high"};
-  auto how = make_recipe(request.ladder);
+  auto how = make_recipe(request.ladder, request.part);
   if (!how) return std::move(how).error();
   if (request.bytes_expected > limits_.bytes_max)
     return {errc::too_large, "the file is larger than the limit of " + std::to_string(limits_.bytes_max / mib) + " MiB"};

@@ -23,16 +23,17 @@ struct upload_request {
   std::uint64_t bytes_expected = 0;  // upper bound; 0: unknown
   std::vector<rung> ladder;
   priority_class priority = priority_class::normal;
+  trim part{};
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, upload_request& x) {
-  return f(x.tenant, x.title, x.bytes_expected, x.ladder, x.priority);
+  return f(x.tenant, x.title, x.bytes_expected, x.ladder, x.priority, x.part);
 }
 
 enum class upload_state : std::uint8_t { receiving = 0, complete = 1, removed = 2 };
 
 struct upload_record {
-  static constexpr std::uint8_t record_format = 1;
+  static constexpr std::uint8_t record_format = 2;  // 2: a recipe may take a part
 
   media_ready what;                // source.bytes and .digest are set when complete
   ports::write_token token;

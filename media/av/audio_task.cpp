@@ -27,6 +27,8 @@ namespace {
 
 constexpr std::int64_t resync_ms = 50;  // timestamps that are off by less are rounding, not a gap
 constexpr int damaged_reads_max = 1000;
+// Before a part of the source, in seconds: enough for a decoder to settle; then for containers that land late.
+constexpr std::array<std::int64_t, 2> landing_tries_s = {2, 30};
 constexpr int sample_rate_max = 768'000;
 
 class channel_layout {
@@ -349,17 +351,82 @@ private:
   int strays_ = 0;
 };
 
+/// The packets of one sound, in file order; from a little before the part that is wanted.
+class sound_source {
+public:
+  sound_source(const ports::engine_task& task, task_host& host, unsigned index) : task_{task}, host_{host}, index_{index} {}
+
+  expected<void> open() {
+    const auto& plan = task_.plan;
+    if (auto ok = reopen(); !ok) return ok;
+    // A clock that starts anew is no order to search in.
+    if (plan.skipped_frames == 0 || !plan.shifts.empty()) return {};
+    const auto base = in_.stream(index_)->time_base;
+    const auto wanted = av_rescale_q(plan.origin_pts, to_av(plan.time_base.num, plan.time_base.den), base);
+    for (const auto seconds : landing_tries_s) {
+      const auto target = wanted - av_rescale_q(seconds, AVRational{1, 1}, base);
+      if (av_seek_frame(in_.demuxer.get(), static_cast<int>(index_), target, AVSEEK_FLAG_BACKWARD) >= 0) {
+        auto first = read();
+        if (!first) return std::move(first).error();
+        first_ = std::move(*first);
+        if (first_ && first_->pts != AV_NOPTS_VALUE && first_->pts <= wanted) return {};
+        first_.reset();
+      }
+      if (in_.io->failure().code != errc::none) return in_.io->failure();
+    }
+    return reopen();
+  }
+
+  [[nodiscard]] const input& in() const noexcept { return in_; }
+
+  /// Null at the end.
+  expected<av_packet> next() {
+    if (first_) return std::move(first_);
+    return read();
+  }
+
+private:
+  expected<void> reopen() {
+    const stage_clock::scope stage{host_.clock, &ports::engine_usage::demux_us};
+    in_.demuxer.reset();
+    auto opened = open_input(host_, task_.source_bytes);
+    if (!opened) return std::move(opened).error();
+    in_ = std::move(opened).value();
+    const auto* stream = in_.stream(index_);
+    if (!stream || in_.container != task_.plan.container || stream->codecpar->codec_type != AVMEDIA_TYPE_AUDIO)
+      return {errc::corrupt, "the source is not the one that was planned"};
+    in_.use_only(index_);
+    return {};
+  }
+
+  expected<av_packet> read() {
+    const stage_clock::scope stage{host_.clock, &ports::engine_usage::demux_us};
+    for (;;) {
+      auto packet = make_packet_handle();
+      const int r = av_read_frame(in_.demuxer.get(), packet.get());
+      if (in_.io->failure().code != errc::none) return in_.io->failure();
+      if (r == AVERROR(ENOMEM)) throw std::bad_alloc{};
+      if (r == AVERROR_EOF || (r < 0 && (++failures_ > damaged_reads_max || avio_feof(in_.demuxer->pb)))) return av_packet{};
+      if (r >= 0 && packet->stream_index == static_cast<int>(index_)) return packet;
+    }
+  }
+
+  const ports::engine_task& task_;
+  task_host& host_;
+  const unsigned index_;
+  input in_;
+  av_packet first_;  // read to see where a search landed
+  int failures_ = 0;
+};
+
 }  // namespace
 
 expected<void> run_audio_task(const ports::engine_task& task, task_host& host) {
-  auto opened = open_input(host, task.source_bytes);
-  if (!opened) return std::move(opened).error();
-  const auto& in = *opened;
   const auto index = task.plan.audio[task.audio_index].stream_index;
+  sound_source source{task, host, index};
+  if (auto ok = source.open(); !ok) return ok;
+  const auto& in = source.in();
   const auto* stream = in.stream(index);
-  if (!stream || in.container != task.plan.container || stream->codecpar->codec_type != AVMEDIA_TYPE_AUDIO)
-    return {errc::corrupt, "the source is not the one that was planned"};
-  in.use_only(index);
   auto decoder = open_decoder(*stream);
   if (!decoder) return std::move(decoder).error();
 
@@ -369,7 +436,6 @@ expected<void> run_audio_task(const ports::engine_task& task, task_host& host) {
   track_resampler resampler{encoder, stream->time_base, av_rescale_q(task.plan.origin_pts, video_time_base, {1, encoder.rate()})};
 
   packet_clock clock{task.plan, stream->time_base};
-  auto packet = make_packet_handle();
   auto frame = make_frame_handle();
   // A packet that cannot be decoded leaves a gap, and gaps are filled.
   const auto decode = [&](AVPacket* some) -> expected<void> {
@@ -383,20 +449,11 @@ expected<void> run_audio_task(const ports::engine_task& task, task_host& host) {
       if (auto ok = resampler.take(*frame); !ok) return ok;
     }
   };
-  for (int failures = 0; !encoder.full();) {
-    const int r = [&] {
-      const stage_clock::scope stage{host.clock, &ports::engine_usage::demux_us};
-      return av_read_frame(in.demuxer.get(), packet.get());
-    }();
-    if (in.io->failure().code != errc::none) return in.io->failure();
-    if (r == AVERROR(ENOMEM)) throw std::bad_alloc{};
-    if (r == AVERROR_EOF || (r < 0 && (++failures > damaged_reads_max || avio_feof(in.demuxer->pb)))) break;
-    if (r < 0) continue;
-    if (packet->stream_index != static_cast<int>(index)) {
-      av_packet_unref(packet.get());
-      continue;
-    }
-    clock.push(std::exchange(packet, make_packet_handle()));
+  while (!encoder.full()) {
+    auto packet = source.next();
+    if (!packet) return std::move(packet).error();
+    if (!*packet) break;
+    clock.push(std::move(*packet));
     if (const auto ready = clock.pop())
       if (auto ok = decode(ready.get()); !ok) return ok;
   }

@@ -23,13 +23,14 @@ constexpr std::size_t stamps_max = 17;  // the longest reordering of H.264 and H
 expected<std::unique_ptr<chunk_reader>> chunk_reader::open(task_host& host, std::uint64_t source_bytes, const source_plan& plan,
                                                            const chunk_plan& chunk) {
   std::unique_ptr<chunk_reader> out{new chunk_reader{host, source_bytes, plan, chunk}};
-  if (chunk.first_frame > 0)
+  const bool from_start = chunk.first_frame == 0 && plan.skipped_frames == 0;
+  if (!from_start)
     out->skip_until_ = pts_of_frame(static_cast<std::int64_t>(chunk.first_frame), plan.origin_pts, plan.time_base, plan.fps) -
                        av_rescale_q(decode_all_s, AVRational{1, 1}, to_av(plan.time_base.num, plan.time_base.den));
   // The planner ended the video with the last time that it believed.
   out->believed_until_ = pts_of_frame(static_cast<std::int64_t>(plan.frames), plan.origin_pts, plan.time_base, plan.fps);
   if (auto ok = out->reopen(); !ok) return std::move(ok).error();
-  if (chunk.first_frame == 0) {
+  if (from_start) {
     out->from_start_ = true;
     auto found = out->find_key(landing::any_key);
     if (!found) return std::move(found).error();

@@ -170,6 +170,8 @@ expected<planned_source> plan_source(task_host& host, std::uint64_t source_bytes
   const auto frames = first_frame_showing(seen.end_pts, plan.origin_pts, plan.time_base, plan.fps);
   plan.frames = static_cast<std::uint64_t>(std::max<std::int64_t>(frames, 1));
 
+  if (auto ok = take_part(plan, how.part); !ok) return std::move(ok).error();
+
   plan.truncated = ends_early(in, stream, seen);
   if (plan.truncated)
     plan.notes.push_back("The file ends early: only its first " + seconds_text(length) + " could be used.");

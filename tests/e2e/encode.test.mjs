@@ -63,6 +63,30 @@ scenario('a ladder made without a server has the bytes of the service, and plays
   }
 });
 
+scenario('a part of a file begins and ends on its very frames, with and without a server', 120 * seconds, async (w) => {
+  const file = w.file('source.mp4');
+  await make_source(file, { width: 320, height: 180, rate: [25, 1], frames: 250 });
+  const part = ['--start', '3.64', '--end', '8.2'];
+  const { code, text } = await encode(file, w.file('out'), ...part, '--json');
+  assert.equal(code, 0, text);
+  assert.equal(JSON.parse(text).frames, 205 - 91);
+  const shown = await numbers_shown(path.join(w.file('out'), 'manifest.mpd'), '0:v:0', 256, 144);
+  assert.deepEqual(shown, Array.from({ length: 205 - 91 }, (_, k) => 91 + k));
+
+  const server = await w.one_process();
+  const submit = new running(latham, ['submit', file, '--server', server.url, '--wait', '--json', ...part]);
+  assert.equal((await within(60 * seconds, 'latham submit', submit.ended)).code, 0, submit.lines.join('\n'));
+  const video = JSON.parse(submit.lines.join('\n'));
+  assert.deepEqual(await digests(server.url, video), await digests_of_directory(w.file('out')));
+
+  const late = await encode(file, w.file('late'), '--start', '10');
+  assert.equal(late.code, 3);
+  assert.match(late.text, /lasts only 10\.0 s/);
+  const turned = await encode(file, w.file('late'), '--start', '5', '--end', '4');
+  assert.equal(turned.code, 1);
+  assert.match(turned.text, /end has to come after the start/);
+});
+
 scenario('a directory in use, a file that is no video and a bad rung are refused, and nothing is left', 60 * seconds, async (w) => {
   const file = w.file('source.mp4');
   await make_source(file, { width: 320, height: 180, rate: [25, 1], frames: 25 });

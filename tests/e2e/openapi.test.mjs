@@ -207,15 +207,16 @@ scenario('the server answers as described, and all that is described is answered
   await within(10 * seconds, 'the first event', new Promise((done) => follower.once('frame', done)));
   await make_source(w.file('good.mp4'), { width: 256, height: 144, rate: [25, 1], frames: 60 });
   const good = await readFile(w.file('good.mp4'));
-  const fields = [{ name: 'title', value: 'a form' }, { name: 'ladder', value: '256x144' }, { name: 'priority', value: 'high' }];
+  const fields = [{ name: 'title', value: 'a form' }, { name: 'ladder', value: '256x144' }, { name: 'priority', value: 'high' }, { name: 'start', value: '0.5' }];
   const raw = (bytes, type = 'video/mp4', more = {}) => ({ headers: { 'content-type': type, ...more }, body: bytes });
   const made = [];
   for (const where of ['/api/v1/videos', '/api/video/upload']) {
     const accepted = async (...rest) => made.push(json(await ask(201, 'POST', ...rest)).id);
     await accepted(where, form([...fields, { name: 'file', filename: 'good.mp4', bytes: good }]));
-    await accepted(`${where}?title=t&ladder=256x144&priority=low`, raw(good));
+    await accepted(`${where}?title=t&ladder=256x144&priority=low&start=0&end=1.5`, raw(good));
     await accepted(`${where}?filename=no_video.mp4`, raw(Buffer.from('no video at all'), 'application/octet-stream'));
     await ask(400, 'POST', `${where}?priority=first`, raw(good));
+    await ask(400, 'POST', `${where}?start=2&end=1`, raw(good));
     await ask(401, 'POST', where, raw(good, 'video/mp4', { authorization: 'Bearer another' }));
     await ask(403, 'POST', where, raw(good, 'video/mp4', { 'sec-fetch-site': 'cross-site' }));
     await ask(413, 'POST', where, raw(Buffer.alloc(upload_max + 1)));

@@ -61,6 +61,8 @@ export const retry = async (id: string): Promise<Video> =>
 export interface UploadOptions {
   ladder: string[];
   priority: string;
+  start: string; // seconds into the file; empty: from its beginning
+  end: string; // empty: to its end
 }
 
 export interface RunningUpload {
@@ -76,6 +78,8 @@ export function upload(file: File, options: UploadOptions, onProgress: (sent: nu
     form.append('title', file.name);
     if (options.ladder.length > 0) form.append('ladder', options.ladder.join(' '));
     if (options.priority !== 'normal') form.append('priority', options.priority);
+    if (options.start !== '') form.append('start', options.start);
+    if (options.end !== '') form.append('end', options.end);
     form.append('file', file);
     request.open('POST', '/api/v1/videos');
     for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value);

@@ -12,10 +12,19 @@ export function Drop() {
   const over = useSignal(false);
   const chosen = useSignal<readonly string[]>([]);
   const priority = useSignal('normal');
+  const start = useSignal('');
+  const end = useSignal('');
 
   const take = (files: FileList | null | undefined) => {
     if (!files || files.length === 0) return;
-    store.add(files, { ladder: sizes.filter((s) => chosen.value.includes(s)), priority: priority.value });
+    store.add(files, {
+      ladder: sizes.filter((s) => chosen.value.includes(s)),
+      priority: priority.value,
+      start: start.value,
+      end: end.value,
+    });
+    // A part belongs to the file that it was chosen for.
+    start.value = end.value = '';
   };
 
   // The whole window is the target: a file that misses the box would otherwise replace the page.
@@ -95,6 +104,31 @@ export function Drop() {
             ))}
           </div>
           <p class="muted small">None chosen: every size up to the source’s own.</p>
+        </fieldset>
+        <fieldset>
+          <legend>Part</legend>
+          <div class="chips">
+            {[
+              { name: 'from', value: start },
+              { name: 'to', value: end },
+            ].map((place) => (
+              <label key={place.name} class="place">
+                {place.name}
+                <input
+                  type="number"
+                  min="0"
+                  max="86400"
+                  step="0.001"
+                  inputMode="decimal"
+                  placeholder={place.name === 'from' ? '0' : 'end'}
+                  value={place.value.value}
+                  onInput={(e) => (place.value.value = e.currentTarget.value)}
+                />
+                s
+              </label>
+            ))}
+          </div>
+          <p class="muted small">Of the next file, in seconds; empty: all of it.</p>
         </fieldset>
         <fieldset>
           <legend>Priority</legend>

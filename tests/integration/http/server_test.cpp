@@ -169,7 +169,7 @@ TEST_F(Server, RefusesChangesFromPagesOfOtherSites) {
 
 TEST_F(Server, TakesAForm) {
   start();
-  const auto r = post(form("content", field("title", " My\ttitle ") + field("ladder", "256x144 640x360") + field("priority", "high")),
+  const auto r = post(form("content", field("title", " My\ttitle ") + field("ladder", "256x144 640x360") + field("priority", "high") + field("start", "1.5") + field("end", "83")),
                       form_type, "/api/video/upload");
   ASSERT_EQ(r.status, 201) << r.body;
   const auto json = nlohmann::json::parse(r.body);
@@ -180,6 +180,7 @@ TEST_F(Server, TakesAForm) {
   EXPECT_EQ(all[0].request.title, "My title");
   EXPECT_EQ(all[0].request.ladder.size(), 2u);
   EXPECT_EQ(all[0].request.priority, priority_class::high);
+  EXPECT_EQ(all[0].request.part, (trim{1500, 83'000}));
 }
 
 TEST_F(Server, TakesARawBody) {
@@ -232,6 +233,9 @@ TEST_F(Server, SaysWhatIsWrongWithAForm) {
   EXPECT_EQ(post(form("x", field("ladder", "huge"))).status, 400);
   EXPECT_EQ(post(form("x", field("ladder", "255x144"))).status, 400);
   EXPECT_EQ(post(form("x", field("priority", "urgent"))).status, 400);
+  EXPECT_EQ(post(form("x", field("start", "one"))).status, 400);
+  EXPECT_EQ(post(form("x", field("start", "5") + field("end", "5"))).status, 400);
+  EXPECT_EQ(post(form("x", field("end", "0"))).status, 400);
   EXPECT_EQ(post(form("x", field("title", std::string(5000, 'x')))).status, 413);
   EXPECT_EQ(post(form("x").substr(0, form("x").size() - 4) + "\r\n" + field("title", "late") + "--b--\r\n").status, 400);
   // Too large: said by the length at once, and found out while it comes.

@@ -339,4 +339,41 @@ TEST_F(TreatedSources, PicturesThatCannotBeDecodedAreHeldOver) {
     }
 }
 
+// Of long GOPs, so that the part begins far from a key picture, in containers that are searched in different ways.
+TEST_F(TreatedSources, APartBeginsAndEndsOnItsVeryFrame) {
+  for (const std::string container : {"mp4", "mkv", "ts", "avi"}) {
+    SCOPED_TRACE(container);
+    source s;
+    s.num = 25;
+    s.frames = 200;
+    s.container = container;
+    s.video = container == "avi" ? "-c:v mpeg4 -bf 2 -g 90 -q:v 3" : "-c:v libx264 -preset veryfast -crf 18 -bf 2 -g 90 -sc_threshold 0 -pix_fmt yuv420p";
+    if (container == "avi") s.audio = "-c:a pcm_s16le";
+    const auto start = between(52, 98);  // between beeps, or the first would begin before the sound
+    const auto first = start % 25 < 3 ? start + 3 : start;
+    const auto frames = between(60, 90);
+    s.part = {static_cast<std::uint64_t>(first) * 40, static_cast<std::uint64_t>(first + frames) * 40};
+    s.number = [first](int n) { return n + first; };
+    s.first_beep_s = static_cast<double>((25 - first % 25) % 25) / 25;
+    check(s);
+    memory_host host{file_bytes(dir_.file("source." + container))};
+    auto how = small_recipe();
+    how.part = s.part;
+    const auto planned = plan_source(host, host.source().size(), how);
+    ASSERT_TRUE(planned);
+    EXPECT_EQ(planned->plan.frames, static_cast<std::uint64_t>(frames));
+  }
+}
+
+TEST_F(TreatedSources, APartBehindTheEndIsRefused) {
+  source s;
+  memory_host host{file_bytes(make_source(dir_, s))};
+  auto how = small_recipe();
+  how.part = {60'000, 0};
+  const auto planned = plan_source(host, host.source().size(), how);
+  ASSERT_FALSE(planned);
+  EXPECT_EQ(planned.error().code, errc::unprocessable);
+  EXPECT_NE(planned.error().message.find("earlier start"), std::string::npos);
+}
+
 }  // namespace latham::media

@@ -63,6 +63,7 @@ struct source {
   std::size_t tracks = 1;                      // of sound, if there is any
   std::size_t chunks_min = 2;                  // a test of one chunk tests no border
   std::vector<std::string> notes;              // words that the plan's notes have to say, one for each note
+  trim part{};                                 // of the recipe
   std::string read_back;                       // a filter that looks at the output before its numbers are read
 };
 
@@ -213,10 +214,12 @@ inline packets probe(const std::string& path) {
 
 inline void expect_exact(const source& s, const std::string& path, const scratch_directory& dir) {
   const auto bytes = file_bytes(path);
-  const auto result = transcode(bytes);
+  auto how = small_recipe();
+  how.part = s.part;
+  const auto result = transcode(bytes, how);
   const auto& plan = result.plan;
   ASSERT_FALSE(plan.rungs.empty());
-  expect_planned_alike(bytes, result, small_recipe());
+  expect_planned_alike(bytes, result, how);
   const double fps = s.fps > 0 ? s.fps : static_cast<double>(s.num) / s.den;
   EXPECT_NEAR(plan.fps.to_double(), fps, 0.001);
   EXPECT_FALSE(plan.truncated);

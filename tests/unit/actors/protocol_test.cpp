@@ -103,7 +103,7 @@ TEST_F(Protocol, UploadsAndViewsCrossTheWire) {
   view.notes = {"n"};
   EXPECT_EQ(round_trip(view), view);
   EXPECT_EQ(round_trip(view_list{view, view}), (view_list{view, view}));
-  expect_same(upload_request{"default", "t", 100, {{640, 360, 0}}, priority_class::high});
+  expect_same(upload_request{"default", "t", 100, {{640, 360, 0}}, priority_class::high, {500, 1500}});
   expect_same(upload_ticket{view, {{1, 2}, 3, 4}, "storage-0", 5});
   expect_same(output_ticket{{{1, 2}, 3, 4}, "storage-0"});
   expect_same(hello{"worker-0", 7, 1, "engine", 3});

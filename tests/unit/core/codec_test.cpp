@@ -38,6 +38,7 @@ TEST(Codec, RecipeAndPlanRoundTrip) {
   recipe how;
   how.version = 1;
   how.rungs = {{640, 360, 800}, {1920, 1080, 5000}};
+  how.part = {1500, 2750};
   EXPECT_EQ(*decode<recipe>(encode(how)), how);
   source_plan plan;
   plan.container = "mov";
@@ -46,6 +47,7 @@ TEST(Codec, RecipeAndPlanRoundTrip) {
   plan.rungs = how.rungs;
   plan.audio = {{1, "eng"}};
   plan.notes = {"the file ends early"};
+  plan.skipped_frames = 36;
   EXPECT_EQ(*decode<source_plan>(encode(plan)), plan);
 }
 
@@ -55,7 +57,7 @@ TEST(Codec, RecipeBytesAreFrozen) {
   how.rungs = {{640, 360, 800}};
   EXPECT_EQ(hex(encode(how)),
             "0100" "01000000" "80020000" "68010000" "20030000" "d0070000" "03000000" "17000000" "080000007665727966617374" "80000000" "80bb0000"
-            "02000000");
+            "02000000" "0000000000000000" "0000000000000000");
 }
 
 TEST(Records, EnvelopeIsFrozen) { EXPECT_EQ(hex(seal_record(1, "abc")), "4c010000" "03000000" "b73f4b36" "616263"); }

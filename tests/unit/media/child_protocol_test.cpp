@@ -53,14 +53,14 @@ TEST(ChildProtocol, TaskAndPlanBytesAreFrozen) {
   task.how.rungs = {{640, 360, 800}};
   task.chunks = {{1, 2, 3, -4, 5}};
   EXPECT_EQ(to_string(sha256::of(make_frame(frame_type::task, task))),
-            "24c8fa72ad99863feb78016285bfe72f8f567677c9414526c105a6392362e77e");
+            "71e3d0a826af31b777bc2188e9e75acea6e7d43ecf7eb5c58d143bfc2c475e9f");
   plan_message page;
   page.plan.container = "mov";
   page.plan.audio = {{1, "eng"}};
   page.chunks = task.chunks;
   page.complete = true;
   EXPECT_EQ(to_string(sha256::of(make_frame(frame_type::plan, page))),
-            "15ef6814cffa0c0d9f5a1c67f11b89376c9cb7f32f17dc9ea142c65ac0d692de");
+            "15e49130b59477a8ff2a711beb0499ec141087dc4a0e5741749e172f901db84b");
 }
 
 TEST(ChildProtocol, MessagesRoundTrip) {

@@ -126,4 +126,29 @@ TEST(AudioSegments, StartAtTheFirstAacFrameAtOrAfterTheVideos) {
   EXPECT_EQ(audio_segment_start(plan, 48000, 4), 384'000u);  // 375 frames exactly
 }
 
+TEST(TakePart, MovesBothEndsToTheNearestFrame) {
+  auto plan = film(720);
+  plan.origin_pts = 1024;
+  ASSERT_TRUE(take_part(plan, {1'490, 10'021}));  // frames 35.76 and 240.5
+  EXPECT_EQ(plan.skipped_frames, 36u);
+  EXPECT_EQ(plan.frames, 241u - 36u);
+  EXPECT_EQ(plan.origin_pts, 1024 + 36 * 512);
+}
+
+TEST(TakePart, GoesNoFurtherThanTheSource) {
+  auto plan = film(720);
+  ASSERT_TRUE(take_part(plan, {0, 0}));
+  EXPECT_EQ(plan, film(720));
+  ASSERT_TRUE(take_part(plan, {29'970, 60'000}));  // the last frame is 719
+  EXPECT_EQ(plan.frames, 1u);
+  auto short_one = film(720);
+  ASSERT_TRUE(take_part(short_one, {1'000, 1'001}));
+  EXPECT_EQ(short_one.frames, 1u) << "at least one is left";
+  auto past = film(720);
+  const auto refused = take_part(past, {30'000, 0});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, errc::unprocessable);
+  EXPECT_NE(refused.error().message.find("30.0 s"), std::string::npos) << refused.error().message;
+}
+
 }  // namespace latham::media
