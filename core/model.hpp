@@ -96,11 +96,12 @@ typename Inspector::result_type inspect(Inspector& f, chunk_plan& x) {
 struct audio_track {
   std::uint32_t stream_index = 0;  // in the container
   std::string language;            // RFC 5646 as found, or "und"
+  std::uint32_t kbit = 0;          // a rung of a ladder of sound; 0: the recipe's one rate
   friend bool operator==(const audio_track&, const audio_track&) = default;
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, audio_track& x) {
-  return f(x.stream_index, x.language);
+  return f(x.stream_index, x.language, x.kbit);
 }
 
 /// From this byte of the source on, `add` goes onto the times of video packets: the container's clock started anew there.
@@ -116,9 +117,13 @@ typename Inspector::result_type inspect(Inspector& f, time_shift& x) {
 inline constexpr std::size_t time_shifts_max = 256;
 
 /// What one look at the source found; all but the list of chunks, which is appended to the job page by page.
+///
+/// A source without a picture has no rungs, no size and no chunks: its renditions are the tracks of sound alone. Its grid is
+/// the AAC frame (fps = audio rate / 1024), which is what its sound is cut into, so that everything that counts frames and
+/// segments needs no second way to count. The clock is then that of the first sound.
 struct source_plan {
   std::string container;            // short libavformat name
-  std::string video_codec;
+  std::string video_codec;          // without a picture: that of the first sound
   std::uint32_t video_stream = 0;   // index in the container
   rational time_base;               // of the video stream
   std::int64_t origin_pts = 0;      // pts of output frame 0, in time_base
@@ -140,6 +145,9 @@ typename Inspector::result_type inspect(Inspector& f, source_plan& x) {
   return f(x.container, x.video_codec, x.video_stream, x.time_base, x.origin_pts, x.fps, x.frames, x.segment_frames, x.width, x.height,
            x.rotation, x.rungs, x.audio, x.truncated, x.notes, x.shifts);
 }
+
+/// False for a source of sound alone: nothing of it is chunked, scaled, or shown on a poster.
+[[nodiscard]] inline bool has_picture(const source_plan& plan) noexcept { return !plan.rungs.empty(); }
 
 /// Segments of a run of frames: ceil(frames / segment_frames).
 [[nodiscard]] std::uint32_t segment_count(const source_plan& plan, std::uint64_t frames) noexcept;
@@ -231,7 +239,7 @@ struct video_view {
   rational fps{0, 1};
   std::uint32_t chunks = 0;
   std::uint32_t chunks_done = 0;
-  bool playable = false;           // its first chunk and its sound are there: the manifests can be asked for
+  bool playable = false;           // its first chunk, if it has a picture, and its sound are there: the manifests can be asked for
   std::string source_format;       // "mov, h264" once planned
   std::vector<std::string> notes;
   std::string error_code;          // to_string(errc) when failed

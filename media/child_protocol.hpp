@@ -30,7 +30,7 @@
 
 namespace latham::media {
 
-inline constexpr std::uint16_t child_protocol_version = 4;
+inline constexpr std::uint16_t child_protocol_version = 5;
 inline constexpr std::size_t frame_header_bytes = 9;
 inline constexpr std::uint32_t piece_bytes_max = 64 * 1024 * 1024;  // one segment of one rendition
 inline constexpr std::size_t error_message_bytes_max = 1000;

@@ -317,6 +317,10 @@ private:
         (page->chunks.empty() && !page->complete) || task.plan_chunks > plan_chunks_max)
       return broken("sent plan pages out of order");
     if (auto ok = validate(page->plan); !ok) return ok;
+    // Without a picture there is nothing to chunk; with one there is.
+    if (has_picture(page->plan) ? page->complete && page->chunks.empty() && task.plan_chunks == 0
+                                : !page->complete || !page->chunks.empty() || task.plan_chunks > 0)
+      return broken("planned chunks that do not go with its picture");
     std::uint32_t index = task.plan_chunks;
     for (const auto& chunk : page->chunks)
       if (chunk.index != index++ || chunk.frames == 0 || chunk.first_frame >= page->plan.frames)

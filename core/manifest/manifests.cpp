@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <map>
 
 namespace latham {
 
@@ -58,6 +59,47 @@ std::string segment_template(const presentation& p, const presented_rendition& r
     r.timescale, p.base, r.name, p.base, r.name, timeline(r));
 }
 
+/// Sound alone. A variant is one rate: its own playlist is the first track, which the group names without a URI for its
+/// language (RFC 8216, 4.3.4.2.1); the other tracks stand beside it.
+std::string hls_sound_master(const presentation& p) {
+  std::map<std::uint32_t, std::vector<const presented_rendition*>> by_rate;
+  for (const auto& a : p.audio) by_rate[a.kbit].push_back(&a);
+  std::string media, variants;
+  for (const auto& [kbit, tracks] : by_rate) {
+    const auto group = kbit == 0 ? std::string{"audio"} : fmt::format("audio-{}k", kbit);
+    std::uint64_t peak = 1, average = 1;
+    for (std::size_t i = 0; i < tracks.size(); ++i) {
+      const auto& a = *tracks[i];
+      peak = std::max(peak, a.peak_bit_s);
+      average = std::max(average, a.average_bit_s);
+      media += fmt::format("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{}\",NAME=\"{} {}\",LANGUAGE=\"{}\",DEFAULT={},AUTOSELECT=YES,CHANNELS=\"2\"", group, attribute_safe(a.language), i + 1,
+                           attribute_safe(a.language), i == 0 ? "YES" : "NO");
+      media += i == 0 ? "\n" : fmt::format(",URI=\"{}/{}/playlist.m3u8\"\n", p.base, a.name);
+    }
+    variants += fmt::format("#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\",AUDIO=\"{}\"\n{}/{}/playlist.m3u8\n", peak, average, tracks.front()->codecs, group, p.base,
+                            tracks.front()->name);
+  }
+  return "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n" + media + variants;
+}
+
+std::string audio_sets(const presentation& p) {
+  std::string out;
+  std::vector<std::uint32_t> seen;
+  for (const auto& first : p.audio) {
+    if (std::find(seen.begin(), seen.end(), first.source) != seen.end()) continue;
+    seen.push_back(first.source);
+    out += fmt::format("    <AdaptationSet id=\"{}\" contentType=\"audio\" mimeType=\"audio/mp4\" lang=\"{}\" segmentAlignment=\"true\" startWithSAP=\"1\">\n", seen.size(),
+                       attribute_safe(first.language));
+    for (const auto& a : p.audio)
+      if (a.source == first.source)
+        out += fmt::format("      <Representation id=\"{}\" bandwidth=\"{}\" codecs=\"{}\" audioSamplingRate=\"{}\">\n"
+                           "        <AudioChannelConfiguration schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" value=\"2\"/>\n{}      </Representation>\n",
+                           a.name, std::max<std::uint64_t>(1, a.peak_bit_s), a.codecs, a.timescale, segment_template(p, a));
+    out += "    </AdaptationSet>\n";
+  }
+  return out;
+}
+
 }  // namespace
 
 std::uint32_t segment_frames_of(const source_plan& plan, std::uint32_t segment) noexcept {
@@ -67,6 +109,7 @@ std::uint32_t segment_frames_of(const source_plan& plan, std::uint32_t segment) 
 }
 
 std::string hls_master(const presentation& p) {
+  if (p.video.empty()) return hls_sound_master(p);
   std::string out = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n";
   for (std::size_t i = 0; i < p.audio.size(); ++i) {
     const auto& a = p.audio[i];
@@ -123,13 +166,7 @@ std::string dash_manifest(const presentation& p) {
                          std::max<std::uint64_t>(1, v.peak_bit_s), v.codecs, v.size.width, v.size.height, segment_template(p, v));
     out += "    </AdaptationSet>\n";
   }
-  for (std::size_t i = 0; i < p.audio.size(); ++i) {
-    const auto& a = p.audio[i];
-    out += fmt::format("    <AdaptationSet id=\"{}\" contentType=\"audio\" mimeType=\"audio/mp4\" lang=\"{}\" segmentAlignment=\"true\" startWithSAP=\"1\">\n"
-                       "      <Representation id=\"{}\" bandwidth=\"{}\" codecs=\"{}\" audioSamplingRate=\"{}\">\n"
-                       "        <AudioChannelConfiguration schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" value=\"2\"/>\n{}      </Representation>\n    </AdaptationSet>\n",
-                       i + 1, attribute_safe(a.language), a.name, std::max<std::uint64_t>(1, a.peak_bit_s), a.codecs, a.timescale, segment_template(p, a));
-  }
+  out += audio_sets(p);
   out += "  </Period>\n</MPD>\n";
   return out;
 }

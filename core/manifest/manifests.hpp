@@ -6,6 +6,9 @@
 // CMAF segments (ISO/IEC 23000-19). URLs are absolute paths below `base`, because players resolve relative ones
 // differently once redirects and query strings come in.
 //
+// Sound alone: each rate of the ladder of sound is a variant (and a group of its tracks) in HLS, a Representation of each
+// track's AdaptationSet in DASH.
+//
 // Paths below base: master.m3u8, manifest.mpd, and per rendition {name}/playlist.m3u8, {name}/init.mp4, {name}/{n}.m4s,
 // n counted from 1; {name} is "640x360" or "audio-0".
 #pragma once
@@ -25,6 +28,8 @@ struct presented_rendition {
   std::uint8_t rendition = 0;
   rung size;                               // video
   std::string language = "und";            // audio
+  std::uint32_t kbit = 0;                  // audio: its rung of a ladder of sound; 0: there is no such ladder
+  std::uint32_t source = 0;                // audio: renditions of the same number are one track at several rates
   std::string codecs;                      // RFC 6381
   std::uint64_t average_bit_s = 0;
   std::uint64_t peak_bit_s = 0;
@@ -39,7 +44,7 @@ struct presentation {
   std::uint64_t total_ms = 0;              // of the whole video
   std::uint32_t segment_ms = 2000;
   std::int64_t available_from_ms = 0;      // UTC; for the dynamic MPD
-  std::vector<presented_rendition> video;  // ascending
+  std::vector<presented_rendition> video;  // ascending; empty: sound alone
   std::vector<presented_rendition> audio;
 };
 

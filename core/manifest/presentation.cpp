@@ -42,7 +42,8 @@ expected<std::vector<rendition_summary>> summarise(const std::vector<output_piec
 expected<presentation> make_presentation(const output_table& table) {
   const auto not_yet = error{errc::conflict, "the video is not far enough to be played; try again in a few seconds"};
   const auto& plan = table.plan;
-  if (plan.fps.num <= 0 || plan.fps.den <= 0 || plan.segment_frames == 0 || !table.chunks.contains(0)) return not_yet;
+  if (plan.fps.num <= 0 || plan.fps.den <= 0 || plan.segment_frames == 0) return not_yet;
+  if (has_picture(plan) ? !table.chunks.contains(0) : plan.audio.empty()) return not_yet;
   for (std::uint32_t i = 0; i < plan.audio.size(); ++i)
     if (!table.audio_index.contains(i)) return not_yet;
 
@@ -92,14 +93,18 @@ expected<presentation> make_presentation(const output_table& table) {
     a.kind = track_kind::audio;
     a.rendition = static_cast<std::uint8_t>(track);
     a.name = "audio-" + std::to_string(track);
-    a.language = track < plan.audio.size() ? plan.audio[track].language : "und";
+    if (track < plan.audio.size()) {
+      a.language = plan.audio[track].language;
+      a.kbit = plan.audio[track].kbit;
+      a.source = plan.audio[track].stream_index;
+    }
     a.timescale = table.how.audio_rate_hz;
     std::uint64_t samples = 0;
     std::uint64_t size = 0;
     for (const auto& e : entries) {
       if (e.segment == output_entry::init_segment) continue;
       // While encoding, audio is shown as far as video is, so that both tracks end together.
-      if (!out.finished && e.segment >= segments) continue;
+      if (!out.finished && has_picture(plan) && e.segment >= segments) continue;
       a.durations.push_back(e.duration);
       samples += e.duration;
       size += e.bytes;
@@ -117,13 +122,14 @@ expected<presentation> make_presentation(const output_table& table) {
 
 expected<media_path> parse_media_path(std::string_view path, const source_plan& plan) {
   const auto nothing = error{errc::not_found, "there is nothing at this path; start from master.m3u8 or manifest.mpd"};
+  const bool is_sound_alone = !has_picture(plan) && !plan.audio.empty();  // not just unplanned
   media_path out;
   if (path == "master.m3u8") return out;
   if (path == "manifest.mpd") {
     out.kind = media_path::what::dash;
     return out;
   }
-  if (path == "poster.jpg" || path == "storyboard.vtt") {
+  if (!is_sound_alone && (path == "poster.jpg" || path == "storyboard.vtt")) {
     out.kind = path == "poster.jpg" ? media_path::what::poster : media_path::what::storyboard;
     out.track = track_kind::image;
     return out;
@@ -141,7 +147,7 @@ expected<media_path> parse_media_path(std::string_view path, const source_plan& 
     --out.segment;
     return true;
   };
-  if (name == "storyboard") {
+  if (!is_sound_alone && name == "storyboard") {
     out.kind = media_path::what::sheet;
     out.track = track_kind::image;
     return numbered(".jpg") ? expected<media_path>{out} : expected<media_path>{nothing};

@@ -40,7 +40,7 @@ struct media_path {
   std::uint32_t segment = 0;  // from 0; of a sheet: its chunk
 };
 /// Fails with not_found for anything else than the paths of core/manifest/manifests.hpp for this plan, and poster.jpg,
-/// storyboard.vtt and storyboard/N.jpg, N a chunk's number from 1.
+/// storyboard.vtt and storyboard/N.jpg, N a chunk's number from 1, where there is a picture.
 [[nodiscard]] expected<media_path> parse_media_path(std::string_view path, const source_plan& plan);
 
 /// The chunk that holds video segment `segment`, if it is committed.

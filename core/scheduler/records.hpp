@@ -59,7 +59,7 @@ typename Inspector::result_type inspect(Inspector& f, media_ready& x) {
 }
 
 struct video_record {
-  static constexpr std::uint8_t record_format = 2;  // 2: the plan has time shifts
+  static constexpr std::uint8_t record_format = 3;  // 2: the plan has time shifts; 3: tracks of sound have rates
 
   media_ready request;
   video_state state = video_state::queued;

@@ -275,7 +275,10 @@ errc scheduler::on_plan_page(const plan_page& page, instant now, decision& out) 
   // All is looked at before anything changes: half a page must not be written.
   for (std::uint32_t i = 0; i < page.chunks.size(); ++i)
     if (page.chunks[i].index != page.first_chunk + i) return errc::invalid_argument;
-  if (page.complete && page.first_chunk == 0 && page.chunks.empty()) return errc::invalid_argument;  // nothing to show
+  // A picture without chunks, or neither picture nor sound, is nothing to show; chunks are of a picture.
+  if (has_picture(page.plan) ? page.complete && page.first_chunk == 0 && page.chunks.empty()
+                             : !page.complete || page.first_chunk > 0 || !page.chunks.empty() || page.plan.audio.empty())
+    return errc::invalid_argument;
   lease->second.expires = now + config_.lease_ttl;
   const bool first = !v->record.plan_known;
   v->record.plan = page.plan;
@@ -584,12 +587,26 @@ void scheduler::publish_progress(video_entry& v, instant now, decision& out) {
 std::uint16_t scheduler::progress_mille(const video_entry& v) const {
   using enum video_state;
   if (v.record.state == ready) return 1000;
-  if (!v.record.plan_known || v.record.plan.frames == 0) return 0;
+  const auto& plan = v.record.plan;
+  if (!v.record.plan_known || plan.frames == 0) return 0;
   auto frames = v.frames_committed;
+  auto total = plan.frames;
   for (const auto& [key, t] : v.tasks)
     if (key.first == task_kind::video && t.record.state == task_state::leased) frames += std::min<std::uint64_t>(t.done, t.record.chunk.frames);
+  if (!has_picture(plan)) {
+    // Sound alone: the work is its tracks, counted in samples. Beside a picture they are not worth counting.
+    const auto samples = plan.frames * aac_frame_samples;
+    total = samples * plan.audio.size();
+    for (std::uint32_t i = 0; i < plan.audio.size(); ++i) {
+      const auto t = v.tasks.find({task_kind::audio, i});
+      if (t == v.tasks.end()) continue;
+      if (t->second.record.state == task_state::committed) frames += samples;
+      if (t->second.record.state == task_state::leased) frames += std::min(t->second.done, samples);
+    }
+  }
+  if (total == 0) return 0;
   // The last thousandth is the check at the end.
-  return static_cast<std::uint16_t>(std::min<std::uint64_t>(999, frames * 999 / v.record.plan.frames));
+  return static_cast<std::uint16_t>(std::min<std::uint64_t>(999, frames * 999 / total));
 }
 
 video_view scheduler::make_view(const video_entry& v, instant now) const {
@@ -611,7 +628,7 @@ video_view scheduler::make_view(const video_entry& v, instant now) const {
     for (const auto& size : r.plan.rungs) out.rungs.emplace_back(size, each);
     out.width = r.plan.width;
     out.height = r.plan.height;
-    out.fps = r.plan.fps;
+    if (has_picture(r.plan)) out.fps = r.plan.fps;  // otherwise it is how sound is counted, and no rate of pictures
     if (r.plan.fps.num > 0)
       out.duration_ms = r.plan.frames * 1000 * static_cast<std::uint64_t>(r.plan.fps.den) / static_cast<std::uint64_t>(r.plan.fps.num);
     out.chunks = r.chunks;
@@ -620,7 +637,7 @@ video_view scheduler::make_view(const video_entry& v, instant now) const {
       auto t = v.tasks.find({kind, index});
       return t != v.tasks.end() && t->second.record.state == task_state::committed;
     };
-    out.playable = r.state != video_state::failed && r.state != video_state::deleting && committed(task_kind::video, 0);
+    out.playable = r.state != video_state::failed && r.state != video_state::deleting && (!has_picture(r.plan) || committed(task_kind::video, 0));
     for (std::uint32_t i = 0; i < r.plan.audio.size(); ++i) out.playable = out.playable && committed(task_kind::audio, i);
     out.source_format = r.plan.container + ", " + r.plan.video_codec;
     out.notes = r.plan.notes;

@@ -17,6 +17,7 @@ expected<void> run_plan(const ports::engine_task& task, task_host& host) {
   auto planned = plan_source(host, task.source_bytes, task.how);
   if (!planned) return std::move(planned).error();
   const auto& chunks = planned->chunks;
+  if (chunks.empty()) return host.plan(planned->plan, 0, {}, true);  // sound alone
   for (std::size_t at = 0; at < chunks.size();) {
     const auto count = std::min<std::size_t>(chunks.size() - at, ports::plan_page_chunks_max);
     const auto first = chunks.begin() + static_cast<std::ptrdiff_t>(at);

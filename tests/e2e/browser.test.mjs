@@ -6,7 +6,8 @@
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { digests, package_file, packaged, scenario, seconds } from './harness.mjs';
+import { digests, package_file, packaged, scenario, seconds, upload } from './harness.mjs';
+import { make_sound } from './sources.mjs';
 
 const { chromium } = packaged('playwright-core');
 
@@ -148,4 +149,32 @@ scenario('a clip goes from the page to the player through one process and throug
 
   const four = await w.four_processes();
   assert.deepEqual(await digests(four.url, await drives_the_page(browser, four.url, 'four')), made, 'four processes make the same bytes');
+});
+
+scenario('sound without a picture plays as HLS and as DASH, at each of its rates', 120 * seconds, async (w) => {
+  const file = w.file('song.mp3');
+  await make_sound(file, 20, ['-c:a', 'libmp3lame']);
+  const one = await w.one_process();
+  const browser = await launch(w);
+  await w.follow(one.url).ends((await upload(one.url, file, { title: 'A song' })).id);
+  const { page, complaints } = await open(browser, one.url, { width: 1280, height: 900 });
+  assert.match(await page.locator('li.card').innerText(), /sound only/);
+  assert.equal(await page.locator('img.poster').count(), 0);
+  await page.getByRole('button', { name: 'Play A song' }).click();
+  for (const kind of ['hls', 'dash']) {
+    await page.getByLabel('Stream').selectOption(kind);
+    await plays_on(page);
+    const rates = await page.getByLabel('Quality').locator('option').allInnerTexts();
+    assert.equal(rates.length, 3, `${kind}: ${rates}`);
+    assert.match(rates[2], /kbit\/s/);
+    const value = await page.getByLabel('Quality').locator('option').nth(2).getAttribute('value');
+    await page.getByLabel('Quality').selectOption(value);
+    await plays_on(page);
+    assert.equal(await page.locator('dialog .error').count(), 0);
+    assert.ok(Math.abs((await page.evaluate(() => document.querySelector('dialog video').duration)) - 20) < 0.05);
+    assert.equal(await page.evaluate(() => document.querySelector('dialog video').videoWidth), 0);
+    await page.screenshot({ path: path.join(screenshots, `sound-${kind}.png`) });
+  }
+  assert.equal(await page.locator('.storyboard').count(), 0);
+  assert.deepEqual(complaints, []);
 });

@@ -303,12 +303,14 @@ private:
     const auto planned = timed(took_s);
     if (!tell("plan", *planned, took_s)) return;
     task.plan = planned->plan;
-    task.kind = ports::engine_task_kind::video;
-    task.chunks = {planned->chunks.front()};
-    const auto video = timed(took_s);
-    if (tell("video", *video, took_s) && video->duration != task.chunks[0].frames)
-      report_.finding(options_, file, name, "video: " + std::to_string(video->duration) + " frames of " + std::to_string(task.chunks[0].frames), bytes);
-    task.chunks.clear();
+    if (!planned->chunks.empty()) {
+      task.kind = ports::engine_task_kind::video;
+      task.chunks = {planned->chunks.front()};
+      const auto video = timed(took_s);
+      if (tell("video", *video, took_s) && video->duration != task.chunks[0].frames)
+        report_.finding(options_, file, name, "video: " + std::to_string(video->duration) + " frames of " + std::to_string(task.chunks[0].frames), bytes);
+      task.chunks.clear();
+    }
     if (task.plan.audio.empty()) return report_.count("audio", "absent");
     if (task.plan.frames > sound_frames_max) return report_.count("audio", "long");
     task.kind = ports::engine_task_kind::audio;

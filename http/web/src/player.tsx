@@ -39,6 +39,8 @@ async function fetchShaka(): Promise<Shaka> {
   return module.default;
 }
 
+/// What distinguishes a track in the list of qualities: its short side, or, of sound alone, its rate in kbit/s.
+const rank = (t: Track) => shortSide(t) || Math.round(t.bandwidth / 1000);
 const shortSide = (t: Track) => Math.min(t.width ?? 0, t.height ?? 0);
 
 export function Player({ id }: { id: string }) {
@@ -48,7 +50,7 @@ export function Player({ id }: { id: string }) {
   const video = videos.value.get(id);
   const kind = useSignal<Kind>(video?.links.hls ? 'hls' : 'dash');
   const tracks = useSignal<Track[]>([]);
-  const wanted = useSignal(0); // a track's short side; 0: automatic
+  const wanted = useSignal(0); // a track's rank; 0: automatic
   const error = useSignal('');
   const loading = useSignal(true);
   const copied = useSignal('');
@@ -103,12 +105,12 @@ export function Player({ id }: { id: string }) {
     };
   }, [uri]);
 
-  const choose = (height: number) => {
-    wanted.value = height;
+  const choose = (quality: number) => {
+    wanted.value = quality;
     const p = player.current;
     if (!p) return;
-    p.configure({ abr: { enabled: height === 0 } });
-    const best = tracks.value.filter((t) => shortSide(t) === height).sort((a, b) => b.bandwidth - a.bandwidth)[0];
+    p.configure({ abr: { enabled: quality === 0 } });
+    const best = tracks.value.filter((t) => rank(t) === quality).sort((a, b) => b.bandwidth - a.bandwidth)[0];
     if (best) p.selectVariantTrack(best, true);
   };
 
@@ -121,7 +123,8 @@ export function Player({ id }: { id: string }) {
     }
   };
 
-  const heights = [...new Set(tracks.value.map(shortSide))].filter((h) => h > 0).sort((a, b) => b - a);
+  const qualities = [...new Set(tracks.value.map(rank))].filter((q) => q > 0).sort((a, b) => b - a);
+  const unit = tracks.value.some((t) => shortSide(t) > 0) ? 'p' : ' kbit/s';
   const active = tracks.value.find((t) => t.active);
   if (!video) return null;
   return (
@@ -145,7 +148,7 @@ export function Player({ id }: { id: string }) {
             <Close />
           </button>
         </div>
-        <div class="screen">
+        <div class={video.plan && video.plan.width === 0 ? 'screen sound' : 'screen'}>
           <video ref={element} controls playsInline poster={video.links.poster ?? undefined} />
           {loading.value && <p class="veil">Loading…</p>}
         </div>
@@ -159,10 +162,11 @@ export function Player({ id }: { id: string }) {
           <label>
             Quality
             <select value={String(wanted.value)} onChange={(e) => choose(Number(e.currentTarget.value))}>
-              <option value="0">{`Auto${wanted.value === 0 && active ? ` (${shortSide(active)}p)` : ''}`}</option>
-              {heights.map((h) => (
-                <option key={h} value={String(h)}>
-                  {h}p
+              <option value="0">{`Auto${wanted.value === 0 && active ? ` (${rank(active)}${unit})` : ''}`}</option>
+              {qualities.map((q) => (
+                <option key={q} value={String(q)}>
+                  {q}
+                  {unit}
                 </option>
               ))}
             </select>

@@ -32,7 +32,69 @@ output_table some_table(std::uint32_t committed, video_state state) {
   return t;
 }
 
+/// Two tracks of sound without a picture, each at two rates.
+output_table sound_table() {
+  output_table t;
+  t.video = {1, 2};
+  t.state = video_state::ready;
+  t.plan.fps = {375, 8};
+  t.plan.segment_frames = 94;
+  t.plan.frames = 141;
+  t.plan.audio = {{1, "eng", 64}, {1, "eng", 128}, {3, "deu", 64}, {3, "deu", 128}};
+  t.plan_complete = true;
+  for (std::uint8_t i = 0; i < 4; ++i) {
+    output_ref audio;
+    audio.renditions = {{track_kind::audio, i, 24'000, i % 2 == 0 ? 70'000u : 133'000u, "mp4a.40.2"}};
+    t.audio[i] = audio;
+    t.audio_index[i] = {{track_kind::audio, i, output_entry::init_segment, 0, 700, 0, {}},
+                        {track_kind::audio, i, 0, 0, 16'000, 96'256, {}},
+                        {track_kind::audio, i, 1, 0, 8'000, 48'128, {}}};
+  }
+  return t;
+}
+
 }  // namespace
+
+TEST(Manifests, SoundAloneIsAVariantForEachRate) {
+  auto table = sound_table();
+  const auto p = make_presentation(table);
+  ASSERT_TRUE(p);
+  const auto base = "/media/" + to_string(table.video);
+  EXPECT_EQ(hls_master(*p),
+            "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n"
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio-64k\",NAME=\"eng 1\",LANGUAGE=\"eng\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\"\n"
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio-64k\",NAME=\"deu 2\",LANGUAGE=\"deu\",DEFAULT=NO,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"" + base + "/audio-2/playlist.m3u8\"\n"
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio-128k\",NAME=\"eng 1\",LANGUAGE=\"eng\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\"\n"
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio-128k\",NAME=\"deu 2\",LANGUAGE=\"deu\",DEFAULT=NO,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"" + base + "/audio-3/playlist.m3u8\"\n"
+            "#EXT-X-STREAM-INF:BANDWIDTH=70000,AVERAGE-BANDWIDTH=63829,CODECS=\"mp4a.40.2\",AUDIO=\"audio-64k\"\n" + base + "/audio-0/playlist.m3u8\n"
+            "#EXT-X-STREAM-INF:BANDWIDTH=133000,AVERAGE-BANDWIDTH=63829,CODECS=\"mp4a.40.2\",AUDIO=\"audio-128k\"\n" + base + "/audio-1/playlist.m3u8\n");
+  const auto dash = dash_manifest(*p);
+  EXPECT_EQ(dash.find("video"), std::string::npos) << dash;
+  const auto count = [&](const std::string& what) {
+    std::size_t n = 0;
+    for (auto at = dash.find(what); at != std::string::npos; at = dash.find(what, at + 1)) ++n;
+    return n;
+  };
+  EXPECT_EQ(count("<AdaptationSet "), 2u);
+  EXPECT_EQ(count("<Representation "), 4u);
+  EXPECT_NE(dash.find("PT3.008S"), std::string::npos) << dash;
+  EXPECT_NE(hls_media(*p, p->audio[3]).find("/audio-3/2.m4s\n#EXT-X-ENDLIST"), std::string::npos);
+}
+
+TEST(Manifests, SoundAloneIsShownOnceAllOfItIsThere) {
+  auto table = sound_table();
+  table.state = video_state::encoding;
+  EXPECT_EQ(make_presentation(table)->audio[0].durations.size(), 2u) << "no picture to wait for";
+  table.audio_index.erase(3);
+  EXPECT_EQ(make_presentation(table).error().code, errc::conflict);
+}
+
+TEST(MediaPaths, SoundAloneHasNoPictures) {
+  const auto plan = sound_table().plan;
+  for (const auto* bad : {"poster.jpg", "storyboard.vtt", "storyboard/1.jpg", "audio-4/1.m4s"}) EXPECT_EQ(parse_media_path(bad, plan).error().code, errc::not_found) << bad;
+  EXPECT_EQ(parse_media_path("audio-3/1.m4s", plan)->rendition, 3);
+  EXPECT_TRUE(parse_media_path("poster.jpg", source_plan{})) << "what is not planned yet may have a picture";
+}
 
 TEST(Manifests, MasterListsEveryRungWithItsRates) {
   const auto p = make_presentation(some_table(2, video_state::ready));

@@ -119,6 +119,60 @@ TEST_F(Scheduler, AVideoGoesThroughAllItsStates) {
   EXPECT_EQ(rules.count().leases, 0u);
 }
 
+TEST_F(Scheduler, SoundAloneBecomesReadyWithoutAChunk) {
+  accept();
+  join("worker-0", 2);
+  const auto planning = grants().at(0).grant;
+  plan_page page;
+  page.video = video;
+  page.held = planning.held;
+  page.plan.segment_frames = 94;
+  page.plan.fps = {375, 8};
+  page.plan.frames = 200;
+  page.plan.audio = {{0, "und", 64}, {0, "und", 128}};
+  EXPECT_EQ(rules.on_plan_page(page, now, out), errc::invalid_argument) << "there is no second page";
+  page.complete = true;
+  page.chunks = {{0, 0, 94, 0, 0}};
+  EXPECT_EQ(rules.on_plan_page(page, now, out), errc::invalid_argument) << "there is nothing to chunk";
+  page.chunks.clear();
+  ASSERT_EQ(rules.on_plan_page(page, now, out), errc::none);
+  EXPECT_EQ(state(), video_state::encoding);
+  const auto work = grants();
+  ASSERT_EQ(work.size(), 2u);
+  EXPECT_EQ(work[1].grant.kind, task_kind::audio);
+  EXPECT_EQ(rules.view(video, now)->progress_mille, 0);
+  EXPECT_EQ(rules.on_renewal({work[0].grant.held, 0, 100 * aac_frame_samples}, now, out), errc::none);
+  EXPECT_EQ(rules.view(video, now)->progress_mille, 249) << "a half of one of two renditions";
+  EXPECT_EQ(rules.on_commit(commit_of(work[0].grant, 0, 1), now, out), errc::none);
+  EXPECT_FALSE(rules.view(video, now)->playable);
+  EXPECT_EQ(rules.on_commit(commit_of(work[1].grant, 1, 2), now, out), errc::none);
+  EXPECT_EQ(state(), video_state::finishing);
+  EXPECT_EQ(effects<verify_effect>().at(0).tasks.size(), 2u);
+  rules.on_verified(video, 1, {}, now, out);
+  const auto view = *rules.view(video, now);
+  EXPECT_EQ(view.state, video_state::ready);
+  EXPECT_TRUE(view.playable);
+  EXPECT_EQ(view.duration_ms, 4266u);
+  EXPECT_EQ(view.chunks, 0u);
+  EXPECT_TRUE(view.rungs.empty());
+  EXPECT_EQ(view.fps.num, 0) << "how sound is counted is nobody's business";
+}
+
+TEST_F(Scheduler, APlanOfNothingIsRefused) {
+  accept();
+  join("worker-0", 1);
+  plan_page page;
+  page.video = video;
+  page.held = grants().at(0).grant.held;
+  page.complete = true;
+  page.plan.segment_frames = 48;
+  page.plan.fps = {24, 1};
+  page.plan.frames = 48;
+  EXPECT_EQ(rules.on_plan_page(page, now, out), errc::invalid_argument) << "neither picture nor sound";
+  page.plan.rungs = {{640, 360, 800}};
+  EXPECT_EQ(rules.on_plan_page(page, now, out), errc::invalid_argument) << "a picture without chunks";
+}
+
 TEST_F(Scheduler, TheSameUploadTwiceIsOneVideo) {
   accept();
   out = {};

@@ -60,7 +60,7 @@ TEST(ChildProtocol, TaskAndPlanBytesAreFrozen) {
   page.chunks = task.chunks;
   page.complete = true;
   EXPECT_EQ(to_string(sha256::of(make_frame(frame_type::plan, page))),
-            "15ef6814cffa0c0d9f5a1c67f11b89376c9cb7f32f17dc9ea142c65ac0d692de");
+            "9798c34a850856e66648171edff573b344074d63b2ac1b3394fe2a022e6dcc43");
 }
 
 TEST(ChildProtocol, MessagesRoundTrip) {
@@ -163,6 +163,30 @@ TEST(ChildProtocol, TaskIsCheckedAgainstItsPlan) {
   EXPECT_FALSE(validate(task)) << "no such track";
   task.kind = static_cast<ports::engine_task_kind>(9);
   EXPECT_FALSE(validate(task)) << "no such kind";
+}
+
+TEST(ChildProtocol, PlanOfSoundAloneHasNoPictureAtAll) {
+  ports::engine_task task;
+  task.how.rungs = {{640, 360, 800}};
+  task.kind = ports::engine_task_kind::audio;
+  task.plan.time_base = {1, 44100};
+  task.plan.fps = {375, 8};
+  task.plan.frames = 141;
+  task.plan.segment_frames = 94;
+  EXPECT_FALSE(validate(task)) << "neither picture nor sound";
+  task.plan.audio = {{0, "eng", 64}, {0, "eng", 128}};
+  EXPECT_TRUE(validate(task));
+  task.audio_index = 1;
+  EXPECT_TRUE(validate(task));
+  task.plan.audio[1].kbit = 513;
+  EXPECT_FALSE(validate(task)) << "no such rate";
+  task.plan.audio[1].kbit = 512;
+  task.plan.width = task.plan.height = 2;
+  EXPECT_FALSE(validate(task)) << "a size without a picture";
+  task.plan.width = task.plan.height = 0;
+  task.kind = ports::engine_task_kind::video;
+  task.chunks = {{0, 0, 94, 0, 0}};
+  EXPECT_FALSE(validate(task)) << "a chunk without a picture";
 }
 
 }  // namespace latham::media

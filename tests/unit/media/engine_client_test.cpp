@@ -84,6 +84,16 @@ source_plan small_plan() {
   return plan;
 }
 
+source_plan sound_plan() {
+  source_plan plan;
+  plan.time_base = {1, 44100};
+  plan.fps = {375, 8};
+  plan.frames = 141;
+  plan.segment_frames = 94;
+  plan.audio = {{0, "eng", 64}, {0, "eng", 128}};
+  return plan;
+}
+
 ports::engine_task video_task() {
   auto task = plan_task();
   task.kind = ports::engine_task_kind::video;
@@ -131,6 +141,34 @@ TEST_F(EngineClient, TaskIsSentOnceTheChildSaidHello) {
   EXPECT_EQ(listener->result.code, errc::none);
   EXPECT_EQ(listener->plan_pages, (std::vector<std::uint32_t>{0, 1}));
   EXPECT_TRUE(listener->plan_complete);
+}
+
+TEST_F(EngineClient, PlanOfSoundAloneHasOnePageWithoutChunks) {
+  child_engine engine{spawner, "engine"};
+  auto session = engine.start(0, plan_task(), listener);
+  child().hello();
+  child().say(make_frame(frame_type::plan, plan_message{sound_plan(), 0, {}, true}));
+  child().end();
+  EXPECT_EQ(listener->result.code, errc::none);
+  EXPECT_TRUE(listener->plan_complete);
+}
+
+TEST_F(EngineClient, ChunksThatDoNotGoWithThePictureAreABreach) {
+  const plan_message bad[] = {{sound_plan(), 0, {{0, 0, 48, 0, 0}}, true}, {sound_plan(), 0, {}, false}, {small_plan(), 0, {}, true}};
+  for (const auto& page : bad) {
+    auto heard = std::make_shared<recording_listener>();
+    child_engine engine{spawner, "engine"};
+    auto session = engine.start(0, plan_task(), heard);
+    spawner.children.back()->hello();
+    spawner.children.back()->say(make_frame(frame_type::plan, page));
+    EXPECT_EQ(heard->result.code, errc::crashed);
+  }
+  // Nor may a picture that was planned be gone on the last page.
+  child_engine engine{spawner, "engine"};
+  auto session = engine.start(0, plan_task(), listener);
+  spawner.children.back()->hello();
+  spawner.children.back()->say(plan_page(0, false) + make_frame(frame_type::plan, plan_message{sound_plan(), 1, {}, true}));
+  EXPECT_EQ(listener->result.code, errc::crashed);
 }
 
 TEST_F(EngineClient, HelloMayComeBeforeSpawnReturns) {
