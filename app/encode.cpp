@@ -91,13 +91,14 @@ private:
 };
 
 std::string name_of(const source_plan& plan, track_kind kind, std::uint8_t rendition) {
-  return kind == track_kind::video ? to_string(plan.rungs.at(rendition)) : "audio-" + std::to_string(rendition);
+  if (kind == track_kind::video) return to_string(plan.rungs.at(rendition));
+  return (kind == track_kind::text ? "text-" : "audio-") + std::to_string(rendition);
 }
 
 /// Below the directory; the same paths as the service's.
 std::string path_of(const source_plan& plan, const output_piece& piece, std::uint32_t chunk) {
   if (piece.kind == track_kind::image) return piece.rendition == image_poster ? std::string{"poster.jpg"} : "storyboard/" + std::to_string(chunk + 1) + ".jpg";
-  return name_of(plan, piece.kind, piece.rendition) + "/" + (piece.segment == output_entry::init_segment ? std::string{"init.mp4"} : std::to_string(piece.segment + 1) + ".m4s");
+  return name_of(plan, piece.kind, piece.rendition) + "/" + (piece.segment == output_entry::init_segment ? std::string{"init.mp4"} : std::to_string(piece.segment + 1) + (piece.kind == track_kind::text ? ".vtt" : ".m4s"));
 }
 
 expected<void> write_file(const fs::path& path, std::string_view bytes) {
@@ -308,6 +309,7 @@ private:
     for (const auto& chunk : chunks_) order.push_back({ports::engine_task_kind::video, chunk.index, 0});
     std::stable_sort(order.begin(), order.end(), [this](const auto& a, const auto& b) { return chunks_[a.index].frames > chunks_[b.index].frames; });
     for (std::uint32_t i = 0; i < table_.plan.audio.size(); ++i) order.push_back({ports::engine_task_kind::audio, i, 0});
+    if (!table_.plan.text.empty()) order.push_back({ports::engine_task_kind::text, 0, 0});
     work_.insert(work_.end(), order.begin(), order.end());
     planned_at_ = encoded_at_ = steady::now();
     return {};
@@ -336,6 +338,8 @@ private:
       const auto& chunk = chunks_.at(s.task.index);
       table_.chunks[chunk.index] = {chunk, std::move(output)};
       frames_done_ += chunk.frames;
+    } else if (s.task.kind == ports::engine_task_kind::text) {
+      table_.text = std::move(output);
     } else {
       table_.audio[s.task.index] = std::move(output);
       table_.audio_index[s.task.index] = std::move(entries);
@@ -359,6 +363,8 @@ private:
     for (const auto* list : {&shown->video, &shown->audio})
       for (const auto& r : *list)
         if (auto ok = write_file(directory_ / r.name / "playlist.m3u8", hls_media(*shown, r)); !ok) return ok;
+    for (const auto& t : shown->text)
+      if (auto ok = write_file(directory_ / t.name / "playlist.m3u8", hls_text(*shown, t)); !ok) return ok;
     return {};
   }
 
@@ -436,6 +442,12 @@ nlohmann::json describe(const local_job& job, const encode_options& o, double wa
     const auto at = job.bytes().find(name);
     audio.push_back({{"name", name}, {"language", plan.audio[i].language}, {"bytes", at == job.bytes().end() ? 0 : at->second}});
   }
+  json text = json::array();
+  for (std::size_t i = 0; i < plan.text.size(); ++i) {
+    const auto name = "text-" + std::to_string(i);
+    const auto at = job.bytes().find(name);
+    if (at != job.bytes().end()) text.push_back({{"name", name}, {"language", plan.text[i].language}, {"title", plan.text[i].title}, {"bytes", at->second}});
+  }
   const auto& u = job.usage();
   const auto s = [](std::uint64_t us) { return static_cast<double>(us) / 1e6; };
   return {
@@ -450,6 +462,7 @@ nlohmann::json describe(const local_job& job, const encode_options& o, double wa
     {"chunks", job.table().chunks_total},
     {"rungs", rungs},
     {"audio", audio},
+    {"text", text},
     {"notes", plan.notes},
     {"slots", job.slots()},
     {"wall_s", wall_s},

@@ -28,6 +28,7 @@ inline constexpr std::size_t title_bytes_max = 200;
 inline constexpr std::size_t tenant_bytes_max = 64;
 inline constexpr std::size_t rungs_max = 16;
 inline constexpr std::size_t audio_tracks_max = 8;
+inline constexpr std::size_t text_tracks_max = 8;                // of subtitles
 inline constexpr std::uint32_t dimension_max = 8192;             // pixels, each side of a source
 inline constexpr std::uint64_t pixels_max = 7680ull * 4320;      // per source frame
 inline constexpr std::uint64_t duration_s_max = 24 * 3600;       // of a source
@@ -77,7 +78,7 @@ using engine_id = std::string;
 
 // ---- Plan --------------------------------------------------------------------------------------------------------
 
-enum class track_kind : std::uint8_t { video = 0, audio = 1, image = 2 };  // image: core/manifest/storyboard.hpp
+enum class track_kind : std::uint8_t { video = 0, audio = 1, image = 2, text = 3 };  // image: core/manifest/storyboard.hpp
 
 /// One encoder run of the video track: whole segments, all rungs, decoded once.
 struct chunk_plan {
@@ -102,6 +103,19 @@ struct audio_track {
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, audio_track& x) {
   return f(x.stream_index, x.language, x.kbit);
+}
+
+/// Subtitles that are text in the source.
+struct text_track {
+  std::uint32_t stream_index = 0;  // in the container
+  std::string language;            // RFC 5646 as found, or "und"
+  std::string title;               // valid UTF-8 on one line; may be empty
+  bool forced = false;             // shown also to those who asked for none: of what is said in another language
+  friend bool operator==(const text_track&, const text_track&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, text_track& x) {
+  return f(x.stream_index, x.language, x.title, x.forced);
 }
 
 /// From this byte of the source on, `add` goes onto the times of video packets: the container's clock started anew there.
@@ -138,12 +152,13 @@ struct source_plan {
   bool truncated = false;           // the container promises more than the bytes hold
   std::vector<std::string> notes;   // said to the user, e.g. "the file ends early"
   std::vector<time_shift> shifts;   // ascending by offset; usually none
+  std::vector<text_track> text;
   friend bool operator==(const source_plan&, const source_plan&) = default;
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, source_plan& x) {
   return f(x.container, x.video_codec, x.video_stream, x.time_base, x.origin_pts, x.fps, x.frames, x.segment_frames, x.width, x.height,
-           x.rotation, x.rungs, x.audio, x.truncated, x.notes, x.shifts);
+           x.rotation, x.rungs, x.audio, x.truncated, x.notes, x.shifts, x.text);
 }
 
 /// False for a source of sound alone: nothing of it is chunked, scaled, or shown on a poster.
@@ -163,11 +178,11 @@ struct output_entry {
   static constexpr std::uint32_t init_segment = 0xffffffff;
 
   track_kind kind = track_kind::video;
-  std::uint8_t rendition = 0;                  // rung index for video, track index for audio, what it is for images
+  std::uint8_t rendition = 0;                  // rung index for video, track index for audio and text, what it is for images
   std::uint32_t segment = init_segment;        // absolute number from 0, or init_segment
   std::uint64_t offset = 0;                    // in the blob
   std::uint32_t bytes = 0;
-  std::uint32_t duration = 0;                  // video: frames; audio: samples; images: tiles; 0 for the init segment
+  std::uint32_t duration = 0;                  // video: frames; audio: samples; images: tiles; text: cues; 0 for the init segment
   sha256_digest digest;
   friend bool operator==(const output_entry&, const output_entry&) = default;
 };

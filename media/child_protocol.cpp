@@ -117,6 +117,9 @@ expected<void> validate(const source_plan& plan) {
     if (track.language.size() > text_bytes_max) return invalid("a language tag is too long");
     if (track.kbit > audio_kbit_max) return invalid("a rate of sound is out of range");
   }
+  if (plan.text.size() > text_tracks_max) return invalid("too many tracks of text");
+  for (const auto& track : plan.text)
+    if (track.language.size() > text_bytes_max || track.title.size() > text_bytes_max) return invalid("the name of a track of text is too long");
   if (plan.notes.size() > notes_max) return invalid("too many notes");
   for (const auto& note : plan.notes)
     if (note.size() > error_message_bytes_max) return invalid("a note is too long");
@@ -152,6 +155,10 @@ expected<void> validate(const ports::engine_task& task) {
     case ports::engine_task_kind::audio:
       if (auto ok = validate(task.plan); !ok) return ok;
       if (task.audio_index >= task.plan.audio.size()) return invalid("no such audio track");
+      return {};
+    case ports::engine_task_kind::text:
+      if (auto ok = validate(task.plan); !ok) return ok;
+      if (task.plan.text.empty()) return invalid("no text");
       return {};
     default: return invalid("of an unknown kind");
   }

@@ -29,7 +29,7 @@ expected<std::vector<rendition_summary>> summarise(const std::vector<output_piec
       continue;
     }
     sum.bytes += piece.bytes.size();
-    if (piece.kind == track_kind::image) continue;  // no stream: nothing to be had per second
+    if (piece.kind == track_kind::image || piece.kind == track_kind::text) continue;  // no stream: nothing to be had per second
     const auto lasts_s = piece.kind == track_kind::audio ? static_cast<double>(piece.duration) / how.audio_rate_hz
                                                          : static_cast<double>(piece.duration) * static_cast<double>(plan.fps.den) / static_cast<double>(plan.fps.num);
     if (lasts_s > 0) sum.peak_bit_s = std::max(sum.peak_bit_s, static_cast<std::uint64_t>(static_cast<double>(piece.bytes.size()) * 8 / lasts_s));
@@ -117,6 +117,12 @@ expected<presentation> make_presentation(const output_table& table) {
     if (samples > 0) a.average_bit_s = size * 8 * a.timescale / samples;
     out.audio.push_back(std::move(a));
   }
+  if (!out.finished || !table.text) return out;
+  for (std::size_t i = 0; i < plan.text.size(); ++i) {
+    const auto* s = find_summary(*table.text, track_kind::text, i);
+    if (s == nullptr) continue;  // nothing is said in it
+    out.text.push_back({"text-" + std::to_string(i), static_cast<std::uint8_t>(i), plan.text[i].language, plan.text[i].title, plan.text[i].forced, s->bytes});
+  }
   return out;
 }
 
@@ -164,10 +170,20 @@ expected<media_path> parse_media_path(std::string_view path, const source_plan& 
       out.rendition = static_cast<std::uint8_t>(i);
       known = true;
     }
+  for (std::size_t i = 0; i < plan.text.size() && !known; ++i)
+    if ("text-" + std::to_string(i) == name) {
+      out.track = track_kind::text;
+      out.rendition = static_cast<std::uint8_t>(i);
+      known = true;
+    }
   if (!known) return nothing;
   if (leaf == "playlist.m3u8") {
     out.kind = media_path::what::playlist;
     return out;
+  }
+  if (out.track == track_kind::text) {
+    out.kind = media_path::what::segment;
+    return leaf == "1.vtt" ? expected<media_path>{out} : expected<media_path>{nothing};
   }
   if (leaf == "init.mp4") {
     out.kind = media_path::what::init;

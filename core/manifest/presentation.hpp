@@ -6,6 +6,7 @@
 #include "core/scheduler/scheduler.hpp"
 
 #include <map>
+#include <optional>
 
 namespace latham {
 
@@ -22,6 +23,7 @@ struct output_table {
   std::map<std::uint32_t, std::pair<chunk_plan, output_ref>> chunks;
   std::map<std::uint32_t, output_ref> audio;
   std::map<std::uint32_t, std::vector<output_entry>> audio_index;
+  std::optional<output_ref> text;                         // all of its tracks
 };
 
 /// What the manifests need of a chunk's (or a track's) pieces: sizes and codecs, by kind and rendition. Fails with corrupt

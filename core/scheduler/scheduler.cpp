@@ -13,6 +13,7 @@ std::string_view to_string(task_kind kind) noexcept {
     case task_kind::plan: return "plan";
     case task_kind::video: return "video";
     case task_kind::audio: return "audio";
+    case task_kind::text: return "text";
   }
   return "unknown";
 }
@@ -169,9 +170,11 @@ bool scheduler::grant_one(worker_entry& to, instant now, decision& out) {
     auto& v = videos_.at(id);
     if (!v.record.engine.empty() && v.record.engine != to.what.engine) continue;
     // Plan (0) before audio (2) before video (1) would need another order of kinds; audio is short and played from the
-    // start, so it goes first.
+    // start, so it goes first. Text is a pass over the whole source that nobody waits for before the end: not before the
+    // first chunk, and not last, where everybody would.
     std::optional<std::pair<task_kind, std::uint32_t>> key;
-    for (const auto kind : {task_kind::plan, task_kind::audio, task_kind::video}) {
+    for (const auto kind : {task_kind::plan, task_kind::audio, task_kind::text, task_kind::video}) {
+      if (kind == task_kind::text && v.pending.contains({task_kind::video, 0})) continue;
       for (auto at = v.pending.lower_bound({kind, 0}); at != v.pending.end() && at->first == kind; ++at) {
         if (v.tasks.at(*at).not_before <= now) {
           key = *at;
@@ -291,6 +294,7 @@ errc scheduler::on_plan_page(const plan_page& page, instant now, decision& out) 
   if (first) {
     for (std::uint32_t i = 0; i < page.plan.audio.size(); ++i)
       if (!v->tasks.contains({task_kind::audio, i})) add_task(*v, {page.video, task_kind::audio, i}, {}, out);
+    if (!page.plan.text.empty()) add_task(*v, {page.video, task_kind::text, 0}, {}, out);
     if (v->record.state == video_state::planning) move(*v, video_state::encoding);
     v->encoding_since = now;
   }
@@ -557,7 +561,7 @@ void scheduler::start_removal(const video_entry& v, decision& out) const {
 void scheduler::on_video_removed(video_id id, instant, decision& out) {
   auto* v = find(id);
   if (v == nullptr || v->record.state != video_state::deleting) return;
-  out.writes.push_back(erase_video{id, v->record.chunks, static_cast<std::uint32_t>(v->record.plan.audio.size())});
+  out.writes.push_back(erase_video{id, v->record.chunks, static_cast<std::uint32_t>(v->record.plan.audio.size()), v->record.plan.text.empty() ? 0u : 1u});
   videos_.erase(id);
 }
 
@@ -576,7 +580,7 @@ void scheduler::move(video_entry& v, video_state to) {
 void scheduler::publish(video_entry& v, instant now, decision& out) {
   ++v.record.revision;
   v.shown_mille = progress_mille(v);
-  out.effects.push_back(publish_effect{make_view(v, now)});
+  out.effects.emplace_back(publish_effect{make_view(v, now)});
 }
 
 void scheduler::publish_progress(video_entry& v, instant now, decision& out) {
@@ -692,6 +696,8 @@ expected<output_page> scheduler::outputs(video_id id, std::uint32_t from_chunk) 
   if (from_chunk == 0)
     for (auto a = v.tasks.lower_bound({task_kind::audio, 0}); a != v.tasks.end() && a->first.first == task_kind::audio; ++a)
       if (a->second.record.state == task_state::committed) page.audio.emplace_back(a->first.second, a->second.record.output);
+  if (const auto text = v.tasks.find({task_kind::text, 0}); from_chunk == 0 && text != v.tasks.end() && text->second.record.state == task_state::committed)
+    page.text.push_back(text->second.record.output);
   return page;
 }
 

@@ -23,7 +23,8 @@ constexpr const char* formats = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,av
 constexpr const char* codecs =
   "h264,hevc,vp8,vp9,libdav1d,mpeg1video,mpeg2video,mpeg4,prores,mjpeg,theora,h263,flv,"
   "aac,mp3,mp3float,mp2,mp2float,ac3,eac3,opus,vorbis,flac,alac,"
-  "pcm_u8,pcm_s8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,pcm_alaw,pcm_mulaw";
+  "pcm_u8,pcm_s8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,pcm_alaw,pcm_mulaw,"
+  "subrip,ass,mov_text,webvtt,text";
 
 constexpr int streams_max = 16;
 constexpr std::int64_t probe_bytes_max = 5'000'000;

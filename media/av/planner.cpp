@@ -209,7 +209,7 @@ bool ends_early(const input& in, const AVStream& video, const packet_survey& see
       return true;
   }
   const auto promised = in.demuxer->duration;
-  const bool exact = in.container == "mov" || in.container == "matroska" || in.container == "flv";
+  const bool exact = (in.container == "mov" || in.container == "matroska" || in.container == "flv") && !has_subtitles(in);
   if (!exact || promised == AV_NOPTS_VALUE || promised <= 0) return false;
   const auto start = in.demuxer->start_time != AV_NOPTS_VALUE ? in.demuxer->start_time : 0;
   const auto missing = promised - (seen.last_us - start);
@@ -261,6 +261,7 @@ expected<planned_source> plan_source(task_host& host, std::uint64_t source_bytes
     return {errc::unprocessable, "The picture is too small to be encoded: it needs at least 2x2 pixels."};
 
   find_audio(in, plan);
+  find_text(in, plan);
 
   auto surveyed = survey(in, plan.video_stream, plan.audio);
   if (!surveyed) return std::move(surveyed).error();

@@ -113,7 +113,7 @@ private:
 
 /// Does the container promise more than the bytes hold? Only said where the promise is exact.
 bool ends_early(const input& in, double length_s) {
-  const bool exact = in.container == "mov" || in.container == "matroska" || in.container == "flac";
+  const bool exact = (in.container == "mov" || in.container == "matroska" || in.container == "flac") && !has_subtitles(in);
   const auto promised = in.demuxer->duration;
   if (!exact || promised == AV_NOPTS_VALUE || promised <= 0) return false;
   const auto missing = static_cast<double>(promised) / AV_TIME_BASE - length_s;
@@ -145,6 +145,7 @@ expected<planned_source> plan_sound(const input& in, const recipe& how) {
     }
     return {errc::unprocessable, "The file has neither a video track nor sound: upload one that has."};
   }
+  find_text(in, plan);
 
   std::map<unsigned, track_survey> tracks;
   for (unsigned i = 0; i < in.demuxer->nb_streams; ++i) in.demuxer->streams[i]->discard = AVDISCARD_ALL;

@@ -2,6 +2,7 @@
 
 #include "media/av/audio_task.hpp"
 #include "media/av/planner.hpp"
+#include "media/av/text_task.hpp"
 #include "media/av/video_task.hpp"
 #include "media/child_protocol.hpp"
 
@@ -34,6 +35,7 @@ expected<void> run_valid(const ports::engine_task& task, task_host& host) {
     case ports::engine_task_kind::plan: return run_plan(task, host);
     case ports::engine_task_kind::video: return run_video_task(task, host);
     case ports::engine_task_kind::audio: return run_audio_task(task, host);
+    case ports::engine_task_kind::text: return run_text_task(task, host);
   }
   return {errc::invalid_argument, "codec task: of an unknown kind"};
 }

@@ -1,5 +1,7 @@
 #include "media/av/tracks.hpp"
 
+#include "media/text_cues.hpp"
+
 #include <algorithm>
 #include <string_view>
 
@@ -32,6 +34,37 @@ void find_audio(const input& in, source_plan& plan) {
     }
     plan.audio.push_back({i, language_of(other)});
   }
+}
+
+bool has_subtitles(const input& in) {
+  const auto* const* streams = in.demuxer->streams;
+  return std::any_of(streams, streams + in.demuxer->nb_streams, [](const AVStream* s) { return s->codecpar->codec_type == AVMEDIA_TYPE_SUBTITLE; });
+}
+
+void find_text(const input& in, source_plan& plan) {
+  std::size_t pictures = 0, foreign = 0, beyond = 0;
+  for (unsigned i = 0; i < in.demuxer->nb_streams; ++i) {
+    const auto& stream = *in.demuxer->streams[i];
+    if (stream.codecpar->codec_type != AVMEDIA_TYPE_SUBTITLE) continue;
+    const auto* descriptor = avcodec_descriptor_get(stream.codecpar->codec_id);
+    if (descriptor && (descriptor->props & AV_CODEC_PROP_BITMAP_SUB) != 0) {
+      ++pictures;
+    } else if (!has_decoder(stream)) {
+      ++foreign;
+    } else if (plan.text.size() == text_tracks_max) {
+      ++beyond;
+    } else {
+      const auto* title = av_dict_get(stream.metadata, "title", nullptr, 0);
+      plan.text.push_back({i, language_of(stream), title ? clean_title(title->value) : std::string{}, (stream.disposition & AV_DISPOSITION_FORCED) != 0});
+    }
+  }
+  const auto note = [&](std::size_t n, const char* why) {
+    if (n == 0) return;
+    plan.notes.push_back(n == 1 ? std::string{"A subtitle track is left out: "} + why : std::to_string(n) + " subtitle tracks are left out: " + why);
+  };
+  note(pictures, "pictures of words are not made into text.");
+  note(foreign, "the format cannot be decoded.");
+  note(beyond, "Latham keeps eight.");
 }
 
 }  // namespace latham::media

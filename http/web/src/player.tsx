@@ -19,12 +19,21 @@ interface Track {
   height: number | null;
   bandwidth: number;
 }
+interface Caption {
+  id: number;
+  active: boolean;
+  language: string;
+  label: string | null;
+}
 interface ShakaPlayer {
   attach(video: HTMLVideoElement): Promise<void>;
   load(uri: string): Promise<void>;
   destroy(): Promise<void>;
   configure(config: object): void;
   getVariantTracks(): Track[];
+  getTextTracks(): Caption[];
+  selectTextTrack(track: Caption): void;
+  setTextTrackVisibility(visible: boolean): void;
   selectVariantTrack(track: Track, clearBuffer: boolean): void;
   addEventListener(type: string, listener: (event: Event & { detail?: { severity: number; code: number } }) => void): void;
 }
@@ -50,6 +59,8 @@ export function Player({ id }: { id: string }) {
   const video = videos.value.get(id);
   const kind = useSignal<Kind>(video?.links.hls ? 'hls' : 'dash');
   const tracks = useSignal<Track[]>([]);
+  const captions = useSignal<Caption[]>([]);
+  const caption = useSignal(-1); // which of them is shown; -1: none
   const wanted = useSignal(0); // a track's rank; 0: automatic
   const error = useSignal('');
   const loading = useSignal(true);
@@ -69,6 +80,8 @@ export function Player({ id }: { id: string }) {
     loading.value = true;
     error.value = '';
     tracks.value = [];
+    captions.value = [];
+    caption.value = -1;
     void (async () => {
       try {
         const shaka = await fetchShaka();
@@ -76,8 +89,11 @@ export function Player({ id }: { id: string }) {
         if (!shaka.Player.isBrowserSupported()) throw new Error('This browser cannot play adaptive streams.');
         const made = new shaka.Player();
         player.current = made;
-        const refresh = () => (tracks.value = made.getVariantTracks());
-        for (const type of ['trackschanged', 'adaptation', 'variantchanged', 'manifestupdated']) made.addEventListener(type, refresh);
+        const refresh = () => {
+          tracks.value = made.getVariantTracks();
+          captions.value = made.getTextTracks();
+        };
+        for (const type of ['trackschanged', 'textchanged', 'adaptation', 'variantchanged', 'manifestupdated']) made.addEventListener(type, refresh);
         made.addEventListener('error', (e) => {
           // Less than critical: the player goes on by itself.
           if ((e.detail?.severity ?? 2) === 2) error.value = `Playback stopped (code ${e.detail?.code ?? 'unknown'}). Close and play it again.`;
@@ -112,6 +128,14 @@ export function Player({ id }: { id: string }) {
     p.configure({ abr: { enabled: quality === 0 } });
     const best = tracks.value.filter((t) => rank(t) === quality).sort((a, b) => b.bandwidth - a.bandwidth)[0];
     if (best) p.selectVariantTrack(best, true);
+  };
+
+  const showCaption = (index: number) => {
+    caption.value = index;
+    const p = player.current;
+    const track = captions.value[index];
+    if (p && track) p.selectTextTrack(track);
+    p?.setTextTrackVisibility(track !== undefined);
   };
 
   const copy = async (text: string) => {
@@ -171,6 +195,19 @@ export function Player({ id }: { id: string }) {
               ))}
             </select>
           </label>
+          {captions.value.length > 0 && (
+            <label>
+              Captions
+              <select value={String(caption.value)} onChange={(e) => showCaption(Number(e.currentTarget.value))}>
+                <option value="-1">Off</option>
+                {captions.value.map((t, i) => (
+                  <option key={t.id} value={String(i)}>
+                    {t.label || t.language}
+                  </option>
+                ))}
+              </select>
+            </label>
+          )}
           <label>
             Stream
             <select value={kind.value} onChange={(e) => (kind.value = e.currentTarget.value as Kind)}>

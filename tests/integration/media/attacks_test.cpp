@@ -271,6 +271,29 @@ TEST_F(Attacks, EveryFormatIsWorkedOnBehindTheWall) {
   }
 }
 
+TEST_F(Attacks, EveryKindOfTextIsReadBehindTheWall) {
+  const scratch_directory dir;
+  write_file(dir.file("words.srt"), "1\n00:00:00,100 --> 00:00:00,600\n<i>Hello</i> & <b>goodbye</b>\n");
+  for (const std::string format : {"srt mkv", "ass mkv", "mov_text mp4", "webvtt webm"}) {
+    SCOPED_TRACE(format);
+    const auto space = format.find(' ');
+    const auto path = dir.file("words." + format.substr(space + 1));
+    ASSERT_TRUE(run_command(ffmpeg + "-f lavfi -i testsrc2=s=128x72:r=25:d=1 -i " + dir.file("words.srt") + " -c:v " +
+                            (format.ends_with("webm") ? "libvpx -deadline realtime" : "libx264 -preset ultrafast") + " -c:s " + format.substr(0, space) + " " + path));
+    const auto source = file_bytes(path);
+    auto task = plan_of(source);
+    const auto plan = hear(source, task);
+    ASSERT_EQ(to_string(plan->result.code), "none") << plan->result.message;
+    task.plan = plan->plan;
+    ASSERT_EQ(task.plan.text.size(), 1u);
+    task.kind = ports::engine_task_kind::text;
+    const auto contained = hear(source, task);
+    ASSERT_EQ(to_string(contained->result.code), "none") << contained->result.message;
+    ASSERT_EQ(contained->pieces.size(), 1u);
+    EXPECT_EQ(contained->pieces[0].second.bytes.view(), "WEBVTT\n\n00:00:00.100 --> 00:00:00.600\nHello &amp; goodbye\n");
+  }
+}
+
 TEST_F(Attacks, PictureBombsCostLittle) {
   const scratch_directory dir;
   const auto made = [&](const std::string& arguments, const std::string& name) {

@@ -55,6 +55,71 @@ output_table sound_table() {
 
 }  // namespace
 
+TEST(Manifests, TextIsOfferedOnceTheVideoIsReady) {
+  auto table = some_table(2, video_state::ready);
+  table.plan.text = {{2, "eng", "English \"SDH\"", false}, {3, "deu", "", true}, {4, "fra", "", false}, {5, "deu", "", false}};
+  EXPECT_TRUE(make_presentation(table)->text.empty()) << "not made";
+  table.text.emplace();
+  table.text->renditions = {{track_kind::text, 0, 1000, 0, ""}, {track_kind::text, 1, 50, 0, ""}, {track_kind::text, 3, 50, 0, ""}};  // nothing is said in 2
+  const auto p = make_presentation(table);
+  ASSERT_TRUE(p);
+  const auto base = "/media/" + to_string(table.video);
+  const auto hls = hls_master(*p);
+  const auto group = hls.find("#EXT-X-MEDIA:TYPE=SUBTITLES");
+  EXPECT_EQ(hls.substr(group, hls.find("#EXT-X-STREAM-INF") - group),
+            "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"text\",NAME=\"English SDH\",LANGUAGE=\"eng\",DEFAULT=NO,AUTOSELECT=YES,FORCED=NO,URI=\"" + base + "/text-0/playlist.m3u8\"\n"
+            "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"text\",NAME=\"deu\",LANGUAGE=\"deu\",DEFAULT=NO,AUTOSELECT=YES,FORCED=YES,URI=\"" + base + "/text-1/playlist.m3u8\"\n"
+            "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"text\",NAME=\"deu 3\",LANGUAGE=\"deu\",DEFAULT=NO,AUTOSELECT=YES,FORCED=NO,URI=\"" + base + "/text-3/playlist.m3u8\"\n");
+  EXPECT_NE(hls.find("AUDIO=\"audio\",SUBTITLES=\"text\"\n"), std::string::npos);
+  EXPECT_EQ(hls_text(*p, p->text[0]),
+            "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:9\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXTINF:8.333,\n" + base + "/text-0/1.vtt\n#EXT-X-ENDLIST\n");
+  const auto dash = dash_manifest(*p);
+  EXPECT_NE(dash.find("    <AdaptationSet id=\"3\" contentType=\"text\" mimeType=\"text/vtt\" lang=\"deu\">\n"
+                      "      <Label>deu</Label>\n"
+                      "      <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"forced-subtitle\"/>\n"
+                      "      <Representation id=\"text-1\" bandwidth=\"48\">\n"
+                      "        <BaseURL>" + base + "/text-1/1.vtt</BaseURL>\n"
+                      "      </Representation>\n"
+                      "    </AdaptationSet>\n"),
+            std::string::npos)
+      << dash;
+  table.state = video_state::encoding;
+  EXPECT_TRUE(make_presentation(table)->text.empty()) << "a file that is whole does not go with a playlist that grows";
+  EXPECT_EQ(hls_master(*make_presentation(table)).find("SUBTITLES"), std::string::npos);
+}
+
+TEST(Manifests, SoundAloneMayHaveText) {
+  auto table = sound_table();
+  table.plan.text = {{2, "eng", "", false}};
+  table.text.emplace();
+  table.text->renditions = {{track_kind::text, 0, 1000, 0, ""}};
+  const auto p = make_presentation(table);
+  EXPECT_NE(hls_master(*p).find("AUDIO=\"audio-64k\",SUBTITLES=\"text\"\n"), std::string::npos) << hls_master(*p);
+  EXPECT_NE(dash_manifest(*p).find("<AdaptationSet id=\"3\" contentType=\"text\""), std::string::npos);
+}
+
+TEST(Manifests, TitlesOfStrangersCannotBreakOut) {
+  auto table = some_table(2, video_state::ready);
+  table.plan.text = {{2, "e\"<x>", "a\"\n<script>&", false}};
+  table.text.emplace();
+  table.text->renditions = {{track_kind::text, 0, 1000, 0, ""}};
+  const auto p = make_presentation(table);
+  EXPECT_NE(hls_master(*p).find("NAME=\"ascript\",LANGUAGE=\"ex\""), std::string::npos) << hls_master(*p);
+  EXPECT_NE(dash_manifest(*p).find("<Label>ascript</Label>"), std::string::npos);
+}
+
+TEST(MediaPaths, TextHasAPlaylistAndOneFile) {
+  auto plan = some_table(2, video_state::ready).plan;
+  plan.text = {{2, "eng", "", false}};
+  EXPECT_EQ(parse_media_path("text-0/playlist.m3u8", plan)->kind, media_path::what::playlist);
+  const auto file = parse_media_path("text-0/1.vtt", plan);
+  ASSERT_TRUE(file);
+  EXPECT_EQ(file->kind, media_path::what::segment);
+  EXPECT_EQ(file->track, track_kind::text);
+  EXPECT_EQ(file->segment, 0u);
+  for (const auto* bad : {"text-0/2.vtt", "text-0/init.mp4", "text-0/1.m4s", "text-1/1.vtt", "640x360/1.vtt", "text-0/"}) EXPECT_FALSE(parse_media_path(bad, plan)) << bad;
+}
+
 TEST(Manifests, SoundAloneIsAVariantForEachRate) {
   auto table = sound_table();
   const auto p = make_presentation(table);

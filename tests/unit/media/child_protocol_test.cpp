@@ -53,14 +53,15 @@ TEST(ChildProtocol, TaskAndPlanBytesAreFrozen) {
   task.how.rungs = {{640, 360, 800}};
   task.chunks = {{1, 2, 3, -4, 5}};
   EXPECT_EQ(to_string(sha256::of(make_frame(frame_type::task, task))),
-            "24c8fa72ad99863feb78016285bfe72f8f567677c9414526c105a6392362e77e");
+            "04c2e748963d0f81e9477196840f00908bc27881497c2ce267a2f1f9daa31743");
   plan_message page;
   page.plan.container = "mov";
   page.plan.audio = {{1, "eng"}};
+  page.plan.text = {{2, "deu", "Deutsch", true}};
   page.chunks = task.chunks;
   page.complete = true;
   EXPECT_EQ(to_string(sha256::of(make_frame(frame_type::plan, page))),
-            "9798c34a850856e66648171edff573b344074d63b2ac1b3394fe2a022e6dcc43");
+            "4f0deecab3ec7223fc3d56eb1320ab8c43f8fd58b2b133363b4bf808e183b436");
 }
 
 TEST(ChildProtocol, MessagesRoundTrip) {
@@ -163,6 +164,29 @@ TEST(ChildProtocol, TaskIsCheckedAgainstItsPlan) {
   EXPECT_FALSE(validate(task)) << "no such track";
   task.kind = static_cast<ports::engine_task_kind>(9);
   EXPECT_FALSE(validate(task)) << "no such kind";
+}
+
+TEST(ChildProtocol, TextTaskNeedsTracksOfText) {
+  ports::engine_task task;
+  task.how.rungs = {{640, 360, 800}};
+  task.kind = ports::engine_task_kind::text;
+  task.plan.time_base = {1, 12288};
+  task.plan.fps = {24, 1};
+  task.plan.frames = 100;
+  task.plan.segment_frames = 48;
+  task.plan.width = 640;
+  task.plan.height = 360;
+  task.plan.rungs = {{640, 360, 800}};
+  EXPECT_FALSE(validate(task)) << "no text";
+  task.plan.text.assign(text_tracks_max, {2, "eng", "English", false});
+  EXPECT_TRUE(validate(task));
+  task.plan.text[3].title.assign(201, 'x');
+  EXPECT_FALSE(validate(task)) << "a long title";
+  task.plan.text[3].title.clear();
+  task.plan.text[3].language.assign(201, 'x');
+  EXPECT_FALSE(validate(task)) << "a long language";
+  task.plan.text.assign(text_tracks_max + 1, {2, "eng", "", false});
+  EXPECT_FALSE(validate(task)) << "too many";
 }
 
 TEST(ChildProtocol, PlanOfSoundAloneHasNoPictureAtAll) {
