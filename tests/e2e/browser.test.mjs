@@ -43,9 +43,11 @@ async function open(browser, url, size) {
 
 async function plays_on(page) {
   await page.waitForFunction(() => document.querySelector('dialog video').readyState >= 3, null, { timeout: play_deadline_ms });
-  const from = await page.evaluate(() => {
+  const from = await page.evaluate(async () => {
     const v = document.querySelector('dialog video');
-    return v.play().then(() => v.currentTime);
+    // A stream that was just chosen is loaded in place of the one that was ready: that ends the first play(), not the second.
+    await v.play().catch((e) => (e.name === 'AbortError' ? v.play() : Promise.reject(e)));
+    return v.currentTime;
   });
   await page.waitForFunction((t) => document.querySelector('dialog video').currentTime > t + 1.5, from, { timeout: play_deadline_ms });
 }
