@@ -22,7 +22,7 @@ namespace latham {
 struct hello {
   node_name node;
   std::uint64_t incarnation = 0;       // drawn at process start: tells a restarted node from its old self
-  std::uint16_t protocol = 2;
+  std::uint16_t protocol = 4;
   std::string engine;
   std::uint64_t services_revision = 0; // grows when a service of the node (re)starts: resolve again
 };
@@ -30,7 +30,7 @@ template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, hello& x) {
   return f(x.node, x.incarnation, x.protocol, x.engine, x.services_revision);
 }
-inline constexpr std::uint16_t protocol_version = 3;
+inline constexpr std::uint16_t protocol_version = 5;
 
 /// The right to send the bytes of an upload.
 struct upload_ticket {

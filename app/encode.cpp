@@ -91,13 +91,14 @@ private:
 };
 
 std::string name_of(const source_plan& plan, track_kind kind, std::uint8_t rendition) {
-  return kind == track_kind::video ? to_string(plan.rungs.at(rendition)) : "audio-" + std::to_string(rendition);
+  if (kind == track_kind::video) return to_string(plan.rungs.at(rendition));
+  return (kind == track_kind::text ? "text-" : "audio-") + std::to_string(rendition);
 }
 
 /// Below the directory; the same paths as the service's.
 std::string path_of(const source_plan& plan, const output_piece& piece, std::uint32_t chunk) {
   if (piece.kind == track_kind::image) return piece.rendition == image_poster ? std::string{"poster.jpg"} : "storyboard/" + std::to_string(chunk + 1) + ".jpg";
-  return name_of(plan, piece.kind, piece.rendition) + "/" + (piece.segment == output_entry::init_segment ? std::string{"init.mp4"} : std::to_string(piece.segment + 1) + ".m4s");
+  return name_of(plan, piece.kind, piece.rendition) + "/" + (piece.segment == output_entry::init_segment ? std::string{"init.mp4"} : std::to_string(piece.segment + 1) + (piece.kind == track_kind::text ? ".vtt" : ".m4s"));
 }
 
 expected<void> write_file(const fs::path& path, std::string_view bytes) {
@@ -308,6 +309,7 @@ private:
     for (const auto& chunk : chunks_) order.push_back({ports::engine_task_kind::video, chunk.index, 0});
     std::stable_sort(order.begin(), order.end(), [this](const auto& a, const auto& b) { return chunks_[a.index].frames > chunks_[b.index].frames; });
     for (std::uint32_t i = 0; i < table_.plan.audio.size(); ++i) order.push_back({ports::engine_task_kind::audio, i, 0});
+    if (!table_.plan.text.empty()) order.push_back({ports::engine_task_kind::text, 0, 0});
     work_.insert(work_.end(), order.begin(), order.end());
     planned_at_ = encoded_at_ = steady::now();
     return {};
@@ -336,6 +338,8 @@ private:
       const auto& chunk = chunks_.at(s.task.index);
       table_.chunks[chunk.index] = {chunk, std::move(output)};
       frames_done_ += chunk.frames;
+    } else if (s.task.kind == ports::engine_task_kind::text) {
+      table_.text = std::move(output);
     } else {
       table_.audio[s.task.index] = std::move(output);
       table_.audio_index[s.task.index] = std::move(entries);
@@ -353,12 +357,14 @@ private:
     shown->base = ".";
     if (auto ok = write_file(directory_ / "master.m3u8", hls_master(*shown)); !ok) return ok;
     if (auto ok = write_file(directory_ / "manifest.mpd", dash_manifest(*shown)); !ok) return ok;
-    if (makes_images(how_))
+    if (makes_images(how_) && has_picture(table_.plan))
       if (auto ok = write_file(directory_ / "storyboard.vtt", storyboard_vtt(table_, ".")); !ok) return ok;
     shown->base = "..";
     for (const auto* list : {&shown->video, &shown->audio})
       for (const auto& r : *list)
         if (auto ok = write_file(directory_ / r.name / "playlist.m3u8", hls_media(*shown, r)); !ok) return ok;
+    for (const auto& t : shown->text)
+      if (auto ok = write_file(directory_ / t.name / "playlist.m3u8", hls_text(*shown, t)); !ok) return ok;
     return {};
   }
 
@@ -374,14 +380,18 @@ private:
       std::fprintf(stderr, "\r\033[Kplanning");
       return;
     }
-    auto frames = frames_done_;
+    // Of a video its frames; of sound alone the samples of all its tracks.
+    const bool pictures = has_picture(table_.plan);
+    const auto samples = table_.plan.frames * aac_frame_samples;
+    const auto total = pictures ? table_.plan.frames : samples * table_.plan.audio.size();
+    auto done = pictures ? frames_done_ : samples * table_.audio.size();
     for (const auto& s : slots_)
-      if (s->busy && s->task.kind == ports::engine_task_kind::video) frames += s->done.load(std::memory_order_relaxed);
+      if (s->busy && s->task.kind == (pictures ? ports::engine_task_kind::video : ports::engine_task_kind::audio)) done += s->done.load(std::memory_order_relaxed);
     const auto spent = std::chrono::duration<double>(steady::now() - planned_at_).count();
-    const auto share = table_.plan.frames == 0 ? 0 : static_cast<double>(frames) / static_cast<double>(table_.plan.frames);
-    const auto fps = spent > 0 ? static_cast<double>(frames) / spent : 0;
+    const auto share = total == 0 ? 0 : static_cast<double>(done) / static_cast<double>(total);
+    const auto fps = spent > 0 && pictures ? fmt::format("  {:.1f} fps", static_cast<double>(done) / spent) : std::string{};
     const auto eta = share > 0 ? fmt::format("  {:.0f} s left", spent * (1 - share) / share) : std::string{};
-    std::fprintf(stderr, "\r\033[K%s  %.1f fps%s", http::draw_bar(share, 40).c_str(), fps, eta.c_str());
+    std::fprintf(stderr, "\r\033[K%s%s%s", http::draw_bar(share, 40).c_str(), fps.c_str(), eta.c_str());
   }
 
   const encode_options& options_;
@@ -426,6 +436,18 @@ nlohmann::json describe(const local_job& job, const encode_options& o, double wa
     const auto at = job.bytes().find(to_string(r));
     rungs.push_back({{"name", to_string(r)}, {"bytes", at == job.bytes().end() ? 0 : at->second}});
   }
+  json audio = json::array();
+  for (std::size_t i = 0; i < plan.audio.size(); ++i) {
+    const auto name = "audio-" + std::to_string(i);
+    const auto at = job.bytes().find(name);
+    audio.push_back({{"name", name}, {"language", plan.audio[i].language}, {"bytes", at == job.bytes().end() ? 0 : at->second}});
+  }
+  json text = json::array();
+  for (std::size_t i = 0; i < plan.text.size(); ++i) {
+    const auto name = "text-" + std::to_string(i);
+    const auto at = job.bytes().find(name);
+    if (at != job.bytes().end()) text.push_back({{"name", name}, {"language", plan.text[i].language}, {"title", plan.text[i].title}, {"bytes", at->second}});
+  }
   const auto& u = job.usage();
   const auto s = [](std::uint64_t us) { return static_cast<double>(us) / 1e6; };
   return {
@@ -434,10 +456,13 @@ nlohmann::json describe(const local_job& job, const encode_options& o, double wa
     {"source", plan.container + ", " + plan.video_codec},
     {"width", plan.width},
     {"height", plan.height},
-    {"fps", plan.fps.to_double()},
-    {"frames", plan.frames},
+    {"fps", has_picture(plan) ? plan.fps.to_double() : 0},
+    {"frames", has_picture(plan) ? plan.frames : 0},
+    {"duration_s", static_cast<double>(plan.frames) / plan.fps.to_double()},
     {"chunks", job.table().chunks_total},
     {"rungs", rungs},
+    {"audio", audio},
+    {"text", text},
     {"notes", plan.notes},
     {"slots", job.slots()},
     {"wall_s", wall_s},
@@ -452,8 +477,11 @@ nlohmann::json describe(const local_job& job, const encode_options& o, double wa
 /// Human-readable, for standard output.
 void print_summary(const local_job& job, const encode_options& o, double wall_s) {
   const auto& plan = job.table().plan;
-  std::printf("%s: %zu rungs, %llu frames in %.1f s (%.1f fps)\n", o.directory.c_str(), plan.rungs.size(), static_cast<unsigned long long>(plan.frames), wall_s,
-              static_cast<double>(plan.frames) / wall_s);
+  if (has_picture(plan))
+    std::printf("%s: %zu rungs, %llu frames in %.1f s (%.1f fps)\n", o.directory.c_str(), plan.rungs.size(), static_cast<unsigned long long>(plan.frames), wall_s,
+                static_cast<double>(plan.frames) / wall_s);
+  else
+    std::printf("%s: sound alone, %zu renditions, %.1f s of it in %.1f s\n", o.directory.c_str(), plan.audio.size(), static_cast<double>(plan.frames) / plan.fps.to_double(), wall_s);
   for (const auto& note : plan.notes) std::printf("  note: %s\n", note.c_str());
   std::printf("  HLS   %s/master.m3u8\n  DASH  %s/manifest.mpd\n", o.directory.c_str(), o.directory.c_str());
 }

@@ -28,6 +28,7 @@ inline constexpr std::size_t title_bytes_max = 200;
 inline constexpr std::size_t tenant_bytes_max = 64;
 inline constexpr std::size_t rungs_max = 16;
 inline constexpr std::size_t audio_tracks_max = 8;
+inline constexpr std::size_t text_tracks_max = 8;                // of subtitles
 inline constexpr std::uint32_t dimension_max = 8192;             // pixels, each side of a source
 inline constexpr std::uint64_t pixels_max = 7680ull * 4320;      // per source frame
 inline constexpr std::uint64_t duration_s_max = 24 * 3600;       // of a source
@@ -90,7 +91,7 @@ using engine_id = std::string;
 
 // ---- Plan --------------------------------------------------------------------------------------------------------
 
-enum class track_kind : std::uint8_t { video = 0, audio = 1, image = 2 };  // image: core/manifest/storyboard.hpp
+enum class track_kind : std::uint8_t { video = 0, audio = 1, image = 2, text = 3 };  // image: core/manifest/storyboard.hpp
 
 /// One encoder run of the video track: whole segments, all rungs, decoded once.
 struct chunk_plan {
@@ -109,11 +110,25 @@ typename Inspector::result_type inspect(Inspector& f, chunk_plan& x) {
 struct audio_track {
   std::uint32_t stream_index = 0;  // in the container
   std::string language;            // RFC 5646 as found, or "und"
+  std::uint32_t kbit = 0;          // a rung of a ladder of sound; 0: the recipe's one rate
   friend bool operator==(const audio_track&, const audio_track&) = default;
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, audio_track& x) {
-  return f(x.stream_index, x.language);
+  return f(x.stream_index, x.language, x.kbit);
+}
+
+/// Subtitles that are text in the source.
+struct text_track {
+  std::uint32_t stream_index = 0;  // in the container
+  std::string language;            // RFC 5646 as found, or "und"
+  std::string title;               // valid UTF-8 on one line; may be empty
+  bool forced = false;             // shown also to those who asked for none: of what is said in another language
+  friend bool operator==(const text_track&, const text_track&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, text_track& x) {
+  return f(x.stream_index, x.language, x.title, x.forced);
 }
 
 /// From this byte of the source on, `add` goes onto the times of video packets: the container's clock started anew there.
@@ -129,9 +144,13 @@ typename Inspector::result_type inspect(Inspector& f, time_shift& x) {
 inline constexpr std::size_t time_shifts_max = 256;
 
 /// What one look at the source found; all but the list of chunks, which is appended to the job page by page.
+///
+/// A source without a picture has no rungs, no size and no chunks: its renditions are the tracks of sound alone. Its grid is
+/// the AAC frame (fps = audio rate / 1024), which is what its sound is cut into, so that everything that counts frames and
+/// segments needs no second way to count. The clock is then that of the first sound.
 struct source_plan {
   std::string container;            // short libavformat name
-  std::string video_codec;
+  std::string video_codec;          // without a picture: that of the first sound
   std::uint32_t video_stream = 0;   // index in the container
   rational time_base;               // of the video stream
   std::int64_t origin_pts = 0;      // pts of output frame 0, in time_base
@@ -147,13 +166,17 @@ struct source_plan {
   std::vector<std::string> notes;   // said to the user, e.g. "the file ends early"
   std::vector<time_shift> shifts;   // ascending by offset; usually none
   std::uint64_t skipped_frames = 0; // of the output grid, before frame 0: cut off by the recipe's trim
+  std::vector<text_track> text;
   friend bool operator==(const source_plan&, const source_plan&) = default;
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, source_plan& x) {
   return f(x.container, x.video_codec, x.video_stream, x.time_base, x.origin_pts, x.fps, x.frames, x.segment_frames, x.width, x.height,
-           x.rotation, x.rungs, x.audio, x.truncated, x.notes, x.shifts, x.skipped_frames);
+           x.rotation, x.rungs, x.audio, x.truncated, x.notes, x.shifts, x.text, x.skipped_frames);
 }
+
+/// False for a source of sound alone: nothing of it is chunked, scaled, or shown on a poster.
+[[nodiscard]] inline bool has_picture(const source_plan& plan) noexcept { return !plan.rungs.empty(); }
 
 /// Segments of a run of frames: ceil(frames / segment_frames).
 [[nodiscard]] std::uint32_t segment_count(const source_plan& plan, std::uint64_t frames) noexcept;
@@ -169,11 +192,11 @@ struct output_entry {
   static constexpr std::uint32_t init_segment = 0xffffffff;
 
   track_kind kind = track_kind::video;
-  std::uint8_t rendition = 0;                  // rung index for video, track index for audio, what it is for images
+  std::uint8_t rendition = 0;                  // rung index for video, track index for audio and text, what it is for images
   std::uint32_t segment = init_segment;        // absolute number from 0, or init_segment
   std::uint64_t offset = 0;                    // in the blob
   std::uint32_t bytes = 0;
-  std::uint32_t duration = 0;                  // video: frames; audio: samples; images: tiles; 0 for the init segment
+  std::uint32_t duration = 0;                  // video: frames; audio: samples; images: tiles; text: cues; 0 for the init segment
   sha256_digest digest;
   friend bool operator==(const output_entry&, const output_entry&) = default;
 };
@@ -245,7 +268,7 @@ struct video_view {
   rational fps{0, 1};
   std::uint32_t chunks = 0;
   std::uint32_t chunks_done = 0;
-  bool playable = false;           // its first chunk and its sound are there: the manifests can be asked for
+  bool playable = false;           // its first chunk, if it has a picture, and its sound are there: the manifests can be asked for
   std::string source_format;       // "mov, h264" once planned
   std::vector<std::string> notes;
   std::string error_code;          // to_string(errc) when failed

@@ -73,6 +73,7 @@ task_budget budget_of(const ports::engine_task& task) {
   const auto bytes = static_cast<double>(task.source_bytes);
   auto cpu_s = cpu_s_min + bytes / bytes_per_cpu_s;
   if (task.kind == ports::engine_task_kind::video) cpu_s += video_cpu_s(task);
+  // Text is a pass over the source like the plan; its cues are bounded and cost nothing beside it.
   if (task.kind == ports::engine_task_kind::audio) cpu_s += sound_cpu_s(task.plan);
   if (!(cpu_s < cpu_s_max)) cpu_s = cpu_s_max;  // also when it is no number
   task_budget out;

@@ -48,7 +48,7 @@ bool answer_asset(exchange& x) {
   answer.content_type = content_type_of(found->path);
   if (answer.content_type.rfind("text/html", 0) == 0) {
     answer.fields.emplace_back("Content-Security-Policy",
-                               "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self'; "
+                               "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob: data:; connect-src 'self'; "
                                "worker-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'");
     answer.fields.emplace_back("Referrer-Policy", "no-referrer");
   }

@@ -16,6 +16,7 @@ constexpr std::uint32_t task_payload_bytes_max = 8 * 1024 * 1024;  // a run of c
 constexpr std::uint32_t plan_payload_bytes_max = 256 * 1024;
 constexpr std::size_t text_bytes_max = 200;
 constexpr std::size_t notes_max = 16;
+constexpr std::uint32_t audio_kbit_max = 512;
 
 std::uint32_t checksum(frame_type type, std::string_view head, std::string_view bulk) {
   const auto tag = static_cast<char>(type);
@@ -104,14 +105,21 @@ expected<void> validate(const source_plan& plan) {
     return invalid("the frame rate is out of range");
   if (plan.frames == 0 || plan.frames > duration_s_max * fps_max) return invalid("the number of frames is out of range");
   if (plan.segment_frames == 0 || plan.segment_frames > 600 * fps_max) return invalid("the segment length is out of range");
-  if (!is_even_size(plan.width, plan.height)) return invalid("the picture size is out of range");
+  if (has_picture(plan) ? !is_even_size(plan.width, plan.height) : plan.width != 0 || plan.height != 0)
+    return invalid("the picture size is out of range");
   if (plan.rotation % 90 != 0 || plan.rotation >= 360) return invalid("the rotation is not a multiple of 90 degrees");
-  if (plan.rungs.empty() || plan.rungs.size() > rungs_max) return invalid("the number of rungs is out of range");
+  if (plan.rungs.size() > rungs_max) return invalid("the number of rungs is out of range");
+  if (!has_picture(plan) && plan.audio.empty()) return invalid("neither picture nor sound");
   for (const auto& r : plan.rungs)
     if (!is_even_size(r.width, r.height) || r.maxrate_kbit == 0 || r.maxrate_kbit > 1'000'000) return invalid("a rung is out of range");
   if (plan.audio.size() > audio_tracks_max) return invalid("too many audio tracks");
-  for (const auto& track : plan.audio)
+  for (const auto& track : plan.audio) {
     if (track.language.size() > text_bytes_max) return invalid("a language tag is too long");
+    if (track.kbit > audio_kbit_max) return invalid("a rate of sound is out of range");
+  }
+  if (plan.text.size() > text_tracks_max) return invalid("too many tracks of text");
+  for (const auto& track : plan.text)
+    if (track.language.size() > text_bytes_max || track.title.size() > text_bytes_max) return invalid("the name of a track of text is too long");
   if (plan.notes.size() > notes_max) return invalid("too many notes");
   for (const auto& note : plan.notes)
     if (note.size() > error_message_bytes_max) return invalid("a note is too long");
@@ -134,7 +142,7 @@ expected<void> validate(const recipe& how) {
   if (how.chunk_segments == 0 || how.chunk_segments > 64) return invalid("chunk_segments must be 1 to 64");
   if (how.crf == 0 || how.crf > 51) return invalid("crf must be 1 to 51");
   if (std::find(presets.begin(), presets.end(), how.preset) == presets.end()) return invalid("the preset is unknown");
-  if (how.audio_kbit < 16 || how.audio_kbit > 512) return invalid("audio_kbit must be 16 to 512");
+  if (how.audio_kbit < 16 || how.audio_kbit > audio_kbit_max) return invalid("audio_kbit must be 16 to 512");
   if (how.audio_rate_hz != 44'100 && how.audio_rate_hz != 48'000) return invalid("audio_rate_hz must be 44100 or 48000");
   if (how.part.start_ms > duration_s_max * 1000 || how.part.end_ms > duration_s_max * 1000 ||
       (how.part.end_ms != 0 && how.part.end_ms <= how.part.start_ms))
@@ -152,9 +160,14 @@ expected<void> validate(const ports::engine_task& task) {
       if (auto ok = validate(task.plan); !ok) return ok;
       if (task.audio_index >= task.plan.audio.size()) return invalid("no such audio track");
       return {};
+    case ports::engine_task_kind::text:
+      if (auto ok = validate(task.plan); !ok) return ok;
+      if (task.plan.text.empty()) return invalid("no text");
+      return {};
     default: return invalid("of an unknown kind");
   }
   if (auto ok = validate(task.plan); !ok) return ok;
+  if (!has_picture(task.plan)) return invalid("no picture to be encoded");
   if (task.chunks.empty()) return invalid("no chunks");
   const chunk_plan* before = nullptr;
   for (const auto& chunk : task.chunks) {

@@ -30,7 +30,7 @@
 
 namespace latham::media {
 
-inline constexpr std::uint16_t child_protocol_version = 5;
+inline constexpr std::uint16_t child_protocol_version = 7;
 inline constexpr std::size_t frame_header_bytes = 9;
 inline constexpr std::uint32_t piece_bytes_max = 64 * 1024 * 1024;  // one segment of one rendition
 inline constexpr std::size_t error_message_bytes_max = 1000;
@@ -233,7 +233,7 @@ template <class Head>
 /// A recipe that the engine can follow. errc::invalid_argument.
 [[nodiscard]] expected<void> validate(const recipe& how);
 
-/// A task that may be started: its recipe, and for video and audio its plan and its run of chunks. errc::invalid_argument.
+/// A task that may be started: its recipe, and for all kinds but plan its plan and its run of chunks. errc::invalid_argument.
 [[nodiscard]] expected<void> validate(const ports::engine_task& task);
 
 }  // namespace latham::media

@@ -4,6 +4,7 @@
 #include "core/manifest/storyboard.hpp"
 #include "core/task_budget.hpp"
 #include "media/child_protocol.hpp"
+#include "media/text_cues.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -21,6 +22,8 @@ namespace {
 constexpr int signal_cpu_limit = 24;  // SIGXCPU; this room's pure part names no system header
 constexpr std::uint8_t image_kinds = 2;  // of one chunk: its sheet and the poster
 constexpr std::uint32_t plan_chunks_max = 2'000'000;
+// Of one track: each byte of text may become five, each cue brings its times.
+constexpr std::size_t text_file_bytes_max = cues_bytes_max * 5 + cue_text_bytes_max * 5 + cues_max * 64;
 
 /// The listener of one session and the promise that nothing reaches it after `close`.
 class listener_gate {
@@ -73,6 +76,7 @@ struct running_task {
   std::size_t chunks_done = 0;
   std::uint64_t pieces = 0;  // of the current chunk, but for images
   unsigned images = 0;       // of the current chunk, a bit each
+  unsigned texts = 0;        // tracks of text up to the last that came
   std::uint64_t progress = 0;
 };
 
@@ -317,6 +321,10 @@ private:
         (page->chunks.empty() && !page->complete) || task.plan_chunks > plan_chunks_max)
       return broken("sent plan pages out of order");
     if (auto ok = validate(page->plan); !ok) return ok;
+    // Without a picture there is nothing to chunk; with one there is.
+    if (has_picture(page->plan) ? page->complete && page->chunks.empty() && task.plan_chunks == 0
+                                : !page->complete || !page->chunks.empty() || task.plan_chunks > 0)
+      return broken("planned chunks that do not go with its picture");
     std::uint32_t index = task.plan_chunks;
     for (const auto& chunk : page->chunks)
       if (chunk.index != index++ || chunk.frames == 0 || chunk.first_frame >= page->plan.frames)
@@ -335,16 +343,24 @@ private:
     const auto& [head, bytes] = *piece;
     const bool is_video = task.task.kind == ports::engine_task_kind::video;
     const bool is_image = is_video && head.kind == track_kind::image;
-    if (task.task.kind == ports::engine_task_kind::plan || (head.kind != (is_video ? track_kind::video : track_kind::audio) && !is_image) || bytes.empty())
+    const bool is_text = task.task.kind == ports::engine_task_kind::text;
+    const auto kind = is_video ? track_kind::video : is_text ? track_kind::text : track_kind::audio;
+    if (task.task.kind == ports::engine_task_kind::plan || (head.kind != kind && !is_image) || bytes.empty())
       return broken("sent a piece that was not asked for");
     const auto chunks = is_video ? task.task.chunks.size() : 1;
     if (task.chunks_done >= chunks || head.chunk != (is_video ? task.task.chunks[task.chunks_done].index : 0))
       return broken("sent a piece of another chunk");
     if (is_image   ? head.rendition >= image_kinds
         : is_video ? head.rendition >= task.task.plan.rungs.size()
+        : is_text  ? head.rendition >= task.task.plan.text.size()
                    : head.rendition != task.task.audio_index)
       return broken("sent a piece of an unknown rendition");
-    if (is_image) {
+    if (is_text) {
+      // One file a track, in order: a file has one segment, and there is no telling how long it is.
+      if (head.segment != 0 || head.rendition < task.texts) return broken("sent a text twice");
+      if (bytes.size() > text_file_bytes_max) return broken("sent a text that is too long");
+      task.texts = head.rendition + 1u;
+    } else if (is_image) {
       const auto mark = 1u << head.rendition;
       if ((task.images & mark) != 0) return broken("sent a picture twice");
       task.images |= mark;

@@ -34,6 +34,7 @@ void append_writes(const std::vector<scheduler_write>& writes, ports::kv_batch& 
                             batch.push_back({task_key({x.video, task_kind::plan, 0}), std::nullopt});
                             for (std::uint32_t i = 0; i < x.chunks; ++i) batch.push_back({task_key({x.video, task_kind::video, i}), std::nullopt});
                             for (std::uint32_t i = 0; i < x.audio; ++i) batch.push_back({task_key({x.video, task_kind::audio, i}), std::nullopt});
+                            for (std::uint32_t i = 0; i < x.text; ++i) batch.push_back({task_key({x.video, task_kind::text, i}), std::nullopt});
                           }},
                write);
 }

@@ -303,6 +303,7 @@ void gateway_shell::load_table(std::shared_ptr<output_table> table, std::uint32_
           table->how = page.how;
           table->state = page.state;
           for (auto& [track, output] : page.audio) table->audio[track] = output;
+          if (!page.text.empty()) table->text = page.text.front();
         }
         table->plan_complete = page.plan_complete;
         table->chunks_total = page.chunks_total;
@@ -358,6 +359,19 @@ void gateway_shell::media(video_id id, const std::string& path, ports::completio
   });
 }
 
+void gateway_shell::answer_text_playlist(const presentation& shown, std::uint8_t rendition, const ports::completion<ports::media_resource>& answer) {
+  if (!shown.finished) return answer({errc::conflict, "subtitles are offered once the video is ready; try again later"});
+  for (const auto& t : shown.text) {
+    if (t.rendition != rendition) continue;
+    ports::media_resource out;
+    out.text = hls_text(shown, t);
+    out.content_type = "application/vnd.apple.mpegurl";
+    out.etag = to_string(sha256::of(out.text)).substr(0, 32);
+    return answer(std::move(out));
+  }
+  answer({errc::not_found, "nothing is said in these subtitles"});
+}
+
 void gateway_shell::answer_media(const output_table& table, const media_path& path, ports::completion<ports::media_resource> answer) {
   using what = media_path::what;
   if (path.kind == what::hls_master || path.kind == what::dash || path.kind == what::playlist) {
@@ -369,6 +383,7 @@ void gateway_shell::answer_media(const output_table& table, const media_path& pa
     } else if (path.kind == what::dash) {
       out.text = dash_manifest(*shown);
     } else {
+      if (path.track == track_kind::text) return answer_text_playlist(*shown, path.rendition, answer);
       const auto& renditions = path.track == track_kind::audio ? shown->audio : shown->video;
       if (path.rendition >= renditions.size()) return answer({errc::not_found, "there is no such rendition"});
       out.text = hls_media(*shown, renditions[path.rendition]);
@@ -393,13 +408,15 @@ void gateway_shell::answer_media(const output_table& table, const media_path& pa
     if (auto at = table.chunks.find(path.segment); at != table.chunks.end()) output = &at->second.second;
   } else if (path.kind == what::poster) {
     output = output_of_segment(table, static_cast<std::uint32_t>(poster_frame(table.plan) / std::max(1u, table.plan.segment_frames)));
+  } else if (path.track == track_kind::text) {
+    if (table.text) output = &*table.text;
   } else if (path.track == track_kind::audio) {
     if (auto at = table.audio.find(path.rendition); at != table.audio.end()) output = &at->second;
   } else {
     output = output_of_segment(table, path.kind == what::init ? 0 : path.segment);
   }
   if (output == nullptr) {
-    const bool never = path.kind == what::segment && table.plan_complete && path.segment >= segment_count(table.plan, table.plan.frames);
+    const bool never = path.kind == what::segment && path.track != track_kind::text && table.plan_complete && path.segment >= segment_count(table.plan, table.plan.frames);
     if (never) return answer({errc::not_found, "the video has fewer segments"});
     return answer({errc::conflict, "this part is not encoded yet; try again in a few seconds"});
   }
@@ -410,7 +427,10 @@ void gateway_shell::answer_media(const output_table& table, const media_path& pa
     for (const auto& entry : **index) {
       if (entry.kind != path.track || entry.rendition != rendition || (!is_image && entry.segment != segment)) continue;
       ports::media_resource out;
-      out.content_type = is_image ? "image/jpeg" : path.track == track_kind::audio ? "audio/mp4" : "video/mp4";
+      out.content_type = is_image                            ? "image/jpeg"
+                         : path.track == track_kind::audio ? "audio/mp4"
+                         : path.track == track_kind::text  ? "text/vtt"
+                                                           : "video/mp4";
       out.etag = to_string(entry.digest).substr(0, 32);
       out.immutable = true;
       out.range = {ref.store, ref.blob, entry.offset, entry.bytes};

@@ -69,6 +69,7 @@ private:
   void load_table(std::shared_ptr<output_table> table, std::uint32_t from, table_done answer);
   void load_audio(std::shared_ptr<output_table> table, table_done answer);
   void with_index(const output_ref& output, index_done answer);
+  static void answer_text_playlist(const presentation& shown, std::uint8_t rendition, const ports::completion<ports::media_resource>& answer);
   void answer_media(const output_table& table, const media_path& path, ports::completion<ports::media_resource> answer);
   void tick();
 

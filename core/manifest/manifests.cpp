@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <map>
 
 namespace latham {
 
@@ -58,6 +59,88 @@ std::string segment_template(const presentation& p, const presented_rendition& r
     r.timescale, p.base, r.name, p.base, r.name, timeline(r));
 }
 
+/// What people choose by; no two alike, as HLS asks of the names in a group.
+std::vector<std::string> text_labels(const presentation& p) {
+  std::vector<std::string> out;
+  for (const auto& t : p.text) {
+    auto label = attribute_safe(t.title.empty() ? t.language : t.title);
+    if (label.empty() || std::find(out.begin(), out.end(), label) != out.end()) label += fmt::format(" {}", out.size() + 1);
+    out.push_back(std::move(label));
+  }
+  return out;
+}
+
+std::string hls_text_group(const presentation& p) {
+  std::string out;
+  const auto labels = text_labels(p);
+  for (std::size_t i = 0; i < p.text.size(); ++i) {
+    const auto& t = p.text[i];
+    out += fmt::format("#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"text\",NAME=\"{}\",LANGUAGE=\"{}\",DEFAULT=NO,AUTOSELECT=YES,FORCED={},URI=\"{}/{}/playlist.m3u8\"\n", labels[i],
+                       attribute_safe(t.language), t.forced ? "YES" : "NO", p.base, t.name);
+  }
+  return out;
+}
+
+/// An attribute of each variant.
+const char* of_text_group(const presentation& p) { return p.text.empty() ? "" : ",SUBTITLES=\"text\""; }
+
+std::string text_sets(const presentation& p, std::size_t first_id) {
+  std::string out;
+  const auto labels = text_labels(p);
+  for (std::size_t i = 0; i < p.text.size(); ++i) {
+    const auto& t = p.text[i];
+    out += fmt::format("    <AdaptationSet id=\"{}\" contentType=\"text\" mimeType=\"text/vtt\" lang=\"{}\">\n"
+                       "      <Label>{}</Label>\n"
+                       "      <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"{}\"/>\n"
+                       "      <Representation id=\"{}\" bandwidth=\"{}\">\n        <BaseURL>{}/{}/1.vtt</BaseURL>\n      </Representation>\n    </AdaptationSet>\n",
+                       first_id + i, attribute_safe(t.language), labels[i], t.forced ? "forced-subtitle" : "subtitle", t.name,
+                       std::max<std::uint64_t>(1, t.bytes * 8000 / std::max<std::uint64_t>(1, p.total_ms)), p.base, t.name);
+  }
+  return out;
+}
+
+/// Sound alone. A variant is one rate: its own playlist is the first track, which the group names without a URI for its
+/// language (RFC 8216, 4.3.4.2.1); the other tracks stand beside it.
+std::string hls_sound_master(const presentation& p) {
+  std::map<std::uint32_t, std::vector<const presented_rendition*>> by_rate;
+  for (const auto& a : p.audio) by_rate[a.kbit].push_back(&a);
+  std::string media, variants;
+  for (const auto& [kbit, tracks] : by_rate) {
+    const auto group = kbit == 0 ? std::string{"audio"} : fmt::format("audio-{}k", kbit);
+    std::uint64_t peak = 1, average = 1;
+    for (std::size_t i = 0; i < tracks.size(); ++i) {
+      const auto& a = *tracks[i];
+      peak = std::max(peak, a.peak_bit_s);
+      average = std::max(average, a.average_bit_s);
+      media += fmt::format("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{}\",NAME=\"{} {}\",LANGUAGE=\"{}\",DEFAULT={},AUTOSELECT=YES,CHANNELS=\"2\"", group, attribute_safe(a.language), i + 1,
+                           attribute_safe(a.language), i == 0 ? "YES" : "NO");
+      media += i == 0 ? "\n" : fmt::format(",URI=\"{}/{}/playlist.m3u8\"\n", p.base, a.name);
+    }
+    variants += fmt::format("#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\",AUDIO=\"{}\"{}\n{}/{}/playlist.m3u8\n", peak, average, tracks.front()->codecs, group, of_text_group(p), p.base,
+                            tracks.front()->name);
+  }
+  return "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n" + media + hls_text_group(p) + variants;
+}
+
+/// The sets of sound, and then those of text.
+std::string track_sets(const presentation& p) {
+  std::string out;
+  std::vector<std::uint32_t> seen;
+  for (const auto& first : p.audio) {
+    if (std::find(seen.begin(), seen.end(), first.source) != seen.end()) continue;
+    seen.push_back(first.source);
+    out += fmt::format("    <AdaptationSet id=\"{}\" contentType=\"audio\" mimeType=\"audio/mp4\" lang=\"{}\" segmentAlignment=\"true\" startWithSAP=\"1\">\n", seen.size(),
+                       attribute_safe(first.language));
+    for (const auto& a : p.audio)
+      if (a.source == first.source)
+        out += fmt::format("      <Representation id=\"{}\" bandwidth=\"{}\" codecs=\"{}\" audioSamplingRate=\"{}\">\n"
+                           "        <AudioChannelConfiguration schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" value=\"2\"/>\n{}      </Representation>\n",
+                           a.name, std::max<std::uint64_t>(1, a.peak_bit_s), a.codecs, a.timescale, segment_template(p, a));
+    out += "    </AdaptationSet>\n";
+  }
+  return out + text_sets(p, seen.size() + 1);
+}
+
 }  // namespace
 
 std::uint32_t segment_frames_of(const source_plan& plan, std::uint32_t segment) noexcept {
@@ -67,18 +150,20 @@ std::uint32_t segment_frames_of(const source_plan& plan, std::uint32_t segment) 
 }
 
 std::string hls_master(const presentation& p) {
+  if (p.video.empty()) return hls_sound_master(p);
   std::string out = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n";
   for (std::size_t i = 0; i < p.audio.size(); ++i) {
     const auto& a = p.audio[i];
     out += fmt::format("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"{} {}\",LANGUAGE=\"{}\",DEFAULT={},AUTOSELECT=YES,CHANNELS=\"2\",URI=\"{}/{}/playlist.m3u8\"\n",
                        attribute_safe(a.language), i + 1, attribute_safe(a.language), i == 0 ? "YES" : "NO", p.base, a.name);
   }
+  out += hls_text_group(p);
   const auto rate = p.fps.to_double();
   for (const auto& v : p.video) {
     const auto codecs = p.audio.empty() ? v.codecs : v.codecs + "," + p.audio.front().codecs;
-    out += fmt::format("#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\",RESOLUTION={}x{},FRAME-RATE={:.3f}{}\n{}/{}/playlist.m3u8\n",
+    out += fmt::format("#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\",RESOLUTION={}x{},FRAME-RATE={:.3f}{}{}\n{}/{}/playlist.m3u8\n",
                        std::max<std::uint64_t>(1, v.peak_bit_s + peak_of(p.audio)), std::max<std::uint64_t>(1, v.average_bit_s + average_of(p.audio)), codecs,
-                       v.size.width, v.size.height, rate, p.audio.empty() ? "" : ",AUDIO=\"audio\"", p.base, v.name);
+                       v.size.width, v.size.height, rate, p.audio.empty() ? "" : ",AUDIO=\"audio\"", of_text_group(p), p.base, v.name);
   }
   return out;
 }
@@ -104,6 +189,11 @@ std::string hls_media(const presentation& p, const presented_rendition& r) {
   return out;
 }
 
+std::string hls_text(const presentation& p, const presented_text& t) {
+  return fmt::format("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXTINF:{}.{:03},\n{}/{}/1.vtt\n#EXT-X-ENDLIST\n",
+                     std::max<std::uint64_t>(1, (p.total_ms + 999) / 1000), p.total_ms / 1000, p.total_ms % 1000, p.base, t.name);
+}
+
 std::string dash_manifest(const presentation& p) {
   std::string out = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n";
   const auto buffer_s = p.segment_ms * 2 / 1000.0;
@@ -123,13 +213,7 @@ std::string dash_manifest(const presentation& p) {
                          std::max<std::uint64_t>(1, v.peak_bit_s), v.codecs, v.size.width, v.size.height, segment_template(p, v));
     out += "    </AdaptationSet>\n";
   }
-  for (std::size_t i = 0; i < p.audio.size(); ++i) {
-    const auto& a = p.audio[i];
-    out += fmt::format("    <AdaptationSet id=\"{}\" contentType=\"audio\" mimeType=\"audio/mp4\" lang=\"{}\" segmentAlignment=\"true\" startWithSAP=\"1\">\n"
-                       "      <Representation id=\"{}\" bandwidth=\"{}\" codecs=\"{}\" audioSamplingRate=\"{}\">\n"
-                       "        <AudioChannelConfiguration schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" value=\"2\"/>\n{}      </Representation>\n    </AdaptationSet>\n",
-                       i + 1, attribute_safe(a.language), a.name, std::max<std::uint64_t>(1, a.peak_bit_s), a.codecs, a.timescale, segment_template(p, a));
-  }
+  out += track_sets(p);
   out += "  </Period>\n</MPD>\n";
   return out;
 }

@@ -29,7 +29,7 @@ expected<std::vector<rendition_summary>> summarise(const std::vector<output_piec
       continue;
     }
     sum.bytes += piece.bytes.size();
-    if (piece.kind == track_kind::image) continue;  // no stream: nothing to be had per second
+    if (piece.kind == track_kind::image || piece.kind == track_kind::text) continue;  // no stream: nothing to be had per second
     const auto lasts_s = piece.kind == track_kind::audio ? static_cast<double>(piece.duration) / how.audio_rate_hz
                                                          : static_cast<double>(piece.duration) * static_cast<double>(plan.fps.den) / static_cast<double>(plan.fps.num);
     if (lasts_s > 0) sum.peak_bit_s = std::max(sum.peak_bit_s, static_cast<std::uint64_t>(static_cast<double>(piece.bytes.size()) * 8 / lasts_s));
@@ -42,7 +42,8 @@ expected<std::vector<rendition_summary>> summarise(const std::vector<output_piec
 expected<presentation> make_presentation(const output_table& table) {
   const auto not_yet = error{errc::conflict, "the video is not far enough to be played; try again in a few seconds"};
   const auto& plan = table.plan;
-  if (plan.fps.num <= 0 || plan.fps.den <= 0 || plan.segment_frames == 0 || !table.chunks.contains(0)) return not_yet;
+  if (plan.fps.num <= 0 || plan.fps.den <= 0 || plan.segment_frames == 0) return not_yet;
+  if (has_picture(plan) ? !table.chunks.contains(0) : plan.audio.empty()) return not_yet;
   for (std::uint32_t i = 0; i < plan.audio.size(); ++i)
     if (!table.audio_index.contains(i)) return not_yet;
 
@@ -92,14 +93,18 @@ expected<presentation> make_presentation(const output_table& table) {
     a.kind = track_kind::audio;
     a.rendition = static_cast<std::uint8_t>(track);
     a.name = "audio-" + std::to_string(track);
-    a.language = track < plan.audio.size() ? plan.audio[track].language : "und";
+    if (track < plan.audio.size()) {
+      a.language = plan.audio[track].language;
+      a.kbit = plan.audio[track].kbit;
+      a.source = plan.audio[track].stream_index;
+    }
     a.timescale = table.how.audio_rate_hz;
     std::uint64_t samples = 0;
     std::uint64_t size = 0;
     for (const auto& e : entries) {
       if (e.segment == output_entry::init_segment) continue;
       // While encoding, audio is shown as far as video is, so that both tracks end together.
-      if (!out.finished && e.segment >= segments) continue;
+      if (!out.finished && has_picture(plan) && e.segment >= segments) continue;
       a.durations.push_back(e.duration);
       samples += e.duration;
       size += e.bytes;
@@ -112,18 +117,25 @@ expected<presentation> make_presentation(const output_table& table) {
     if (samples > 0) a.average_bit_s = size * 8 * a.timescale / samples;
     out.audio.push_back(std::move(a));
   }
+  if (!out.finished || !table.text) return out;
+  for (std::size_t i = 0; i < plan.text.size(); ++i) {
+    const auto* s = find_summary(*table.text, track_kind::text, i);
+    if (s == nullptr) continue;  // nothing is said in it
+    out.text.push_back({"text-" + std::to_string(i), static_cast<std::uint8_t>(i), plan.text[i].language, plan.text[i].title, plan.text[i].forced, s->bytes});
+  }
   return out;
 }
 
 expected<media_path> parse_media_path(std::string_view path, const source_plan& plan) {
   const auto nothing = error{errc::not_found, "there is nothing at this path; start from master.m3u8 or manifest.mpd"};
+  const bool is_sound_alone = !has_picture(plan) && !plan.audio.empty();  // not just unplanned
   media_path out;
   if (path == "master.m3u8") return out;
   if (path == "manifest.mpd") {
     out.kind = media_path::what::dash;
     return out;
   }
-  if (path == "poster.jpg" || path == "storyboard.vtt") {
+  if (!is_sound_alone && (path == "poster.jpg" || path == "storyboard.vtt")) {
     out.kind = path == "poster.jpg" ? media_path::what::poster : media_path::what::storyboard;
     out.track = track_kind::image;
     return out;
@@ -141,7 +153,7 @@ expected<media_path> parse_media_path(std::string_view path, const source_plan& 
     --out.segment;
     return true;
   };
-  if (name == "storyboard") {
+  if (!is_sound_alone && name == "storyboard") {
     out.kind = media_path::what::sheet;
     out.track = track_kind::image;
     return numbered(".jpg") ? expected<media_path>{out} : expected<media_path>{nothing};
@@ -158,10 +170,20 @@ expected<media_path> parse_media_path(std::string_view path, const source_plan& 
       out.rendition = static_cast<std::uint8_t>(i);
       known = true;
     }
+  for (std::size_t i = 0; i < plan.text.size() && !known; ++i)
+    if ("text-" + std::to_string(i) == name) {
+      out.track = track_kind::text;
+      out.rendition = static_cast<std::uint8_t>(i);
+      known = true;
+    }
   if (!known) return nothing;
   if (leaf == "playlist.m3u8") {
     out.kind = media_path::what::playlist;
     return out;
+  }
+  if (out.track == track_kind::text) {
+    out.kind = media_path::what::segment;
+    return leaf == "1.vtt" ? expected<media_path>{out} : expected<media_path>{nothing};
   }
   if (leaf == "init.mp4") {
     out.kind = media_path::what::init;

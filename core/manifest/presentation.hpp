@@ -6,6 +6,7 @@
 #include "core/scheduler/scheduler.hpp"
 
 #include <map>
+#include <optional>
 
 namespace latham {
 
@@ -22,6 +23,7 @@ struct output_table {
   std::map<std::uint32_t, std::pair<chunk_plan, output_ref>> chunks;
   std::map<std::uint32_t, output_ref> audio;
   std::map<std::uint32_t, std::vector<output_entry>> audio_index;
+  std::optional<output_ref> text;                         // all of its tracks
 };
 
 /// What the manifests need of a chunk's (or a track's) pieces: sizes and codecs, by kind and rendition. Fails with corrupt
@@ -40,7 +42,7 @@ struct media_path {
   std::uint32_t segment = 0;  // from 0; of a sheet: its chunk
 };
 /// Fails with not_found for anything else than the paths of core/manifest/manifests.hpp for this plan, and poster.jpg,
-/// storyboard.vtt and storyboard/N.jpg, N a chunk's number from 1.
+/// storyboard.vtt and storyboard/N.jpg, N a chunk's number from 1, where there is a picture.
 [[nodiscard]] expected<media_path> parse_media_path(std::string_view path, const source_plan& plan);
 
 /// The chunk that holds video segment `segment`, if it is committed.

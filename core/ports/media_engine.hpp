@@ -21,13 +21,13 @@ namespace latham::ports {
 inline constexpr std::uint32_t plan_page_chunks_max = 256;
 inline constexpr std::uint32_t engine_read_bytes_max = 1 * 1024 * 1024;
 
-enum class engine_task_kind : std::uint8_t { plan = 0, video = 1, audio = 2 };
+enum class engine_task_kind : std::uint8_t { plan = 0, video = 1, audio = 2, text = 3 };  // text: all tracks of it
 
 struct engine_task {
   engine_task_kind kind = engine_task_kind::plan;
   std::uint64_t source_bytes = 0;
   recipe how;
-  source_plan plan;                  // video and audio
+  source_plan plan;                  // all kinds but plan
   std::vector<chunk_plan> chunks;    // video: a run of consecutive chunks, encoded one after the other
   std::uint32_t audio_index = 0;     // audio: which of plan.audio
   friend bool operator==(const engine_task&, const engine_task&) = default;
@@ -61,7 +61,7 @@ public:
   virtual void on_read(std::uint64_t read, std::uint64_t offset, std::uint32_t bytes) = 0;
   /// Plan task: the header comes with the first page (first_chunk == 0) and may be refined with the last (`complete`).
   virtual void on_plan(source_plan plan, std::uint32_t first_chunk, std::vector<chunk_plan> chunks, bool complete) = 0;
-  /// A finished piece of chunk `chunk` (0 for audio).
+  /// A finished piece of chunk `chunk` (0 for audio and text).
   virtual void on_piece(std::uint32_t chunk, output_piece piece) = 0;
   /// All pieces of `chunk` were delivered.
   virtual void on_chunk_done(std::uint32_t chunk) = 0;

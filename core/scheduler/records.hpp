@@ -16,7 +16,8 @@ namespace latham {
 using task_kind = ports::engine_task_kind;
 [[nodiscard]] std::string_view to_string(task_kind kind) noexcept;
 
-/// One unit of work: the plan (index 0), chunk `index` of the video track, or audio track `index`.
+/// One unit of work: the plan (index 0), chunk `index` of the video track, audio track `index`, or
+/// all tracks of text (index 0).
 struct task_id {
   video_id video;
   task_kind kind = task_kind::plan;
@@ -59,7 +60,7 @@ typename Inspector::result_type inspect(Inspector& f, media_ready& x) {
 }
 
 struct video_record {
-  static constexpr std::uint8_t record_format = 3;  // 2: the plan has time shifts; 3: a recipe may take a part
+  static constexpr std::uint8_t record_format = 5;  // 2: shifts of time; 3: rates of sound; 4: tracks of text; 5: a part of the source
 
   media_ready request;
   video_state state = video_state::queued;
@@ -90,7 +91,7 @@ struct task_record {
   std::uint32_t attempts = 0;       // counted at grant: an input that kills its worker never completes
   epoch held;                       // of the newest grant; commits under any other are fenced
   std::string last_error;
-  output_ref output;                // committed video and audio tasks
+  output_ref output;                // committed tasks of all kinds but plan
   friend bool operator==(const task_record&, const task_record&) = default;
 };
 template <class Inspector>
@@ -131,6 +132,7 @@ struct erase_video {
   video_id video;  // the video, all its tasks
   std::uint32_t chunks = 0;
   std::uint32_t audio = 0;
+  std::uint32_t text = 0;   // tasks: one or none
 };
 struct erase_lease {
   epoch held;

@@ -13,6 +13,7 @@ std::string_view to_string(task_kind kind) noexcept {
     case task_kind::plan: return "plan";
     case task_kind::video: return "video";
     case task_kind::audio: return "audio";
+    case task_kind::text: return "text";
   }
   return "unknown";
 }
@@ -169,9 +170,11 @@ bool scheduler::grant_one(worker_entry& to, instant now, decision& out) {
     auto& v = videos_.at(id);
     if (!v.record.engine.empty() && v.record.engine != to.what.engine) continue;
     // Plan (0) before audio (2) before video (1) would need another order of kinds; audio is short and played from the
-    // start, so it goes first.
+    // start, so it goes first. Text is a pass over the whole source that nobody waits for before the end: not before the
+    // first chunk, and not last, where everybody would.
     std::optional<std::pair<task_kind, std::uint32_t>> key;
-    for (const auto kind : {task_kind::plan, task_kind::audio, task_kind::video}) {
+    for (const auto kind : {task_kind::plan, task_kind::audio, task_kind::text, task_kind::video}) {
+      if (kind == task_kind::text && v.pending.contains({task_kind::video, 0})) continue;
       for (auto at = v.pending.lower_bound({kind, 0}); at != v.pending.end() && at->first == kind; ++at) {
         if (v.tasks.at(*at).not_before <= now) {
           key = *at;
@@ -275,7 +278,10 @@ errc scheduler::on_plan_page(const plan_page& page, instant now, decision& out) 
   // All is looked at before anything changes: half a page must not be written.
   for (std::uint32_t i = 0; i < page.chunks.size(); ++i)
     if (page.chunks[i].index != page.first_chunk + i) return errc::invalid_argument;
-  if (page.complete && page.first_chunk == 0 && page.chunks.empty()) return errc::invalid_argument;  // nothing to show
+  // A picture without chunks, or neither picture nor sound, is nothing to show; chunks are of a picture.
+  if (has_picture(page.plan) ? page.complete && page.first_chunk == 0 && page.chunks.empty()
+                             : !page.complete || page.first_chunk > 0 || !page.chunks.empty() || page.plan.audio.empty())
+    return errc::invalid_argument;
   lease->second.expires = now + config_.lease_ttl;
   const bool first = !v->record.plan_known;
   v->record.plan = page.plan;
@@ -288,6 +294,7 @@ errc scheduler::on_plan_page(const plan_page& page, instant now, decision& out) 
   if (first) {
     for (std::uint32_t i = 0; i < page.plan.audio.size(); ++i)
       if (!v->tasks.contains({task_kind::audio, i})) add_task(*v, {page.video, task_kind::audio, i}, {}, out);
+    if (!page.plan.text.empty()) add_task(*v, {page.video, task_kind::text, 0}, {}, out);
     if (v->record.state == video_state::planning) move(*v, video_state::encoding);
     v->encoding_since = now;
   }
@@ -554,7 +561,7 @@ void scheduler::start_removal(const video_entry& v, decision& out) const {
 void scheduler::on_video_removed(video_id id, instant, decision& out) {
   auto* v = find(id);
   if (v == nullptr || v->record.state != video_state::deleting) return;
-  out.writes.push_back(erase_video{id, v->record.chunks, static_cast<std::uint32_t>(v->record.plan.audio.size())});
+  out.writes.push_back(erase_video{id, v->record.chunks, static_cast<std::uint32_t>(v->record.plan.audio.size()), v->record.plan.text.empty() ? 0u : 1u});
   videos_.erase(id);
 }
 
@@ -573,7 +580,7 @@ void scheduler::move(video_entry& v, video_state to) {
 void scheduler::publish(video_entry& v, instant now, decision& out) {
   ++v.record.revision;
   v.shown_mille = progress_mille(v);
-  out.effects.push_back(publish_effect{make_view(v, now)});
+  out.effects.emplace_back(publish_effect{make_view(v, now)});
 }
 
 void scheduler::publish_progress(video_entry& v, instant now, decision& out) {
@@ -584,12 +591,26 @@ void scheduler::publish_progress(video_entry& v, instant now, decision& out) {
 std::uint16_t scheduler::progress_mille(const video_entry& v) const {
   using enum video_state;
   if (v.record.state == ready) return 1000;
-  if (!v.record.plan_known || v.record.plan.frames == 0) return 0;
+  const auto& plan = v.record.plan;
+  if (!v.record.plan_known || plan.frames == 0) return 0;
   auto frames = v.frames_committed;
+  auto total = plan.frames;
   for (const auto& [key, t] : v.tasks)
     if (key.first == task_kind::video && t.record.state == task_state::leased) frames += std::min<std::uint64_t>(t.done, t.record.chunk.frames);
+  if (!has_picture(plan)) {
+    // Sound alone: the work is its tracks, counted in samples. Beside a picture they are not worth counting.
+    const auto samples = plan.frames * aac_frame_samples;
+    total = samples * plan.audio.size();
+    for (std::uint32_t i = 0; i < plan.audio.size(); ++i) {
+      const auto t = v.tasks.find({task_kind::audio, i});
+      if (t == v.tasks.end()) continue;
+      if (t->second.record.state == task_state::committed) frames += samples;
+      if (t->second.record.state == task_state::leased) frames += std::min(t->second.done, samples);
+    }
+  }
+  if (total == 0) return 0;
   // The last thousandth is the check at the end.
-  return static_cast<std::uint16_t>(std::min<std::uint64_t>(999, frames * 999 / v.record.plan.frames));
+  return static_cast<std::uint16_t>(std::min<std::uint64_t>(999, frames * 999 / total));
 }
 
 video_view scheduler::make_view(const video_entry& v, instant now) const {
@@ -611,7 +632,7 @@ video_view scheduler::make_view(const video_entry& v, instant now) const {
     for (const auto& size : r.plan.rungs) out.rungs.emplace_back(size, each);
     out.width = r.plan.width;
     out.height = r.plan.height;
-    out.fps = r.plan.fps;
+    if (has_picture(r.plan)) out.fps = r.plan.fps;  // otherwise it is how sound is counted, and no rate of pictures
     if (r.plan.fps.num > 0)
       out.duration_ms = r.plan.frames * 1000 * static_cast<std::uint64_t>(r.plan.fps.den) / static_cast<std::uint64_t>(r.plan.fps.num);
     out.chunks = r.chunks;
@@ -620,7 +641,7 @@ video_view scheduler::make_view(const video_entry& v, instant now) const {
       auto t = v.tasks.find({kind, index});
       return t != v.tasks.end() && t->second.record.state == task_state::committed;
     };
-    out.playable = r.state != video_state::failed && r.state != video_state::deleting && committed(task_kind::video, 0);
+    out.playable = r.state != video_state::failed && r.state != video_state::deleting && (!has_picture(r.plan) || committed(task_kind::video, 0));
     for (std::uint32_t i = 0; i < r.plan.audio.size(); ++i) out.playable = out.playable && committed(task_kind::audio, i);
     out.source_format = r.plan.container + ", " + r.plan.video_codec;
     out.notes = r.plan.notes;
@@ -675,6 +696,8 @@ expected<output_page> scheduler::outputs(video_id id, std::uint32_t from_chunk) 
   if (from_chunk == 0)
     for (auto a = v.tasks.lower_bound({task_kind::audio, 0}); a != v.tasks.end() && a->first.first == task_kind::audio; ++a)
       if (a->second.record.state == task_state::committed) page.audio.emplace_back(a->first.second, a->second.record.output);
+  if (const auto text = v.tasks.find({task_kind::text, 0}); from_chunk == 0 && text != v.tasks.end() && text->second.record.state == task_state::committed)
+    page.text.push_back(text->second.record.output);
   return page;
 }
 

@@ -10,7 +10,7 @@
 //     commit under its epoch is fenced from then on, whoever sends it.
 //   * Each chunk commits alone, once; the same commit again is answered ok, any other is fenced and its blob removed.
 //   * Order of grants: priority, then the tenant with the fewest running leases, then age; within a job the plan, then
-//     audio, then chunks from the front, so that playing can start early.
+//     audio, then the first chunk, then text, then chunks from the front, so that playing can start early.
 //   * `finishing` asks storage to confirm every output; only then is a video ready.
 // What it must not do: read a clock, draw a random number, wait, or know who carries its effects.
 #pragma once
@@ -74,10 +74,11 @@ struct output_page {
   std::vector<std::pair<chunk_plan, output_ref>> video;      // ascending, from the asked chunk on, gaps possible
   std::vector<std::pair<std::uint32_t, output_ref>> audio;   // with the first page only
   bool more = false;
+  std::vector<output_ref> text;                              // none or one, with the first page only
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, output_page& x) {
-  return f(x.plan, x.how, x.state, x.plan_complete, x.chunks_total, x.video, x.audio, x.more);
+  return f(x.plan, x.how, x.state, x.plan_complete, x.chunks_total, x.video, x.audio, x.more, x.text);
 }
 inline constexpr std::uint32_t output_page_chunks = 64;
 

@@ -60,7 +60,8 @@ public:
     encoder_ = checked(av_codec_context{avcodec_alloc_context3(codec)});
     encoder_->sample_rate = rate_;
     encoder_->sample_fmt = AV_SAMPLE_FMT_FLTP;
-    encoder_->bit_rate = std::int64_t{task_.how.audio_kbit} * 1000;
+    const auto kbit = task_.plan.audio[task_.audio_index].kbit;
+    encoder_->bit_rate = std::int64_t{kbit != 0 ? kbit : task_.how.audio_kbit} * 1000;
     encoder_->time_base = {1, rate_};
     encoder_->thread_count = 1;
     encoder_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT;

@@ -3,7 +3,7 @@
 // It is a few per cent of a job's work, and an AAC encoder that starts anew at chunk borders clicks, so it is not chunked.
 // The output starts at the plan's origin and is as long as the picture: gaps are filled with silence, overlaps dropped, the
 // end padded or cut. The encoder's first packet is its priming; it is dropped, and there is no edit list to tell of it, so
-// sample 0 is the first sample in every player.
+// sample 0 is the first sample in every player. Where there is no picture, the plan's grid stands for it: whole AAC frames.
 #pragma once
 
 #include "core/expected.hpp"

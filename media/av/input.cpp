@@ -19,11 +19,12 @@ namespace latham::media {
 
 namespace {
 
-constexpr const char* formats = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,avi,flv,mpeg,ogg";
+constexpr const char* formats = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,avi,flv,mpeg,ogg,mp3,wav,flac";
 constexpr const char* codecs =
   "h264,hevc,vp8,vp9,libdav1d,mpeg1video,mpeg2video,mpeg4,prores,mjpeg,theora,h263,flv,"
   "aac,mp3,mp3float,mp2,mp2float,ac3,eac3,opus,vorbis,flac,alac,"
-  "pcm_u8,pcm_s8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,pcm_alaw,pcm_mulaw";
+  "pcm_u8,pcm_s8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,pcm_alaw,pcm_mulaw,"
+  "subrip,ass,mov_text,webvtt,text";
 
 constexpr int streams_max = 16;
 constexpr std::int64_t probe_bytes_max = 5'000'000;
@@ -65,13 +66,14 @@ bool any_listed(std::string_view names, std::string_view list) {
 
 error refusal(std::string_view name) {
   constexpr std::string_view playlists = "hls,concat,dash,imf,sdp,rtsp,webm_dash_manifest,ffmetadata,applehttp";
-  constexpr std::string_view sounds = "mp3,wav,flac,aac,ac3,eac3,aiff,w64,amr,caf,dts,truehd,au,ape,wv,tta,opus";
+  constexpr std::string_view sounds = "aac,ac3,eac3,aiff,w64,amr,caf,dts,truehd,au,ape,wv,tta";
   if (any_listed(name, playlists))
     return {errc::unsupported, "This is a playlist, not a video: upload the media file that it names."};
   if (name.find("_pipe") != std::string_view::npos || any_listed(name, "image2,gif,apng,ico,webp_pipe"))
     return {errc::unprocessable, "This is a picture, not a video: upload a video file."};
-  if (any_listed(name, sounds)) return {errc::unprocessable, "This file has sound but no picture: upload a video file."};
-  return {errc::unsupported, "This is not a video that Latham can read: upload MP4, MOV, MKV, WebM, AVI, FLV, MPEG or OGG."};
+  if (any_listed(name, sounds))
+    return {errc::unsupported, "This is sound in a file that Latham does not read: convert it to MP3, M4A, OGG, FLAC or WAV first."};
+  return {errc::unsupported, "This is not a video that Latham can read: upload MP4, MOV, MKV, WebM, AVI, FLV, MPEG or OGG, or sound as MP3, M4A, FLAC or WAV."};
 }
 
 int refuse_to_open(AVFormatContext*, AVIOContext**, const char*, int, AVDictionary**) { return AVERROR(EPERM); }
@@ -197,7 +199,7 @@ expected<av_codec_context> open_decoder(const AVStream& stream) {
   const auto* codec = find_listed_decoder(stream.codecpar->codec_id);
   if (!codec)
     return {errc::unsupported,
-            "Latham does not decode " + std::string{avcodec_get_name(stream.codecpar->codec_id)} + ": convert the file to H.264 first."};
+            "Latham does not decode " + std::string{avcodec_get_name(stream.codecpar->codec_id)} + ": convert the file to H.264 and AAC first."};
   auto decoder = checked(av_codec_context{avcodec_alloc_context3(codec)});
   if (const int r = avcodec_parameters_to_context(decoder.get(), stream.codecpar); r < 0) return av_error("copy stream parameters", r);
   decoder->pkt_timebase = stream.time_base;

@@ -2,7 +2,9 @@
 
 #include "media/av/input.hpp"
 #include "media/av/packet_survey.hpp"
+#include "media/av/sound_planner.hpp"
 #include "media/av/tone_mapper.hpp"
+#include "media/av/tracks.hpp"
 #include "media/av/whole_pictures.hpp"
 #include "media/chunk_planner.hpp"
 #include "media/ladder.hpp"
@@ -26,20 +28,9 @@ constexpr std::int64_t hold_s_max = 10;                      // one packet stand
 constexpr std::int64_t hold_s_free = 60;                     // below this total nothing is suspicious
 constexpr std::int64_t audio_lead_s_max = 10;
 constexpr std::int64_t priming_us_max = 50'000;  // 2112 samples at 44.1 kHz are 48 ms
-constexpr std::size_t language_bytes_max = 35;
 
 bool is_picture_stream(const AVStream& stream) {
   return stream.codecpar->codec_type == AVMEDIA_TYPE_VIDEO && (stream.disposition & AV_DISPOSITION_ATTACHED_PIC) == 0;
-}
-
-std::string language_of(const AVStream& stream) {
-  const auto* entry = av_dict_get(stream.metadata, "language", nullptr, 0);
-  if (!entry) return "und";
-  const std::string_view text{entry->value};
-  const bool sane = !text.empty() && text.size() <= language_bytes_max && std::all_of(text.begin(), text.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
-  });
-  return sane ? std::string{text} : "und";
 }
 
 std::string seconds_text(double s) {
@@ -56,7 +47,7 @@ bool ends_early(const input& in, const AVStream& video, const packet_survey& see
       return true;
   }
   const auto promised = in.demuxer->duration;
-  const bool exact = in.container == "mov" || in.container == "matroska" || in.container == "flv";
+  const bool exact = (in.container == "mov" || in.container == "matroska" || in.container == "flv") && !has_subtitles(in);
   if (!exact || promised == AV_NOPTS_VALUE || promised <= 0) return false;
   const auto start = in.demuxer->start_time != AV_NOPTS_VALUE ? in.demuxer->start_time : 0;
   const auto missing = promised - (seen.last_us - start);
@@ -101,7 +92,7 @@ expected<planned_source> plan_source(task_host& host, std::uint64_t source_bytes
   int best = av_find_best_stream(in.demuxer.get(), AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
   if (best < 0 || !is_picture_stream(*in.demuxer->streams[best])) {
     if (in.demuxer->nb_streams == 0) return {errc::unprocessable, "The file holds nothing that can be played: upload another one."};
-    return {errc::unprocessable, "The file has no video track: upload one that has a picture."};
+    return plan_sound(in, how);
   }
   surveyed_streams streams{static_cast<unsigned>(best), {}};
   auto& stream = *in.demuxer->streams[best];
@@ -120,16 +111,9 @@ expected<planned_source> plan_source(task_host& host, std::uint64_t source_bytes
   if (!displayed_size(in, stream, plan))
     return {errc::unprocessable, "The picture is too small to be encoded: it needs at least 2x2 pixels."};
 
-  for (unsigned i = 0; i < in.demuxer->nb_streams && plan.audio.size() < audio_tracks_max; ++i) {
-    const auto& other = *in.demuxer->streams[i];
-    if (other.codecpar->codec_type != AVMEDIA_TYPE_AUDIO) continue;
-    if (!has_decoder(other) || other.codecpar->sample_rate <= 0) {
-      if (plan.notes.size() < 8) plan.notes.push_back("A sound track is left out: its format cannot be decoded.");
-      continue;
-    }
-    plan.audio.push_back({i, language_of(other)});
-    streams.audio.push_back(i);
-  }
+  find_audio(in, plan);
+  find_text(in, plan);
+  for (const auto& track : plan.audio) streams.audio.push_back(track.stream_index);
 
   auto surveyed = survey(host, in, streams, limits);
   if (!surveyed) return std::move(surveyed).error();

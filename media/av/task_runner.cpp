@@ -2,6 +2,7 @@
 
 #include "media/av/audio_task.hpp"
 #include "media/av/planner.hpp"
+#include "media/av/text_task.hpp"
 #include "media/av/video_task.hpp"
 #include "media/child_protocol.hpp"
 
@@ -17,6 +18,7 @@ expected<void> run_plan(const ports::engine_task& task, task_host& host) {
   auto planned = plan_source(host, task.source_bytes, task.how);
   if (!planned) return std::move(planned).error();
   const auto& chunks = planned->chunks;
+  if (chunks.empty()) return host.plan(planned->plan, 0, {}, true);  // sound alone
   for (std::size_t at = 0; at < chunks.size();) {
     const auto count = std::min<std::size_t>(chunks.size() - at, ports::plan_page_chunks_max);
     const auto first = chunks.begin() + static_cast<std::ptrdiff_t>(at);
@@ -33,6 +35,7 @@ expected<void> run_valid(const ports::engine_task& task, task_host& host) {
     case ports::engine_task_kind::plan: return run_plan(task, host);
     case ports::engine_task_kind::video: return run_video_task(task, host);
     case ports::engine_task_kind::audio: return run_audio_task(task, host);
+    case ports::engine_task_kind::text: return run_text_task(task, host);
   }
   return {errc::invalid_argument, "codec task: of an unknown kind"};
 }

@@ -81,7 +81,8 @@ scenario('files that are no videos fail with a reason, open nothing and leave no
   mov.writeUInt32BE(16000 * 65536 + 16000, entry + 28);
   await fails('16000x16000.mp4', mov, ['too_large'], /16000x16000/);
 
-  await fails('sound.mp4', await bytes_of(w, 'a.mp4', '-f', 'lavfi', '-i', 'sine=d=1', '-c:a', 'aac'), ['unprocessable'], /no video track/);
+  await fails('sound.mka', await bytes_of(w, 'a.mka', '-f', 'lavfi', '-i', 'sine=d=1', '-c:a', 'wavpack'), ['unsupported'], /wavpack/);
+  await fails('sound.ac3', await bytes_of(w, 'a.ac3', '-f', 'lavfi', '-i', 'sine=d=1'), ['unsupported'], /convert it to MP3/);
   const empty = await bytes_of(w, 'e.mp4', ...tiny, ...h264, '-movflags', '+empty_moov+frag_keyframe+default_base_moof');
   await fails('no_frames.mp4', empty.subarray(0, empty.indexOf('moof') - 4), ['unprocessable'], /no frames/);
   await fails('ffv1.mp4', await bytes_of(w, 'f.mkv', ...tiny, '-c:v', 'ffv1'), ['unsupported'], /ffv1/);

@@ -5,8 +5,10 @@
 // kept in $LATHAM_E2E_SCREENSHOTS.
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { digests, package_file, packaged, scenario, seconds } from './harness.mjs';
+import { digests, package_file, packaged, scenario, seconds, upload } from './harness.mjs';
+import { ffmpeg, make_sound, make_source } from './sources.mjs';
 
 const { chromium } = packaged('playwright-core');
 
@@ -41,9 +43,11 @@ async function open(browser, url, size) {
 
 async function plays_on(page) {
   await page.waitForFunction(() => document.querySelector('dialog video').readyState >= 3, null, { timeout: play_deadline_ms });
-  const from = await page.evaluate(() => {
+  const from = await page.evaluate(async () => {
     const v = document.querySelector('dialog video');
-    return v.play().then(() => v.currentTime);
+    // A stream that was just chosen is loaded in place of the one that was ready: that ends the first play(), not the second.
+    await v.play().catch((e) => (e.name === 'AbortError' ? v.play() : Promise.reject(e)));
+    return v.currentTime;
   });
   await page.waitForFunction((t) => document.querySelector('dialog video').currentTime > t + 1.5, from, { timeout: play_deadline_ms });
 }
@@ -148,4 +152,82 @@ scenario('a clip goes from the page to the player through one process and throug
 
   const four = await w.four_processes();
   assert.deepEqual(await digests(four.url, await drives_the_page(browser, four.url, 'four')), made, 'four processes make the same bytes');
+});
+
+scenario('sound without a picture plays as HLS and as DASH, at each of its rates', 120 * seconds, async (w) => {
+  const file = w.file('song.mp3');
+  await make_sound(file, 20, ['-c:a', 'libmp3lame']);
+  const one = await w.one_process();
+  const browser = await launch(w);
+  await w.follow(one.url).ends((await upload(one.url, file, { title: 'A song' })).id);
+  const { page, complaints } = await open(browser, one.url, { width: 1280, height: 900 });
+  assert.match(await page.locator('li.card').innerText(), /sound only/);
+  assert.equal(await page.locator('img.poster').count(), 0);
+  await page.getByRole('button', { name: 'Play A song' }).click();
+  for (const kind of ['hls', 'dash']) {
+    await page.getByLabel('Stream').selectOption(kind);
+    await plays_on(page);
+    const rates = await page.getByLabel('Quality').locator('option').allInnerTexts();
+    assert.equal(rates.length, 3, `${kind}: ${rates}`);
+    assert.match(rates[2], /kbit\/s/);
+    const value = await page.getByLabel('Quality').locator('option').nth(2).getAttribute('value');
+    await page.getByLabel('Quality').selectOption(value);
+    await plays_on(page);
+    assert.equal(await page.locator('dialog .error').count(), 0);
+    assert.ok(Math.abs((await page.evaluate(() => document.querySelector('dialog video').duration)) - 20) < 0.05);
+    assert.equal(await page.evaluate(() => document.querySelector('dialog video').videoWidth), 0);
+    await page.screenshot({ path: path.join(screenshots, `sound-${kind}.png`) });
+  }
+  assert.equal(await page.locator('.storyboard').count(), 0);
+  assert.deepEqual(complaints, []);
+});
+
+/// A film of 20 s with words in two languages.
+async function film(w) {
+  const [bare, srt, file] = [w.file('bare.mp4'), w.file('words.srt'), w.file('film.mkv')];
+  await make_source(bare, { width: 640, height: 360, rate: [25, 1], frames: 500 });
+  await writeFile(srt, '1\n00:00:01,000 --> 00:00:19,000\nHello <b>world</b> & <img src=x onerror=alert(1)>more\n');
+  await ffmpeg('-i', bare, '-i', srt, '-i', srt, '-map', '0', '-map', '1', '-map', '2', '-c', 'copy', '-c:s', 'srt', '-metadata:s:s:0', 'language=eng', '-metadata:s:s:0', 'title=English', '-metadata:s:s:1', 'language=deu', file);
+  return file;
+}
+
+async function shows_captions(page) {
+  const captions = page.getByLabel('Captions');
+  await captions.waitFor({ timeout: play_deadline_ms });
+  const names = await captions.locator('option').allInnerTexts();
+  assert.equal(names.length, 3, `${names}`);
+  assert.equal(names[0], 'Off');
+  assert.ok(names.includes('English'), `${names}`);
+  const shown = () => [...document.querySelector('dialog video').textTracks].filter((t) => t.mode === 'showing').flatMap((t) => [...(t.activeCues ?? [])].map((cue) => cue.text));
+  assert.deepEqual(await page.evaluate(shown), []);
+  await captions.selectOption({ label: 'English' });
+  await page.evaluate(() => (document.querySelector('dialog video').currentTime = 3));
+  await page.waitForFunction(() => {
+    const showing = [...document.querySelector('dialog video').textTracks].filter((t) => t.mode === 'showing');
+    return showing.flatMap((t) => [...(t.activeCues ?? [])]).some((cue) => cue.text.startsWith('Hello world'));
+  }, null, { timeout: play_deadline_ms });
+  await page.waitForFunction(() => document.querySelector('dialog video').readyState >= 3, null, { timeout: play_deadline_ms });
+}
+
+async function hides_captions(page) {
+  await page.getByLabel('Captions').selectOption({ label: 'Off' });
+  await page.waitForFunction(() => [...document.querySelector('dialog video').textTracks].every((t) => t.mode !== 'showing'), null, { timeout: play_deadline_ms });
+}
+
+scenario('captions are chosen in the player, through HLS and through DASH', 120 * seconds, async (w) => {
+  const file = await film(w);
+  const one = await w.one_process();
+  const browser = await launch(w);
+  await w.follow(one.url).ends((await upload(one.url, file, { title: 'A film', ladder: '640x360' })).id);
+  const { page, complaints } = await open(browser, one.url, { width: 1280, height: 900 });
+  await page.getByRole('button', { name: 'Play A film' }).click();
+  for (const kind of ['hls', 'dash']) {
+    await page.getByLabel('Stream').selectOption(kind);
+    await plays_on(page);
+    await shows_captions(page);
+    await page.screenshot({ path: path.join(screenshots, `captions-${kind}.png`) });
+    await hides_captions(page);
+    assert.equal(await page.locator('dialog .error').count(), 0);
+  }
+  assert.deepEqual(complaints, []);
 });

@@ -72,6 +72,12 @@ export async function make_source(file, { width, height, rate: [num, den], frame
   assert.equal(code, 0, 'ffmpeg makes the source');
 }
 
+/// Makes `file` of sound alone: a 1 kHz beep of 50 ms at each full second.
+export async function make_sound(file, seconds, more) {
+  const beep = '0.6*sin(2*PI*1000*t)*lt(mod(t,1),0.05)';
+  await ffmpeg('-f', 'lavfi', '-i', `aevalsrc=exprs='${beep}|${beep}':s=48000:c=stereo:d=${seconds}`, ...more, file);
+}
+
 /// Standard output of a tool that must end well and have nothing to say about its input.
 export async function silent_output(program, args) {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });

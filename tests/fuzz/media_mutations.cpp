@@ -303,12 +303,19 @@ private:
     const auto planned = timed(took_s);
     if (!tell("plan", *planned, took_s)) return;
     task.plan = planned->plan;
-    task.kind = ports::engine_task_kind::video;
-    task.chunks = {planned->chunks.front()};
-    const auto video = timed(took_s);
-    if (tell("video", *video, took_s) && video->duration != task.chunks[0].frames)
-      report_.finding(options_, file, name, "video: " + std::to_string(video->duration) + " frames of " + std::to_string(task.chunks[0].frames), bytes);
-    task.chunks.clear();
+    if (!planned->chunks.empty()) {
+      task.kind = ports::engine_task_kind::video;
+      task.chunks = {planned->chunks.front()};
+      const auto video = timed(took_s);
+      if (tell("video", *video, took_s) && video->duration != task.chunks[0].frames)
+        report_.finding(options_, file, name, "video: " + std::to_string(video->duration) + " frames of " + std::to_string(task.chunks[0].frames), bytes);
+      task.chunks.clear();
+    }
+    if (!task.plan.text.empty()) {
+      task.kind = ports::engine_task_kind::text;
+      const auto text = timed(took_s);
+      (void)tell("text", *text, took_s);
+    }
     if (task.plan.audio.empty()) return report_.count("audio", "absent");
     if (task.plan.frames > sound_frames_max) return report_.count("audio", "long");
     task.kind = ports::engine_task_kind::audio;
@@ -331,6 +338,16 @@ seeds make_seeds() {
     auto bytes = make_format(format, dir, is_3gp ? "128x96" : "64x48", 1);
     if (bytes.empty()) std::fprintf(stderr, "no seed for %s\n", format.file);
     else out.emplace_back(format.file, std::move(bytes));
+  }
+  // And one for every kind of words.
+  write_file(dir.file("words.srt"), "1\n00:00:00,100 --> 00:00:00,600\n<i>Hello</i> {\\an8}& <b>goodbye</b>\n\n2\n00:00:00,700 --> 00:00:00,900\nagain\n");
+  for (const std::string format : {"srt words.mkv", "ass words_ass.mkv", "mov_text words.mp4", "webvtt words.webm"}) {
+    const auto space = format.find(' ');
+    const auto name = format.substr(space + 1);
+    const bool made = run_command(ffmpeg + "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -i " + dir.file("words.srt") + " -c:v " +
+                                  (name.ends_with("webm") ? "libvpx -deadline realtime" : "libx264 -preset ultrafast") + " -c:s " + format.substr(0, space) + " " + dir.file(name));
+    if (made) out.emplace_back(name, file_bytes(dir.file(name)));
+    else std::fprintf(stderr, "no seed for %s\n", name.c_str());
   }
   return out;
 }

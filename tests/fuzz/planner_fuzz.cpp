@@ -30,7 +30,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     LATHAM_ASSERT(planned.error().code == errc::unsupported || planned.error().code == errc::unprocessable || planned.error().code == errc::too_large);
     return 0;
   }
-  LATHAM_ASSERT(host.complete && !host.chunks.empty());
+  LATHAM_ASSERT(host.complete && host.chunks.empty() == !has_picture(host.planned));
+  if (host.chunks.empty()) return 0;
   task.kind = ports::engine_task_kind::video;
   task.plan = host.planned;
   task.chunks = host.chunks;

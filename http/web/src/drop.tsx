@@ -74,7 +74,7 @@ export function Drop() {
         id="files"
         class="for-screen-readers"
         type="file"
-        accept="video/*,.mkv,.mov,.mp4,.webm,.avi,.ts,.mpg,.m4v"
+        accept="video/*,audio/*,.mkv,.mov,.mp4,.webm,.avi,.ts,.mpg,.m4v"
         multiple
         tabIndex={-1}
         aria-hidden="true"

@@ -19,12 +19,21 @@ interface Track {
   height: number | null;
   bandwidth: number;
 }
+interface Caption {
+  id: number;
+  active: boolean;
+  language: string;
+  label: string | null;
+}
 interface ShakaPlayer {
   attach(video: HTMLVideoElement): Promise<void>;
   load(uri: string): Promise<void>;
   destroy(): Promise<void>;
   configure(config: object): void;
   getVariantTracks(): Track[];
+  getTextTracks(): Caption[];
+  selectTextTrack(track: Caption): void;
+  setTextTrackVisibility(visible: boolean): void;
   selectVariantTrack(track: Track, clearBuffer: boolean): void;
   addEventListener(type: string, listener: (event: Event & { detail?: { severity: number; code: number } }) => void): void;
 }
@@ -39,6 +48,8 @@ async function fetchShaka(): Promise<Shaka> {
   return module.default;
 }
 
+/// What distinguishes a track in the list of qualities: its short side, or, of sound alone, its rate in kbit/s.
+const rank = (t: Track) => shortSide(t) || Math.round(t.bandwidth / 1000);
 const shortSide = (t: Track) => Math.min(t.width ?? 0, t.height ?? 0);
 
 export function Player({ id }: { id: string }) {
@@ -48,7 +59,9 @@ export function Player({ id }: { id: string }) {
   const video = videos.value.get(id);
   const kind = useSignal<Kind>(video?.links.hls ? 'hls' : 'dash');
   const tracks = useSignal<Track[]>([]);
-  const wanted = useSignal(0); // a track's short side; 0: automatic
+  const captions = useSignal<Caption[]>([]);
+  const caption = useSignal(-1); // which of them is shown; -1: none
+  const wanted = useSignal(0); // a track's rank; 0: automatic
   const error = useSignal('');
   const loading = useSignal(true);
   const copied = useSignal('');
@@ -67,6 +80,8 @@ export function Player({ id }: { id: string }) {
     loading.value = true;
     error.value = '';
     tracks.value = [];
+    captions.value = [];
+    caption.value = -1;
     void (async () => {
       try {
         const shaka = await fetchShaka();
@@ -74,8 +89,11 @@ export function Player({ id }: { id: string }) {
         if (!shaka.Player.isBrowserSupported()) throw new Error('This browser cannot play adaptive streams.');
         const made = new shaka.Player();
         player.current = made;
-        const refresh = () => (tracks.value = made.getVariantTracks());
-        for (const type of ['trackschanged', 'adaptation', 'variantchanged', 'manifestupdated']) made.addEventListener(type, refresh);
+        const refresh = () => {
+          tracks.value = made.getVariantTracks();
+          captions.value = made.getTextTracks();
+        };
+        for (const type of ['trackschanged', 'textchanged', 'adaptation', 'variantchanged', 'manifestupdated']) made.addEventListener(type, refresh);
         made.addEventListener('error', (e) => {
           // Less than critical: the player goes on by itself.
           if ((e.detail?.severity ?? 2) === 2) error.value = `Playback stopped (code ${e.detail?.code ?? 'unknown'}). Close and play it again.`;
@@ -103,13 +121,21 @@ export function Player({ id }: { id: string }) {
     };
   }, [uri]);
 
-  const choose = (height: number) => {
-    wanted.value = height;
+  const choose = (quality: number) => {
+    wanted.value = quality;
     const p = player.current;
     if (!p) return;
-    p.configure({ abr: { enabled: height === 0 } });
-    const best = tracks.value.filter((t) => shortSide(t) === height).sort((a, b) => b.bandwidth - a.bandwidth)[0];
+    p.configure({ abr: { enabled: quality === 0 } });
+    const best = tracks.value.filter((t) => rank(t) === quality).sort((a, b) => b.bandwidth - a.bandwidth)[0];
     if (best) p.selectVariantTrack(best, true);
+  };
+
+  const showCaption = (index: number) => {
+    caption.value = index;
+    const p = player.current;
+    const track = captions.value[index];
+    if (p && track) p.selectTextTrack(track);
+    p?.setTextTrackVisibility(track !== undefined);
   };
 
   const copy = async (text: string) => {
@@ -121,7 +147,8 @@ export function Player({ id }: { id: string }) {
     }
   };
 
-  const heights = [...new Set(tracks.value.map(shortSide))].filter((h) => h > 0).sort((a, b) => b - a);
+  const qualities = [...new Set(tracks.value.map(rank))].filter((q) => q > 0).sort((a, b) => b - a);
+  const unit = tracks.value.some((t) => shortSide(t) > 0) ? 'p' : ' kbit/s';
   const active = tracks.value.find((t) => t.active);
   if (!video) return null;
   return (
@@ -145,7 +172,7 @@ export function Player({ id }: { id: string }) {
             <Close />
           </button>
         </div>
-        <div class="screen">
+        <div class={video.plan && video.plan.width === 0 ? 'screen sound' : 'screen'}>
           <video ref={element} controls playsInline poster={video.links.poster ?? undefined} />
           {loading.value && <p class="veil">Loading…</p>}
         </div>
@@ -159,14 +186,28 @@ export function Player({ id }: { id: string }) {
           <label>
             Quality
             <select value={String(wanted.value)} onChange={(e) => choose(Number(e.currentTarget.value))}>
-              <option value="0">{`Auto${wanted.value === 0 && active ? ` (${shortSide(active)}p)` : ''}`}</option>
-              {heights.map((h) => (
-                <option key={h} value={String(h)}>
-                  {h}p
+              <option value="0">{`Auto${wanted.value === 0 && active ? ` (${rank(active)}${unit})` : ''}`}</option>
+              {qualities.map((q) => (
+                <option key={q} value={String(q)}>
+                  {q}
+                  {unit}
                 </option>
               ))}
             </select>
           </label>
+          {captions.value.length > 0 && (
+            <label>
+              Captions
+              <select value={String(caption.value)} onChange={(e) => showCaption(Number(e.currentTarget.value))}>
+                <option value="-1">Off</option>
+                {captions.value.map((t, i) => (
+                  <option key={t.id} value={String(i)}>
+                    {t.label || t.language}
+                  </option>
+                ))}
+              </select>
+            </label>
+          )}
           <label>
             Stream
             <select value={kind.value} onChange={(e) => (kind.value = e.currentTarget.value as Kind)}>

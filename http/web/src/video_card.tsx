@@ -14,7 +14,7 @@ function facts(v: Video): string {
   const size = v.bytes_total ?? v.bytes;
   return [
     v.plan ? format.clock(v.plan.duration_s) : '',
-    v.plan ? `${v.plan.width} × ${v.plan.height}` : '',
+    v.plan ? (v.plan.width > 0 ? `${v.plan.width} × ${v.plan.height}` : 'sound only') : '',
     v.plan && v.plan.fps > 0 ? format.fps(v.plan.fps) : '',
     size > 0 ? format.bytes(size) : '',
     format.moment(v.created),
@@ -119,11 +119,11 @@ export function VideoCard({ video: v }: { video: Video }) {
           {error.value}
         </p>
       )}
-      {(v.rungs.length > 0 || v.notes.length > 0) && (
+      {(v.rungs.length > 0 || v.notes.length > 0 || v.plan !== null) && (
         <details class="detail">
           <summary>
             {v.rungs.length > 0 ? `${v.rungs.length} ${v.rungs.length === 1 ? 'size' : 'sizes'}` : 'Details'}
-            {v.plan ? <span class="muted"> · {v.plan.chunks_done} of {v.plan.chunks} chunks</span> : null}
+            {v.plan && v.plan.chunks > 0 ? <span class="muted"> · {v.plan.chunks_done} of {v.plan.chunks} chunks</span> : null}
           </summary>
           <ul class="rungs">
             {v.rungs.map((r) => (

@@ -254,8 +254,9 @@ TEST_F(Attacks, EveryFormatIsWorkedOnBehindTheWall) {
     ASSERT_EQ(to_string(plan->result.code), "none") << plan->result.message;
     task.plan = plan->plan;
     task.chunks = plan->chunks;
-    ASSERT_EQ(task.plan.audio.size(), 1u) << (task.plan.notes.empty() ? "" : task.plan.notes[0]);
+    ASSERT_EQ(task.plan.audio.size(), has_picture(task.plan) ? 1u : 2u) << (task.plan.notes.empty() ? "" : task.plan.notes[0]);
     for (const auto kind : {ports::engine_task_kind::video, ports::engine_task_kind::audio}) {
+      if (kind == ports::engine_task_kind::video && !has_picture(task.plan)) continue;
       task.kind = kind;
       const auto contained = hear(source, task);
       ASSERT_EQ(to_string(contained->result.code), "none") << contained->result.message;
@@ -267,6 +268,29 @@ TEST_F(Attacks, EveryFormatIsWorkedOnBehindTheWall) {
         pieces.push_back({chunk, piece.kind, piece.rendition, piece.segment, piece.duration, std::string{piece.bytes.view()}});
       EXPECT_TRUE(pieces == host.pieces) << "the sandbox changed the output";
     }
+  }
+}
+
+TEST_F(Attacks, EveryKindOfTextIsReadBehindTheWall) {
+  const scratch_directory dir;
+  write_file(dir.file("words.srt"), "1\n00:00:00,100 --> 00:00:00,600\n<i>Hello</i> & <b>goodbye</b>\n");
+  for (const std::string format : {"srt mkv", "ass mkv", "mov_text mp4", "webvtt webm"}) {
+    SCOPED_TRACE(format);
+    const auto space = format.find(' ');
+    const auto path = dir.file("words." + format.substr(space + 1));
+    ASSERT_TRUE(run_command(ffmpeg + "-f lavfi -i testsrc2=s=128x72:r=25:d=1 -i " + dir.file("words.srt") + " -c:v " +
+                            (format.ends_with("webm") ? "libvpx -deadline realtime" : "libx264 -preset ultrafast") + " -c:s " + format.substr(0, space) + " " + path));
+    const auto source = file_bytes(path);
+    auto task = plan_of(source);
+    const auto plan = hear(source, task);
+    ASSERT_EQ(to_string(plan->result.code), "none") << plan->result.message;
+    task.plan = plan->plan;
+    ASSERT_EQ(task.plan.text.size(), 1u);
+    task.kind = ports::engine_task_kind::text;
+    const auto contained = hear(source, task);
+    ASSERT_EQ(to_string(contained->result.code), "none") << contained->result.message;
+    ASSERT_EQ(contained->pieces.size(), 1u);
+    EXPECT_EQ(contained->pieces[0].second.bytes.view(), "WEBVTT\n\n00:00:00.100 --> 00:00:00.600\nHello &amp; goodbye\n");
   }
 }
 

@@ -189,14 +189,47 @@ TEST_F(BadInput, PlaylistsOpenNothing) {
   expect_refused("v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n", errc::unsupported, "");
 }
 
-TEST_F(BadInput, AudioOnly) {
-  expect_refused(made("-f lavfi -i sine=d=1 -c:a aac", "a.mp4"), errc::unprocessable, "no video track");
-  expect_refused(made("-f lavfi -i sine=d=1", "a.mp3"), errc::unprocessable, "no picture");
-  expect_refused(made("-f lavfi -i sine=d=1", "a.wav"), errc::unprocessable, "no picture");
-  expect_refused(
-      made("-f lavfi -i sine=d=1 -f lavfi -i testsrc2=s=64x64:d=0.04 -c:a aac -c:v png -map 0 -map 1 -disposition:v attached_pic",
-           "cover.mp4"),
-      errc::unprocessable, "no video track");
+TEST_F(BadInput, SoundOfForeignKinds) {
+  for (const std::string name : {"a.ac3", "a.aiff", "a.caf", "a.au", "a.wv", "a.tta", "a.w64", "a.aac"}) {
+    SCOPED_TRACE(name);
+    expect_refused(made("-f lavfi -i sine=d=1", name), errc::unsupported, "convert it to MP3");
+  }
+  expect_refused(made("-f lavfi -i sine=d=1 -c:a wavpack", "w.mkv"), errc::unsupported, "wavpack");
+  expect_refused(made("-f lavfi -i sine=d=1 -c:a adpcm_ms", "adpcm.wav"), errc::unsupported, "adpcm_ms");
+}
+
+TEST_F(BadInput, NeitherPictureNorSound) {
+  write_file(dir_.file("s.srt"), "1\n00:00:00,000 --> 00:00:01,000\nHello\n");
+  expect_refused(made("-i " + dir_.file("s.srt") + " -c:s srt", "s.mkv"), errc::unprocessable, "neither a video track nor sound");
+}
+
+TEST_F(BadInput, SoundWithoutSamples) {
+  auto bytes = made("-f lavfi -i sine=d=1 -c:a pcm_s16le -bitexact", "a.wav");
+  expect_refused(bytes.substr(0, bytes.find("data") + 8), errc::unprocessable, "");
+  expect_refused(made("-f lavfi -i sine=d=1 -c:a aac -t 0", "empty.mkv"), errc::unprocessable, "");
+}
+
+TEST_F(BadInput, SoundThatIsCutOffIsUsedAsFarAsItGoes) {
+  for (const std::string name : {"a.flac", "a.mkv"}) {
+    SCOPED_TRACE(name);
+    const auto bytes = made("-f lavfi -i \"anoisesrc=d=20\" -ac 2" + std::string{name == "a.mkv" ? " -c:a flac" : ""}, name);
+    const auto v = judge(bytes.substr(0, bytes.size() / 2));
+    ASSERT_EQ(to_string(v.code), "none") << v.message;
+    EXPECT_TRUE(v.plan.truncated);
+    EXPECT_NEAR(static_cast<double>(v.plan.frames) * aac_frame_samples / 48'000, 10, 1);
+    ASSERT_FALSE(v.plan.notes.empty());
+    EXPECT_NE(v.plan.notes[0].find("ends early"), std::string::npos) << v.plan.notes[0];
+  }
+}
+
+TEST_F(BadInput, FewPacketsOfSoundThatClaimYears) {
+  auto bytes = made("-f lavfi -i sine=d=1 -c:a aac -movflags +faststart -use_editlist 0", "a.m4a");
+  const auto at = bytes.find("stts");
+  ASSERT_NE(at, std::string::npos);
+  put_u32(bytes, at + 16, 44'100u * 3600);  // an hour a packet
+  expect_refused(bytes, errc::too_large, "24 hours");
+  put_u32(bytes, at + 16, 44'100u * 20);
+  expect_refused(bytes, errc::unprocessable, "timestamps are damaged");
 }
 
 TEST_F(BadInput, ForeignCodec) {

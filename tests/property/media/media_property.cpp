@@ -3,6 +3,7 @@
 #include "media/chunk_planner.hpp"
 #include "media/child_protocol.hpp"
 #include "media/ladder.hpp"
+#include "media/text_cues.hpp"
 #include "media/timestamps.hpp"
 
 #include <gtest/gtest.h>
@@ -256,6 +257,56 @@ TEST(TimestampsProperty, DamagedAndRestartedClocksMakeOne) {
       if (!whole[i]) continue;
       RC_ASSERT(out[i].believed);
     }
+  });
+}
+
+/// Whatever strangers write: the file is cues of times and lines, and no line of theirs is read as anything else.
+TEST(TextCuesProperty, NoTextBreaksOutOfItsCue) {
+  holds("a WebVTT file keeps its form", [] {
+    constexpr std::int64_t total_ms = 100'000;
+    // Bytes that matter are drawn more often.
+    const auto byte = rc::gen::oneOf(rc::gen::arbitrary<char>(), rc::gen::elementOf(std::string{"\n\r<>&-{}\\pN1 WEBVTTNOTE:. \xe2\x80\xa8"}));
+    std::vector<text_cue> cues;
+    const auto count = *rc::gen::inRange(0, 20);
+    for (int i = 0; i < count; ++i) {
+      const auto start = *rc::gen::inRange<std::int64_t>(-10'000, 110'000);
+      cues.push_back({start, start + *rc::gen::inRange<std::int64_t>(-10, 10'000), clean_cue(words_of_ass(*rc::gen::container<std::string>(byte)))});
+    }
+    std::uint32_t written = 0;
+    const auto file = webvtt(cues, total_ms, &written);
+    std::vector<std::string> lines;
+    for (std::size_t at = 0; at < file.size();) {
+      const auto end = file.find('\n', at);
+      RC_ASSERT(end != std::string::npos);
+      lines.push_back(file.substr(at, end - at));
+      at = end + 1;
+    }
+    RC_ASSERT(lines.at(0) == "WEBVTT");
+    std::uint32_t found = 0;
+    std::string before;
+    for (std::size_t i = 1; i < lines.size();) {
+      RC_ASSERT(lines[i++].empty());
+      const auto& times = lines.at(i++);
+      RC_ASSERT(times.size() == 29u);
+      RC_ASSERT(times.substr(12, 5) == " --> ");
+      RC_ASSERT(times.substr(0, 12) < times.substr(17));
+      RC_ASSERT(times.substr(17) <= "00:01:40.000");
+      RC_ASSERT(before <= times.substr(0, 12));
+      before = times.substr(0, 12);
+      ++found;
+      std::size_t words = 0;
+      for (; i < lines.size() && !lines[i].empty(); ++i, ++words) {
+        RC_ASSERT(lines[i].find_first_of("<>\r") == std::string::npos);
+        for (auto at = lines[i].find('&'); at != std::string::npos; at = lines[i].find('&', at + 1)) {
+          const auto rest = lines[i].substr(at);
+          RC_ASSERT(rest.starts_with("&amp;") || rest.starts_with("&lt;") || rest.starts_with("&gt;"));
+        }
+        RC_ASSERT(clean_cue(lines[i]) == lines[i]);
+      }
+      RC_ASSERT(words > 0u);
+      RC_ASSERT(words <= cue_lines_max);
+    }
+    RC_ASSERT(found == written);
   });
 }
 

@@ -14,7 +14,7 @@ struct format_recipe {
   const char* arguments;  // codecs
 };
 
-inline constexpr std::array<format_recipe, 26> all_formats{{
+inline constexpr std::array<format_recipe, 33> all_formats{{
   {"h264_aac.mp4", "-c:v libx264 -preset ultrafast -bf 2 -c:a aac -movflags +faststart"},
   {"h264_aac_fragmented.mp4", "-c:v libx264 -preset ultrafast -c:a aac -movflags +empty_moov+frag_keyframe+default_base_moof"},
   {"hevc_ac3.mp4", "-c:v libx265 -preset ultrafast -x265-params log-level=none:pools=1 -c:a ac3"},
@@ -42,6 +42,13 @@ inline constexpr std::array<format_recipe, 26> all_formats{{
   {"mpeg1_mp2.mpg", "-c:v mpeg1video -c:a mp2"},
   {"mpeg2_ac3.vob", "-c:v mpeg2video -c:a ac3"},
   {"theora_vorbis.ogg", "-c:v libtheora -c:a libvorbis"},
+  {"sound.mp3", "-vn -c:a libmp3lame"},
+  {"cover.mp3", "-vf trim=end_frame=1 -c:v mjpeg -pix_fmt yuvj420p -disposition:v attached_pic -c:a libmp3lame -map 0:v -map 1:a"},
+  {"sound.m4a", "-vn -c:a aac"},
+  {"sound.wav", "-vn -c:a pcm_s16le"},
+  {"sound.flac", "-vn -c:a flac"},
+  {"vorbis.ogg", "-vn -c:a libvorbis"},
+  {"opus.ogg", "-vn -c:a libopus"},
 }};
 
 /// `seconds` of a moving picture with a tone, in `format`; empty when the command failed.

@@ -47,6 +47,7 @@ source_plan some_plan() {
   plan.rungs = {{640, 360, 800}};
   plan.audio = {{1, "eng"}};
   plan.notes = {"the file ends early"};
+  plan.text = {{2, "deu", "Deutsch", true}};
   return plan;
 }
 
@@ -117,6 +118,7 @@ TEST_F(Protocol, UploadsAndViewsCrossTheWire) {
   page.plan = some_plan();
   page.video = {{{0, 0, 144, 0, 0}, some_output()}};
   page.audio = {{0, some_output()}};
+  page.text = {some_output()};
   expect_same(page);
 }
 

@@ -32,7 +32,134 @@ output_table some_table(std::uint32_t committed, video_state state) {
   return t;
 }
 
+/// Two tracks of sound without a picture, each at two rates.
+output_table sound_table() {
+  output_table t;
+  t.video = {1, 2};
+  t.state = video_state::ready;
+  t.plan.fps = {375, 8};
+  t.plan.segment_frames = 94;
+  t.plan.frames = 141;
+  t.plan.audio = {{1, "eng", 64}, {1, "eng", 128}, {3, "deu", 64}, {3, "deu", 128}};
+  t.plan_complete = true;
+  for (std::uint8_t i = 0; i < 4; ++i) {
+    output_ref audio;
+    audio.renditions = {{track_kind::audio, i, 24'000, i % 2 == 0 ? 70'000u : 133'000u, "mp4a.40.2"}};
+    t.audio[i] = audio;
+    t.audio_index[i] = {{track_kind::audio, i, output_entry::init_segment, 0, 700, 0, {}},
+                        {track_kind::audio, i, 0, 0, 16'000, 96'256, {}},
+                        {track_kind::audio, i, 1, 0, 8'000, 48'128, {}}};
+  }
+  return t;
+}
+
 }  // namespace
+
+TEST(Manifests, TextIsOfferedOnceTheVideoIsReady) {
+  auto table = some_table(2, video_state::ready);
+  table.plan.text = {{2, "eng", "English \"SDH\"", false}, {3, "deu", "", true}, {4, "fra", "", false}, {5, "deu", "", false}};
+  EXPECT_TRUE(make_presentation(table)->text.empty()) << "not made";
+  table.text.emplace();
+  table.text->renditions = {{track_kind::text, 0, 1000, 0, ""}, {track_kind::text, 1, 50, 0, ""}, {track_kind::text, 3, 50, 0, ""}};  // nothing is said in 2
+  const auto p = make_presentation(table);
+  ASSERT_TRUE(p);
+  const auto base = "/media/" + to_string(table.video);
+  const auto hls = hls_master(*p);
+  const auto group = hls.find("#EXT-X-MEDIA:TYPE=SUBTITLES");
+  EXPECT_EQ(hls.substr(group, hls.find("#EXT-X-STREAM-INF") - group),
+            "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"text\",NAME=\"English SDH\",LANGUAGE=\"eng\",DEFAULT=NO,AUTOSELECT=YES,FORCED=NO,URI=\"" + base + "/text-0/playlist.m3u8\"\n"
+            "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"text\",NAME=\"deu\",LANGUAGE=\"deu\",DEFAULT=NO,AUTOSELECT=YES,FORCED=YES,URI=\"" + base + "/text-1/playlist.m3u8\"\n"
+            "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"text\",NAME=\"deu 3\",LANGUAGE=\"deu\",DEFAULT=NO,AUTOSELECT=YES,FORCED=NO,URI=\"" + base + "/text-3/playlist.m3u8\"\n");
+  EXPECT_NE(hls.find("AUDIO=\"audio\",SUBTITLES=\"text\"\n"), std::string::npos);
+  EXPECT_EQ(hls_text(*p, p->text[0]),
+            "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:9\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXTINF:8.333,\n" + base + "/text-0/1.vtt\n#EXT-X-ENDLIST\n");
+  const auto dash = dash_manifest(*p);
+  EXPECT_NE(dash.find("    <AdaptationSet id=\"3\" contentType=\"text\" mimeType=\"text/vtt\" lang=\"deu\">\n"
+                      "      <Label>deu</Label>\n"
+                      "      <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"forced-subtitle\"/>\n"
+                      "      <Representation id=\"text-1\" bandwidth=\"48\">\n"
+                      "        <BaseURL>" + base + "/text-1/1.vtt</BaseURL>\n"
+                      "      </Representation>\n"
+                      "    </AdaptationSet>\n"),
+            std::string::npos)
+      << dash;
+  table.state = video_state::encoding;
+  EXPECT_TRUE(make_presentation(table)->text.empty()) << "a file that is whole does not go with a playlist that grows";
+  EXPECT_EQ(hls_master(*make_presentation(table)).find("SUBTITLES"), std::string::npos);
+}
+
+TEST(Manifests, SoundAloneMayHaveText) {
+  auto table = sound_table();
+  table.plan.text = {{2, "eng", "", false}};
+  table.text.emplace();
+  table.text->renditions = {{track_kind::text, 0, 1000, 0, ""}};
+  const auto p = make_presentation(table);
+  EXPECT_NE(hls_master(*p).find("AUDIO=\"audio-64k\",SUBTITLES=\"text\"\n"), std::string::npos) << hls_master(*p);
+  EXPECT_NE(dash_manifest(*p).find("<AdaptationSet id=\"3\" contentType=\"text\""), std::string::npos);
+}
+
+TEST(Manifests, TitlesOfStrangersCannotBreakOut) {
+  auto table = some_table(2, video_state::ready);
+  table.plan.text = {{2, "e\"<x>", "a\"\n<script>&", false}};
+  table.text.emplace();
+  table.text->renditions = {{track_kind::text, 0, 1000, 0, ""}};
+  const auto p = make_presentation(table);
+  EXPECT_NE(hls_master(*p).find("NAME=\"ascript\",LANGUAGE=\"ex\""), std::string::npos) << hls_master(*p);
+  EXPECT_NE(dash_manifest(*p).find("<Label>ascript</Label>"), std::string::npos);
+}
+
+TEST(MediaPaths, TextHasAPlaylistAndOneFile) {
+  auto plan = some_table(2, video_state::ready).plan;
+  plan.text = {{2, "eng", "", false}};
+  EXPECT_EQ(parse_media_path("text-0/playlist.m3u8", plan)->kind, media_path::what::playlist);
+  const auto file = parse_media_path("text-0/1.vtt", plan);
+  ASSERT_TRUE(file);
+  EXPECT_EQ(file->kind, media_path::what::segment);
+  EXPECT_EQ(file->track, track_kind::text);
+  EXPECT_EQ(file->segment, 0u);
+  for (const auto* bad : {"text-0/2.vtt", "text-0/init.mp4", "text-0/1.m4s", "text-1/1.vtt", "640x360/1.vtt", "text-0/"}) EXPECT_FALSE(parse_media_path(bad, plan)) << bad;
+}
+
+TEST(Manifests, SoundAloneIsAVariantForEachRate) {
+  auto table = sound_table();
+  const auto p = make_presentation(table);
+  ASSERT_TRUE(p);
+  const auto base = "/media/" + to_string(table.video);
+  EXPECT_EQ(hls_master(*p),
+            "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n"
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio-64k\",NAME=\"eng 1\",LANGUAGE=\"eng\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\"\n"
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio-64k\",NAME=\"deu 2\",LANGUAGE=\"deu\",DEFAULT=NO,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"" + base + "/audio-2/playlist.m3u8\"\n"
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio-128k\",NAME=\"eng 1\",LANGUAGE=\"eng\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\"\n"
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio-128k\",NAME=\"deu 2\",LANGUAGE=\"deu\",DEFAULT=NO,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"" + base + "/audio-3/playlist.m3u8\"\n"
+            "#EXT-X-STREAM-INF:BANDWIDTH=70000,AVERAGE-BANDWIDTH=63829,CODECS=\"mp4a.40.2\",AUDIO=\"audio-64k\"\n" + base + "/audio-0/playlist.m3u8\n"
+            "#EXT-X-STREAM-INF:BANDWIDTH=133000,AVERAGE-BANDWIDTH=63829,CODECS=\"mp4a.40.2\",AUDIO=\"audio-128k\"\n" + base + "/audio-1/playlist.m3u8\n");
+  const auto dash = dash_manifest(*p);
+  EXPECT_EQ(dash.find("video"), std::string::npos) << dash;
+  const auto count = [&](const std::string& what) {
+    std::size_t n = 0;
+    for (auto at = dash.find(what); at != std::string::npos; at = dash.find(what, at + 1)) ++n;
+    return n;
+  };
+  EXPECT_EQ(count("<AdaptationSet "), 2u);
+  EXPECT_EQ(count("<Representation "), 4u);
+  EXPECT_NE(dash.find("PT3.008S"), std::string::npos) << dash;
+  EXPECT_NE(hls_media(*p, p->audio[3]).find("/audio-3/2.m4s\n#EXT-X-ENDLIST"), std::string::npos);
+}
+
+TEST(Manifests, SoundAloneIsShownOnceAllOfItIsThere) {
+  auto table = sound_table();
+  table.state = video_state::encoding;
+  EXPECT_EQ(make_presentation(table)->audio[0].durations.size(), 2u) << "no picture to wait for";
+  table.audio_index.erase(3);
+  EXPECT_EQ(make_presentation(table).error().code, errc::conflict);
+}
+
+TEST(MediaPaths, SoundAloneHasNoPictures) {
+  const auto plan = sound_table().plan;
+  for (const auto* bad : {"poster.jpg", "storyboard.vtt", "storyboard/1.jpg", "audio-4/1.m4s"}) EXPECT_EQ(parse_media_path(bad, plan).error().code, errc::not_found) << bad;
+  EXPECT_EQ(parse_media_path("audio-3/1.m4s", plan)->rendition, 3);
+  EXPECT_TRUE(parse_media_path("poster.jpg", source_plan{})) << "what is not planned yet may have a picture";
+}
 
 TEST(Manifests, MasterListsEveryRungWithItsRates) {
   const auto p = make_presentation(some_table(2, video_state::ready));

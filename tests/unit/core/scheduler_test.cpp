@@ -119,6 +119,130 @@ TEST_F(Scheduler, AVideoGoesThroughAllItsStates) {
   EXPECT_EQ(rules.count().leases, 0u);
 }
 
+TEST_F(Scheduler, SoundAloneBecomesReadyWithoutAChunk) {
+  accept();
+  join("worker-0", 2);
+  const auto planning = grants().at(0).grant;
+  plan_page page;
+  page.video = video;
+  page.held = planning.held;
+  page.plan.segment_frames = 94;
+  page.plan.fps = {375, 8};
+  page.plan.frames = 200;
+  page.plan.audio = {{0, "und", 64}, {0, "und", 128}};
+  EXPECT_EQ(rules.on_plan_page(page, now, out), errc::invalid_argument) << "there is no second page";
+  page.complete = true;
+  page.chunks = {{0, 0, 94, 0, 0}};
+  EXPECT_EQ(rules.on_plan_page(page, now, out), errc::invalid_argument) << "there is nothing to chunk";
+  page.chunks.clear();
+  ASSERT_EQ(rules.on_plan_page(page, now, out), errc::none);
+  EXPECT_EQ(state(), video_state::encoding);
+  const auto work = grants();
+  ASSERT_EQ(work.size(), 2u);
+  EXPECT_EQ(work[1].grant.kind, task_kind::audio);
+  EXPECT_EQ(rules.view(video, now)->progress_mille, 0);
+  EXPECT_EQ(rules.on_renewal({work[0].grant.held, 0, 100 * aac_frame_samples}, now, out), errc::none);
+  EXPECT_EQ(rules.view(video, now)->progress_mille, 249) << "a half of one of two renditions";
+  EXPECT_EQ(rules.on_commit(commit_of(work[0].grant, 0, 1), now, out), errc::none);
+  EXPECT_FALSE(rules.view(video, now)->playable);
+  EXPECT_EQ(rules.on_commit(commit_of(work[1].grant, 1, 2), now, out), errc::none);
+  EXPECT_EQ(state(), video_state::finishing);
+  EXPECT_EQ(effects<verify_effect>().at(0).tasks.size(), 2u);
+  rules.on_verified(video, 1, {}, now, out);
+  const auto view = *rules.view(video, now);
+  EXPECT_EQ(view.state, video_state::ready);
+  EXPECT_TRUE(view.playable);
+  EXPECT_EQ(view.duration_ms, 4266u);
+  EXPECT_EQ(view.chunks, 0u);
+  EXPECT_TRUE(view.rungs.empty());
+  EXPECT_EQ(view.fps.num, 0) << "how sound is counted is nobody's business";
+}
+
+TEST_F(Scheduler, TextComesAfterTheFirstChunkAndIsWaitedFor) {
+  accept();
+  join("worker-0", 1);
+  const auto planning = grants().at(0).grant;
+  plan_page page;
+  page.video = video;
+  page.held = planning.held;
+  page.complete = true;
+  page.plan.segment_frames = 48;
+  page.plan.fps = {24, 1};
+  page.plan.frames = 288;
+  page.plan.rungs = {{640, 360, 800}};
+  page.plan.text = {{2, "eng", "", false}, {3, "deu", "", false}};
+  page.chunks = {{0, 0, 144, 0, 0}, {1, 144, 144, 0, 0}};
+  ASSERT_EQ(rules.on_plan_page(page, now, out), errc::none);
+  auto work = grants();
+  ASSERT_EQ(work.size(), 1u);
+  EXPECT_EQ(work[0].grant.kind, task_kind::video) << "so that playing can start";
+  EXPECT_EQ(rules.on_commit(commit_of(work[0].grant, 0, 1), now, out), errc::none);
+  EXPECT_TRUE(rules.view(video, now)->playable) << "text is not waited for";
+  work = grants();
+  ASSERT_EQ(work.size(), 1u);
+  ASSERT_EQ(work[0].grant.kind, task_kind::text) << "one task for all tracks";
+  EXPECT_TRUE(rules.outputs(video, 0)->text.empty());
+  const auto text = work[0].grant;
+  join("worker-1", 1);
+  work = grants();
+  ASSERT_EQ(work.size(), 1u);
+  EXPECT_EQ(rules.on_commit(commit_of(work[0].grant, 1, 2), now, out), errc::none);
+  EXPECT_EQ(state(), video_state::encoding) << "the text is missing";
+  EXPECT_EQ(rules.on_commit(commit_of(text, 0, 3), now, out), errc::none);
+  EXPECT_EQ(state(), video_state::finishing);
+  EXPECT_EQ(effects<verify_effect>().at(0).tasks.size(), 3u);
+  EXPECT_EQ(rules.outputs(video, 0)->text.size(), 1u);
+  EXPECT_TRUE(rules.outputs(video, 1)->text.empty()) << "with the first page only";
+  rules.on_verified(video, 1, {}, now, out);
+  EXPECT_EQ(state(), video_state::ready);
+  ASSERT_EQ(rules.on_delete(video, now, out), errc::none);
+  EXPECT_EQ(effects<remove_video_effect>().at(0).outputs.at("storage-0").size(), 3u);
+  rules.on_video_removed(video, now, out);
+  const auto* erased = std::get_if<erase_video>(&out.writes.back());
+  ASSERT_NE(erased, nullptr);
+  EXPECT_EQ(erased->text, 1u);
+}
+
+TEST_F(Scheduler, TextThatWasLostIsMadeAgain) {
+  accept();
+  join("worker-0", 2);
+  plan_page page;
+  page.video = video;
+  page.held = grants().at(0).grant.held;
+  page.complete = true;
+  page.plan.segment_frames = 48;
+  page.plan.fps = {24, 1};
+  page.plan.frames = 144;
+  page.plan.rungs = {{640, 360, 800}};
+  page.plan.text = {{2, "eng", "", false}};
+  page.chunks = {{0, 0, 144, 0, 0}};
+  ASSERT_EQ(rules.on_plan_page(page, now, out), errc::none);
+  auto work = grants();
+  ASSERT_EQ(work.size(), 2u);
+  EXPECT_EQ(rules.on_failure({{video, task_kind::text, 0}, work[1].grant.held, errc::crashed, "why"}, now, 7, out), errc::none);
+  grants();
+  tick(seconds{2});
+  EXPECT_EQ(state(), video_state::encoding);
+  work = grants();
+  ASSERT_EQ(work.size(), 1u);
+  EXPECT_EQ(work[0].grant.kind, task_kind::text);
+}
+
+TEST_F(Scheduler, APlanOfNothingIsRefused) {
+  accept();
+  join("worker-0", 1);
+  plan_page page;
+  page.video = video;
+  page.held = grants().at(0).grant.held;
+  page.complete = true;
+  page.plan.segment_frames = 48;
+  page.plan.fps = {24, 1};
+  page.plan.frames = 48;
+  EXPECT_EQ(rules.on_plan_page(page, now, out), errc::invalid_argument) << "neither picture nor sound";
+  page.plan.rungs = {{640, 360, 800}};
+  EXPECT_EQ(rules.on_plan_page(page, now, out), errc::invalid_argument) << "a picture without chunks";
+}
+
 TEST_F(Scheduler, TheSameUploadTwiceIsOneVideo) {
   accept();
   out = {};

@@ -56,6 +56,8 @@ TEST(TaskBudget, PlanAndSoundGetTheirShare) {
   EXPECT_EQ(budget_of(task).cpu_s, 65u) << "79 ms are enough";
   task.kind = ports::engine_task_kind::audio;
   EXPECT_EQ(budget_of(task).cpu_s, 146u) << "270 s of sound";
+  task.kind = ports::engine_task_kind::text;
+  EXPECT_EQ(budget_of(task).cpu_s, 65u) << "a pass, like the plan";
   ports::engine_task empty;
   EXPECT_EQ(budget_of(empty).cpu_s, 60u);
   EXPECT_EQ(budget_of(empty).whole, seconds{840});

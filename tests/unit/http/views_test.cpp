@@ -44,6 +44,22 @@ TEST(Views, ShowAVideo) {
   EXPECT_EQ(json["links"]["hls"], "/media/" + id + "/master.m3u8");
 }
 
+TEST(Views, PromiseNoPicturesOfSoundAlone) {
+  video_view v;
+  v.state = video_state::ready;
+  v.playable = true;
+  v.duration_ms = 3008;
+  auto json = nlohmann::json::parse(to_json(v));
+  EXPECT_NE(json["links"]["hls"], nullptr);
+  EXPECT_EQ(json["links"]["poster"], nullptr);
+  EXPECT_EQ(json["links"]["storyboard"], nullptr);
+  EXPECT_EQ(json["plan"]["width"], 0);
+  EXPECT_EQ(json["plan"]["fps"], 0);
+  v.rungs = {{{640, 360, 800}, 1000}};
+  json = nlohmann::json::parse(to_json(v));
+  EXPECT_NE(json["links"]["poster"], nullptr);
+}
+
 TEST(Views, PromiseNoPlaylistsBeforeThereAreAny) {
   video_view v;
   v.state = video_state::encoding;  // but not a chunk of it is done

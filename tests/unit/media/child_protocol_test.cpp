@@ -53,14 +53,15 @@ TEST(ChildProtocol, TaskAndPlanBytesAreFrozen) {
   task.how.rungs = {{640, 360, 800}};
   task.chunks = {{1, 2, 3, -4, 5}};
   EXPECT_EQ(to_string(sha256::of(make_frame(frame_type::task, task))),
-            "71e3d0a826af31b777bc2188e9e75acea6e7d43ecf7eb5c58d143bfc2c475e9f");
+            "cf23ea75c873895191938b1f40080a1b0da9988101f479f0172976ce9acee802");
   plan_message page;
   page.plan.container = "mov";
   page.plan.audio = {{1, "eng"}};
+  page.plan.text = {{2, "deu", "Deutsch", true}};
   page.chunks = task.chunks;
   page.complete = true;
   EXPECT_EQ(to_string(sha256::of(make_frame(frame_type::plan, page))),
-            "15e49130b59477a8ff2a711beb0499ec141087dc4a0e5741749e172f901db84b");
+            "7dd82d4dce85972d46b63c19c25f90f1818c0ab09aa9d8e83f8f217bd392bb49");
 }
 
 TEST(ChildProtocol, MessagesRoundTrip) {
@@ -163,6 +164,53 @@ TEST(ChildProtocol, TaskIsCheckedAgainstItsPlan) {
   EXPECT_FALSE(validate(task)) << "no such track";
   task.kind = static_cast<ports::engine_task_kind>(9);
   EXPECT_FALSE(validate(task)) << "no such kind";
+}
+
+TEST(ChildProtocol, TextTaskNeedsTracksOfText) {
+  ports::engine_task task;
+  task.how.rungs = {{640, 360, 800}};
+  task.kind = ports::engine_task_kind::text;
+  task.plan.time_base = {1, 12288};
+  task.plan.fps = {24, 1};
+  task.plan.frames = 100;
+  task.plan.segment_frames = 48;
+  task.plan.width = 640;
+  task.plan.height = 360;
+  task.plan.rungs = {{640, 360, 800}};
+  EXPECT_FALSE(validate(task)) << "no text";
+  task.plan.text.assign(text_tracks_max, {2, "eng", "English", false});
+  EXPECT_TRUE(validate(task));
+  task.plan.text[3].title.assign(201, 'x');
+  EXPECT_FALSE(validate(task)) << "a long title";
+  task.plan.text[3].title.clear();
+  task.plan.text[3].language.assign(201, 'x');
+  EXPECT_FALSE(validate(task)) << "a long language";
+  task.plan.text.assign(text_tracks_max + 1, {2, "eng", "", false});
+  EXPECT_FALSE(validate(task)) << "too many";
+}
+
+TEST(ChildProtocol, PlanOfSoundAloneHasNoPictureAtAll) {
+  ports::engine_task task;
+  task.how.rungs = {{640, 360, 800}};
+  task.kind = ports::engine_task_kind::audio;
+  task.plan.time_base = {1, 44100};
+  task.plan.fps = {375, 8};
+  task.plan.frames = 141;
+  task.plan.segment_frames = 94;
+  EXPECT_FALSE(validate(task)) << "neither picture nor sound";
+  task.plan.audio = {{0, "eng", 64}, {0, "eng", 128}};
+  EXPECT_TRUE(validate(task));
+  task.audio_index = 1;
+  EXPECT_TRUE(validate(task));
+  task.plan.audio[1].kbit = 513;
+  EXPECT_FALSE(validate(task)) << "no such rate";
+  task.plan.audio[1].kbit = 512;
+  task.plan.width = task.plan.height = 2;
+  EXPECT_FALSE(validate(task)) << "a size without a picture";
+  task.plan.width = task.plan.height = 0;
+  task.kind = ports::engine_task_kind::video;
+  task.chunks = {{0, 0, 94, 0, 0}};
+  EXPECT_FALSE(validate(task)) << "a chunk without a picture";
 }
 
 }  // namespace latham::media

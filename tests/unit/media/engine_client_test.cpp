@@ -3,6 +3,7 @@
 
 #include "core/task_budget.hpp"
 #include "media/child_protocol.hpp"
+#include "media/text_cues.hpp"
 #include "tests/support/media/recording_listener.hpp"
 
 #include <gtest/gtest.h>
@@ -84,6 +85,16 @@ source_plan small_plan() {
   return plan;
 }
 
+source_plan sound_plan() {
+  source_plan plan;
+  plan.time_base = {1, 44100};
+  plan.fps = {375, 8};
+  plan.frames = 141;
+  plan.segment_frames = 94;
+  plan.audio = {{0, "eng", 64}, {0, "eng", 128}};
+  return plan;
+}
+
 ports::engine_task video_task() {
   auto task = plan_task();
   task.kind = ports::engine_task_kind::video;
@@ -99,6 +110,9 @@ std::string piece(std::uint32_t chunk, std::uint32_t segment, std::uint8_t rendi
 }
 std::string image(std::uint8_t what) {
   return make_bulk_frame_head(frame_type::piece, piece_head{0, track_kind::image, what, 0, 1}, "jpeg") + "jpeg";
+}
+std::string text(std::uint8_t track, std::uint32_t segment = 0) {
+  return make_bulk_frame_head(frame_type::piece, piece_head{0, track_kind::text, track, segment, 1}, "WEBVTT\n") + "WEBVTT\n";
 }
 std::string chunk_done(std::uint32_t chunk) { return make_frame(frame_type::chunk_done, chunk_done_message{chunk}); }
 std::string plan_page(std::uint32_t first, bool complete) {
@@ -131,6 +145,79 @@ TEST_F(EngineClient, TaskIsSentOnceTheChildSaidHello) {
   EXPECT_EQ(listener->result.code, errc::none);
   EXPECT_EQ(listener->plan_pages, (std::vector<std::uint32_t>{0, 1}));
   EXPECT_TRUE(listener->plan_complete);
+}
+
+TEST_F(EngineClient, TextsComeInOrderAndOnce) {
+  auto task = video_task();
+  task.kind = ports::engine_task_kind::text;
+  task.chunks.clear();
+  task.plan.text = {{2, "eng", "", false}, {3, "deu", "", false}, {4, "fra", "", false}};
+  {
+    child_engine engine{spawner, "engine"};
+    auto session = engine.start(0, task, listener);
+    child().hello();
+    child().say(text(0) + text(2) + chunk_done(0));  // nothing is said in track 1
+    child().end();
+    EXPECT_EQ(listener->result.code, errc::none);
+    ASSERT_EQ(listener->pieces.size(), 2u);
+    EXPECT_EQ(listener->pieces[1].second.kind, track_kind::text);
+  }
+  {
+    // Without any words there is no piece at all.
+    auto heard = std::make_shared<recording_listener>();
+    child_engine engine{spawner, "engine"};
+    auto session = engine.start(0, task, heard);
+    spawner.children.back()->hello();
+    spawner.children.back()->say(chunk_done(0));
+    spawner.children.back()->end();
+    EXPECT_EQ(heard->result.code, errc::none);
+  }
+  const std::string long_one(cues_bytes_max * 6, 'x');
+  const std::string bad[] = {text(0) + text(0),
+                             text(1) + text(0),
+                             text(3),
+                             text(0, 1),
+                             text(0, output_entry::init_segment),
+                             piece(0, 0),
+                             make_bulk_frame_head(frame_type::piece, piece_head{0, track_kind::text, 0, 0, 1}, long_one) + long_one,
+                             std::string{}};
+  for (const auto& words : bad) {
+    auto heard = std::make_shared<recording_listener>();
+    child_engine engine{spawner, "engine"};
+    auto session = engine.start(0, task, heard);
+    spawner.children.back()->hello();
+    if (words.empty()) spawner.children.back()->end();  // before it was done
+    else spawner.children.back()->say(words);
+    EXPECT_EQ(heard->result.code, errc::crashed);
+  }
+}
+
+TEST_F(EngineClient, PlanOfSoundAloneHasOnePageWithoutChunks) {
+  child_engine engine{spawner, "engine"};
+  auto session = engine.start(0, plan_task(), listener);
+  child().hello();
+  child().say(make_frame(frame_type::plan, plan_message{sound_plan(), 0, {}, true}));
+  child().end();
+  EXPECT_EQ(listener->result.code, errc::none);
+  EXPECT_TRUE(listener->plan_complete);
+}
+
+TEST_F(EngineClient, ChunksThatDoNotGoWithThePictureAreABreach) {
+  const plan_message bad[] = {{sound_plan(), 0, {{0, 0, 48, 0, 0}}, true}, {sound_plan(), 0, {}, false}, {small_plan(), 0, {}, true}};
+  for (const auto& page : bad) {
+    auto heard = std::make_shared<recording_listener>();
+    child_engine engine{spawner, "engine"};
+    auto session = engine.start(0, plan_task(), heard);
+    spawner.children.back()->hello();
+    spawner.children.back()->say(make_frame(frame_type::plan, page));
+    EXPECT_EQ(heard->result.code, errc::crashed);
+  }
+  // Nor may a picture that was planned be gone on the last page.
+  child_engine engine{spawner, "engine"};
+  auto session = engine.start(0, plan_task(), listener);
+  spawner.children.back()->hello();
+  spawner.children.back()->say(plan_page(0, false) + make_frame(frame_type::plan, plan_message{sound_plan(), 1, {}, true}));
+  EXPECT_EQ(listener->result.code, errc::crashed);
 }
 
 TEST_F(EngineClient, HelloMayComeBeforeSpawnReturns) {
