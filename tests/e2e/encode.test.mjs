@@ -4,9 +4,8 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
-import http from 'node:http';
 import path from 'node:path';
-import { digests, latham, parse_playlist, renditions_of, running, scenario, seconds, upload, within } from './harness.mjs';
+import { digests, latham, parse_playlist, renditions_of, running, scenario, seconds, upload, web_server, within } from './harness.mjs';
 import { make_source, numbers_shown, silent_output } from './sources.mjs';
 
 async function encode(...args) {
@@ -48,19 +47,9 @@ scenario('a ladder made without a server has the bytes of the service, and plays
   const staged = Object.entries(stages_s).reduce((sum, [name, s]) => sum + (name === 'wait' ? 0 : s), 0);
   assert.ok(staged > 0.5 * cpu_s && staged <= cpu_s, `${staged} of ${cpu_s} s`);
 
-  const directory = w.file('out-2');
-  const web = http.createServer(async (asked, answer) => {
-    const bytes = await readFile(path.join(directory, path.normalize(new URL(asked.url, 'http://x').pathname))).catch(() => null);
-    answer.writeHead(bytes ? 200 : 404).end(bytes);
-  });
-  await new Promise((done) => web.listen(0, '127.0.0.1', done));
-  try {
-    const url = `http://127.0.0.1:${web.address().port}/master.m3u8`;
-    await silent_output('ffprobe', ['-hide_banner', '-loglevel', 'warning', url]);
-    assert.deepEqual(await numbers_shown(url, '0:v:0', 256, 144), Array.from({ length: frames }, (_, k) => k));
-  } finally {
-    web.close();
-  }
+  const url = `${await web_server(w, w.file('out-2'))}/master.m3u8`;
+  await silent_output('ffprobe', ['-hide_banner', '-loglevel', 'warning', url]);
+  assert.deepEqual(await numbers_shown(url, '0:v:0', 256, 144), Array.from({ length: frames }, (_, k) => k));
 });
 
 scenario('a directory in use, a file that is no video and a bad rung are refused, and nothing is left', 60 * seconds, async (w) => {
