@@ -223,7 +223,7 @@ TEST_F(TreatedSources, ToneMappingIsWhatTheCommandMakes) {
                 "yuv420p,tv,bt709,bt709,bt709\n");
       const auto text = output_of(
           "ffmpeg -hide_banner -nostdin -i " + path + " -i " + file +
-          " -lavfi \"[0:v]zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv,"
+          " -lavfi \"[0:v]zscale=t=linear:npl=100:agamma=0,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv:agamma=0,"
           "format=yuv420p[a];[a][1:v]psnr=shortest=1\" -f null - 2>&1");
       const auto at = text.find("average:");
       ASSERT_NE(at, std::string::npos) << text;
