@@ -5,6 +5,7 @@
 #include "media/av/cmaf_muxer.hpp"
 #include "media/av/finite_samples.hpp"
 #include "media/av/input.hpp"
+#include "media/av/same_instructions.hpp"
 #include "media/timestamps.hpp"
 
 extern "C" {
@@ -352,6 +353,7 @@ private:
 }  // namespace
 
 expected<void> run_audio_task(const ports::engine_task& task, task_host& host) {
+  const same_instructions instructions;
   auto opened = open_input(host, task.source_bytes);
   if (!opened) return std::move(opened).error();
   const auto& in = *opened;
