@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a step needs on Debian 12 or 13: packages.sh build|test|fuzz
 #   build  compiler, libraries' headers, and node for the page
-#   test   the same, and what the tests use: GoogleTest, the ffmpeg command, a browser
+#   test   the same, and what the tests use: GoogleTest, the ffmpeg command, a browser, emulated processors
 #   fuzz   what `build` needs, the ffmpeg command, and clang with its run-time libraries
 # Does nothing, quickly, when all of it is there. Needs root, or a user who may use sudo.
 set -eu
@@ -11,7 +11,7 @@ step=${1:?"usage: packages.sh build|test|fuzz"}
 build="g++ cmake ninja-build ccache pkg-config libcaf-dev librocksdb-dev libuv1-dev libssl-dev libcpp-httplib-dev libhttp-parser-dev
  libspdlog-dev libfmt-dev nlohmann-json3-dev libcli11-dev prometheus-cpp-dev libavformat-dev libavcodec-dev libavutil-dev libavfilter-dev
  libswscale-dev libswresample-dev libseccomp-dev libyaml-cpp-dev"
-test="libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev ffmpeg chromium curl procps python3"
+test="libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev ffmpeg chromium curl procps python3 qemu-user"
 fuzz="clang libclang-rt-dev ffmpeg"
 
 case $step in

@@ -5,6 +5,7 @@
 #include "media/av/cmaf_muxer.hpp"
 #include "media/av/finite_samples.hpp"
 #include "media/av/input.hpp"
+#include "media/av/same_instructions.hpp"
 #include "media/timestamps.hpp"
 
 extern "C" {
@@ -423,6 +424,7 @@ private:
 }  // namespace
 
 expected<void> run_audio_task(const ports::engine_task& task, task_host& host) {
+  const same_instructions instructions;
   const auto index = task.plan.audio[task.audio_index].stream_index;
   sound_source source{task, host, index};
   if (auto ok = source.open(); !ok) return ok;

