@@ -69,8 +69,8 @@ struct recipe {
   std::uint16_t version = 2;             // 2: chunks carry storyboard tiles and the poster
   std::vector<rung> rungs;               // ascending height; at most rungs_max
   std::uint32_t segment_ms = 2000;       // nominal; rounded to whole frames by the planner
-  std::uint32_t chunk_segments = 3;      // segments per chunk, before alignment to key frames
-  std::uint32_t crf = 23;
+  std::uint32_t chunk_segments = 4;      // segments per chunk, before alignment to key frames
+  std::uint32_t crf_tenths = 235;        // x264's constant rate factor, in tenths
   std::string preset = "veryfast";
   std::uint32_t audio_kbit = 128;
   std::uint32_t audio_rate_hz = 48000;
@@ -80,7 +80,7 @@ struct recipe {
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, recipe& x) {
-  return f(x.version, x.rungs, x.segment_ms, x.chunk_segments, x.crf, x.preset, x.audio_kbit, x.audio_rate_hz, x.audio_channels,
+  return f(x.version, x.rungs, x.segment_ms, x.chunk_segments, x.crf_tenths, x.preset, x.audio_kbit, x.audio_rate_hz, x.audio_channels,
            x.part);
 }
 [[nodiscard]] sha256_digest digest_of(const recipe& r);

@@ -114,7 +114,7 @@ expected<void> take_part(source_plan& plan, const trim& part) {
 }
 
 chunk_range chunk_range_of(std::uint32_t chunk_segments) noexcept {
-  const auto slack = std::max<std::uint32_t>(1, chunk_segments / 3);
+  const auto slack = std::max<std::uint32_t>(1, chunk_segments / 2);
   return {std::max<std::uint32_t>(1, chunk_segments - std::min(slack, chunk_segments)), chunk_segments + slack};
 }
 

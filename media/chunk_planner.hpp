@@ -6,7 +6,7 @@
 // the segment borders near the nominal length, by the waste it causes, going forward with a bounded look ahead: a list of
 // chunks can be appended to while the source is still being read. A whole-file optimum was refused for that reason.
 //
-// The first chunk is a single segment: nothing can be played before it is encoded, and it is a third of the work.
+// The first chunk is a single segment: nothing can be played before it is encoded, and it is a quarter of the work.
 #pragma once
 
 #include "core/expected.hpp"
@@ -47,7 +47,7 @@ struct chunk_range {
   std::uint32_t chunk_segments_min = 1;
   std::uint32_t chunk_segments_max = 1;
 };
-/// How far alignment may move a chunk's length from the recipe's: a third either way, at least one segment.
+/// How far alignment may move a chunk's length from the recipe's: half of it either way, at least one segment.
 [[nodiscard]] chunk_range chunk_range_of(std::uint32_t chunk_segments) noexcept;
 
 /// Cuts plan.frames frames into chunks. Uses origin_pts, time_base, fps, frames and segment_frames of `plan`, which must be

@@ -60,7 +60,7 @@ typename Inspector::result_type inspect(Inspector& f, media_ready& x) {
 }
 
 struct video_record {
-  static constexpr std::uint8_t record_format = 5;  // 2: shifts of time; 3: rates of sound; 4: tracks of text; 5: a part of the source
+  static constexpr std::uint8_t record_format = 5;  // 2: shifts of time; 3: rates of sound; 4: tracks of text; 5: a part of the source, tenths of CRF
 
   media_ready request;
   video_state state = video_state::queued;

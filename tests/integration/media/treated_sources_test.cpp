@@ -214,7 +214,7 @@ TEST_F(TreatedSources, ToneMappingIsWhatTheCommandMakes) {
           "bt2020 -colorspace bt2020nc -color_trc " + transfer + " -x265-params \"log-level=none:pools=1" + light + "\" " + path));
       auto how = small_recipe();
       how.rungs = {{640, 360, 20'000}};
-      how.crf = 1;
+      how.crf_tenths = 10;
       const auto result = transcode(file_bytes(path), how);
       const auto file = dir_.file("mapped.mp4");
       write_file(file, stitched(result.video, 0, video_durations(result.plan)));

@@ -53,7 +53,7 @@ TEST(ChildProtocol, TaskAndPlanBytesAreFrozen) {
   task.how.rungs = {{640, 360, 800}};
   task.chunks = {{1, 2, 3, -4, 5}};
   EXPECT_EQ(to_string(sha256::of(make_frame(frame_type::task, task))),
-            "cf23ea75c873895191938b1f40080a1b0da9988101f479f0172976ce9acee802");
+            "ecc20f5b6e7a4fd9b41cc0ba6f7cfaa8a4168ed8b80d21d5cb9d1647682ed22f");
   plan_message page;
   page.plan.container = "mov";
   page.plan.audio = {{1, "eng"}};
