@@ -43,6 +43,8 @@ private:
   expected<void> drain();
   expected<void> end_segment();
   [[nodiscard]] std::uint64_t end_frame() const noexcept { return chunk_.first_frame + chunk_.frames; }
+  /// The number of the segment under way.
+  [[nodiscard]] std::uint32_t segment() const noexcept { return static_cast<std::uint32_t>((chunk_.first_frame + written_) / plan_.segment_frames); }
 
   task_host& host_;
   const source_plan& plan_;
