@@ -2,6 +2,8 @@
 
 #include "core/codec.hpp"
 
+#include <algorithm>
+
 namespace latham {
 
 std::string to_string(const rung& r) { return std::to_string(r.width) + "x" + std::to_string(r.height); }
@@ -9,8 +11,18 @@ std::string to_string(const rung& r) { return std::to_string(r.width) + "x" + st
 sha256_digest digest_of(const recipe& r) { return sha256::of(encode(r)); }
 
 std::uint32_t segment_count(const source_plan& plan, std::uint64_t frames) noexcept {
+  if (plan.segment_frames == 0 || frames == 0) return 0;
+  const std::uint64_t length = plan.segment_frames;
+  const auto all = [&](std::uint64_t n) { return n < length + last_segment_frames_min ? 1 : (n - last_segment_frames_min) / length + 1; };
+  if (frames >= plan.frames) return static_cast<std::uint32_t>(all(frames));
+  return static_cast<std::uint32_t>(std::min((frames + length - 1) / length, all(plan.frames)));
+}
+
+std::uint32_t segment_count(const source_plan& plan, const chunk_plan& chunk) noexcept {
   if (plan.segment_frames == 0) return 0;
-  return static_cast<std::uint32_t>((frames + plan.segment_frames - 1) / plan.segment_frames);
+  const std::uint64_t before = chunk.first_frame / plan.segment_frames;
+  const std::uint64_t until = segment_count(plan, chunk.first_frame + chunk.frames);
+  return static_cast<std::uint32_t>(until - std::min(before, until));  // a chunk that starts within the last segment has none
 }
 
 std::string_view to_string(video_state s) noexcept {

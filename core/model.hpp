@@ -2,7 +2,7 @@
 // each, used by records, the codec child's protocol and actor messages alike. No rule lives here.
 //
 // Media time: `pts` values are in the source stream's own time base; everything after planning counts *frames* of the
-// constant output grid (frame n is shown at n / fps) and *segments* of `segment_frames` frames.
+// constant output grid (frame n is shown at n / fps) and *segments* of `segment_frames` frames, but for the last one.
 #pragma once
 
 #include "core/digest.hpp"
@@ -97,7 +97,7 @@ enum class track_kind : std::uint8_t { video = 0, audio = 1, image = 2, text = 3
 struct chunk_plan {
   std::uint32_t index = 0;
   std::uint64_t first_frame = 0;  // of the output grid; a multiple of segment_frames
-  std::uint32_t frames = 0;       // a multiple of segment_frames, but for the last chunk
+  std::uint32_t frames = 0;       // whole segments: a multiple of segment_frames, but for the last chunk
   std::int64_t seek_pts = 0;      // last source key frame at or before the first frame, source time base
   std::uint64_t seek_offset = 0;  // that key frame's byte position, a hint for read-ahead; 0 when unknown
   friend bool operator==(const chunk_plan&, const chunk_plan&) = default;
@@ -178,8 +178,16 @@ typename Inspector::result_type inspect(Inspector& f, source_plan& x) {
 /// False for a source of sound alone: nothing of it is chunked, scaled, or shown on a poster.
 [[nodiscard]] inline bool has_picture(const source_plan& plan) noexcept { return !plan.rungs.empty(); }
 
-/// Segments of a run of frames: ceil(frames / segment_frames).
+/// What the last segment holds at least, unless the whole video is shorter: fewer frames are joined to the segment before,
+/// which then has up to segment_frames + last_segment_frames_min - 1. A player that ignores edit lists (hls.js) takes each
+/// segment to start later than it does by what the encoder needs to reorder frames, two of them; a last segment no longer
+/// than that lies behind the end for it, so it never has all of the video and never ends. Twice as much leaves room.
+inline constexpr std::uint32_t last_segment_frames_min = 4;
+
+/// Segments of the first `frames` frames, which end where a segment does; of the whole video when that is plan.frames.
 [[nodiscard]] std::uint32_t segment_count(const source_plan& plan, std::uint64_t frames) noexcept;
+/// Segments of a chunk.
+[[nodiscard]] std::uint32_t segment_count(const source_plan& plan, const chunk_plan& chunk) noexcept;
 
 /// Audio of a chunk-free track is cut into segments that follow the video's: segment n starts at the first AAC frame
 /// (1024 samples) at or after the video segment's start.

@@ -169,12 +169,16 @@ expected<void> validate(const ports::engine_task& task) {
   if (auto ok = validate(task.plan); !ok) return ok;
   if (!has_picture(task.plan)) return invalid("no picture to be encoded");
   if (task.chunks.empty()) return invalid("no chunks");
+  const auto segments = segment_count(task.plan, task.plan.frames);
   const chunk_plan* before = nullptr;
   for (const auto& chunk : task.chunks) {
     if (chunk.frames == 0 || chunk.first_frame % task.plan.segment_frames != 0 || chunk.first_frame >= task.plan.frames ||
         chunk.frames > task.plan.frames - chunk.first_frame)
       return invalid("a chunk lies outside the plan");
-    if (chunk.first_frame + chunk.frames != task.plan.frames && chunk.frames % task.plan.segment_frames != 0)
+    // A border behind the start of the last segment would cut it.
+    const auto end = chunk.first_frame + chunk.frames;
+    if (chunk.first_frame / task.plan.segment_frames >= segments ||
+        (end != task.plan.frames && (chunk.frames % task.plan.segment_frames != 0 || end / task.plan.segment_frames >= segments)))
       return invalid("a chunk is not made of whole segments");
     if (before && (chunk.index != before->index + 1 || chunk.first_frame != before->first_frame + before->frames))
       return invalid("its chunks are not consecutive");

@@ -121,7 +121,7 @@ chunk_range chunk_range_of(std::uint32_t chunk_segments) noexcept {
 std::vector<chunk_plan> plan_chunks(const source_plan& plan, const std::vector<key_frame>& keys, std::uint32_t chunk_segments,
                                     std::uint32_t lead_frames) {
   LATHAM_ASSERT(plan.segment_frames > 0 && plan.frames > 0 && chunk_segments > 0 && plan.fps.num > 0 && plan.time_base.num > 0);
-  const std::uint64_t segments = (plan.frames + plan.segment_frames - 1) / plan.segment_frames;
+  const std::uint64_t segments = segment_count(plan, plan.frames);
   const auto [shortest, longest] = chunk_range_of(chunk_segments);
 
   // The last key frame usable for a chunk that starts at `frame`; keys.size() if there is none.
@@ -160,7 +160,8 @@ std::vector<chunk_plan> plan_chunks(const source_plan& plan, const std::vector<k
     chunk_plan chunk;
     chunk.index = static_cast<std::uint32_t>(out.size());
     chunk.first_frame = at * plan.segment_frames;
-    chunk.frames = static_cast<std::uint32_t>(std::min(plan.frames, (at + take) * plan.segment_frames) - chunk.first_frame);
+    const auto end = at + take == segments ? plan.frames : (at + take) * plan.segment_frames;
+    chunk.frames = static_cast<std::uint32_t>(end - chunk.first_frame);
     if (const auto key = key_for(chunk.first_frame); key != keys.size()) {
       chunk.seek_pts = keys[key].pts;
       chunk.seek_offset = keys[key].offset;

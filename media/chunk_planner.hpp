@@ -1,7 +1,7 @@
 // Where a video is cut: the output grid's frame rate and the borders of its chunks. Pure functions of source and recipe:
 // the layout *is* the output (an encoder starts anew at each border), so load, time and workers must not reach in here.
 //
-// A chunk is whole segments. Its decoder has to start at the last source key frame at or before its first frame and throw
+// A chunk is whole segments, so that it never has fewer frames than the last of them (last_segment_frames_min). Its decoder has to start at the last source key frame at or before its first frame and throw
 // away what lies between; that waste is least when the chunk starts just after a key frame. So each border is chosen among
 // the segment borders near the nominal length, by the waste it causes, going forward with a bounded look ahead: a list of
 // chunks can be appended to while the source is still being read. A whole-file optimum was refused for that reason.

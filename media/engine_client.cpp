@@ -81,9 +81,10 @@ struct running_task {
 };
 
 std::uint64_t pieces_max(const ports::engine_task& task, std::size_t chunk) {
-  const auto frames = task.kind == ports::engine_task_kind::video ? task.chunks[chunk].frames : task.plan.frames;
-  const auto renditions = task.kind == ports::engine_task_kind::video ? task.plan.rungs.size() : 1;
-  return renditions * (std::uint64_t{segment_count(task.plan, frames)} + 1);
+  const bool is_video = task.kind == ports::engine_task_kind::video;
+  const auto segments = is_video ? segment_count(task.plan, task.chunks[chunk]) : segment_count(task.plan, task.plan.frames);
+  const auto renditions = is_video ? task.plan.rungs.size() : 1;
+  return renditions * (std::uint64_t{segments} + 1);
 }
 
 /// A child and what we know of it. Its callbacks hold it weakly; the slot's owner and sessions hold it shared.

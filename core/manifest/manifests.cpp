@@ -144,9 +144,10 @@ std::string track_sets(const presentation& p) {
 }  // namespace
 
 std::uint32_t segment_frames_of(const source_plan& plan, std::uint32_t segment) noexcept {
-  const auto start = std::uint64_t{segment} * plan.segment_frames;
-  if (start >= plan.frames) return 0;
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(plan.segment_frames, plan.frames - start));
+  const auto count = segment_count(plan, plan.frames);
+  if (segment >= count) return 0;
+  if (segment + 1 < count) return plan.segment_frames;
+  return static_cast<std::uint32_t>(plan.frames - std::uint64_t{segment} * plan.segment_frames);
 }
 
 std::string hls_master(const presentation& p) {
@@ -169,10 +170,11 @@ std::string hls_master(const presentation& p) {
 }
 
 std::string hls_media(const presentation& p, const presented_rendition& r) {
-  std::uint64_t longest = 0;
+  std::uint64_t longest = r.duration_max;
   for (auto d : r.durations) longest = std::max(longest, d);
   // RFC 8216, 4.3.3.1: each duration, rounded to the nearest integer, is at most the target. It must not change while an
-  // EVENT playlist grows, so the nominal length counts too.
+  // EVENT playlist grows, so the nominal length counts too, and what is still to come. Sound follows the picture's segments to
+  // an AAC frame, and those are at most 0.7 s longer than nominal, also the last one: a second more is enough for it.
   const auto target = std::max<std::uint64_t>({1, (longest + r.timescale / 2) / r.timescale, (p.segment_ms + 500) / 1000 + (r.kind == track_kind::audio ? 1u : 0u)});
   std::string out = fmt::format("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:{}\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MAP:URI=\"{}/{}/init.mp4\"\n",
                                 target, p.finished ? "VOD" : "EVENT", p.base, r.name);

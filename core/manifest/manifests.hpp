@@ -35,6 +35,7 @@ struct presented_rendition {
   std::uint64_t peak_bit_s = 0;
   std::uint32_t timescale = 1;             // ticks per second of `durations`
   std::vector<std::uint64_t> durations;    // of each visible segment, in ticks
+  std::uint64_t duration_max = 0;          // of all segments, in ticks; 0: not known before they are visible
 };
 
 /// A whole WebVTT file. It has no segments: text is offered once the video is ready, when a file can be had at once.
@@ -69,7 +70,7 @@ struct presentation {
 /// corrupt when there is neither.
 [[nodiscard]] expected<std::string> codecs_of(std::string_view init_segment);
 
-/// Duration of video segment `n` of the plan in frames.
+/// Duration of video segment `segment` of the plan in frames; 0 when there is none of that number.
 [[nodiscard]] std::uint32_t segment_frames_of(const source_plan& plan, std::uint32_t segment) noexcept;
 
 }  // namespace latham

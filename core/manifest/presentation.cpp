@@ -1,5 +1,6 @@
 #include "core/manifest/presentation.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <fmt/format.h>
 #include <map>
@@ -75,6 +76,7 @@ expected<presentation> make_presentation(const output_table& table) {
   std::vector<std::uint64_t> durations;
   const auto segments = segment_count(plan, frames);
   for (std::uint32_t n = 0; n < segments; ++n) durations.push_back(std::uint64_t{segment_frames_of(plan, n)} * static_cast<std::uint64_t>(plan.fps.den));
+  const auto longest = std::max(segment_frames_of(plan, 0), segment_frames_of(plan, std::max(1u, segment_count(plan, plan.frames)) - 1));
   const auto shown_s = static_cast<double>(frames) * static_cast<double>(plan.fps.den) / static_cast<double>(plan.fps.num);
   for (std::size_t r = 0; r < plan.rungs.size(); ++r) {
     presented_rendition v;
@@ -86,6 +88,7 @@ expected<presentation> make_presentation(const output_table& table) {
     v.peak_bit_s = peak[r];
     v.timescale = static_cast<std::uint32_t>(plan.fps.num);
     v.durations = durations;
+    v.duration_max = std::uint64_t{longest} * static_cast<std::uint64_t>(plan.fps.den);
     out.video.push_back(std::move(v));
   }
   for (const auto& [track, entries] : table.audio_index) {
@@ -195,6 +198,7 @@ expected<media_path> parse_media_path(std::string_view path, const source_plan& 
 }
 
 const output_ref* output_of_segment(const output_table& table, std::uint32_t segment) {
+  if (segment >= segment_count(table.plan, table.plan.frames)) return nullptr;
   const auto frame = std::uint64_t{segment} * table.plan.segment_frames;
   for (const auto& [index, entry] : table.chunks)
     if (frame >= entry.first.first_frame && frame < entry.first.first_frame + entry.first.frames) return &entry.second;

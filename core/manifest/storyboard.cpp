@@ -22,7 +22,7 @@ tile_size tile_size_of(const source_plan& plan) noexcept {
   return {even(plan.width), even(plan.height)};
 }
 
-std::uint32_t tile_count(const source_plan& plan, const chunk_plan& chunk) noexcept { return segment_count(plan, chunk.frames); }
+std::uint32_t tile_count(const source_plan& plan, const chunk_plan& chunk) noexcept { return segment_count(plan, chunk); }
 
 std::uint64_t poster_frame(const source_plan& plan) noexcept { return std::uint64_t{segment_count(plan, plan.frames) / 10} * plan.segment_frames; }
 
@@ -34,7 +34,7 @@ std::string storyboard_vtt(const output_table& table, const std::string& base) {
     const auto& chunk = entry.first;
     for (std::uint32_t tile = 0; tile < tile_count(plan, chunk); ++tile) {
       const auto from = chunk.first_frame + std::uint64_t{tile} * plan.segment_frames;
-      const auto to = std::min(from + plan.segment_frames, chunk.first_frame + chunk.frames);
+      const auto to = from + segment_frames_of(plan, static_cast<std::uint32_t>(from / plan.segment_frames));
       out += fmt::format("\n{} --> {}\n{}/storyboard/{}.jpg#xywh={},0,{},{}\n", vtt_time(from, plan.fps), vtt_time(to, plan.fps), base, index + 1, tile * width, width, height);
     }
   }

@@ -1,6 +1,7 @@
 #include "media/av/rung_encoder.hpp"
 
 #include "core/assert.hpp"
+#include "core/manifest/manifests.hpp"
 
 #include <algorithm>
 #include <new>
@@ -98,8 +99,11 @@ expected<void> rung_encoder::drain() {
       av_packet_unref(packet_.get());
       continue;
     }
-    if ((packet_->flags & AV_PKT_FLAG_KEY) != 0 && in_segment_ > 0)
+    // Not at each key frame: one more may stand where the frames begin that were joined to the last segment.
+    if (in_segment_ > 0 && in_segment_ == segment_frames_of(plan_, segment())) {
       if (auto ok = end_segment(); !ok) return ok;
+      if ((packet_->flags & AV_PKT_FLAG_KEY) == 0) return {errc::internal, "segment " + std::to_string(segment()) + " starts without a key frame"};
+    }
     packet_->duration = 1;  // libx264 leaves it at 0; the grid is constant
     ++in_segment_;
     const stage_clock::scope stage{host_.clock, &ports::engine_usage::mux_us};
@@ -109,21 +113,21 @@ expected<void> rung_encoder::drain() {
 
 expected<void> rung_encoder::end_segment() {
   const stage_clock::scope stage{host_.clock, &ports::engine_usage::mux_us};
-  auto segment = muxer_->cut();
-  if (!segment) return std::move(segment).error();
+  auto bytes = muxer_->cut();
+  if (!bytes) return std::move(bytes).error();
   if (!init_sent_) {
     init_sent_ = true;
     auto sent = host_.piece(chunk_.index, track_kind::video, rendition_, output_entry::init_segment, 0, muxer_->init_segment());
     if (!sent) return sent;
   }
-  const auto number = (chunk_.first_frame + written_) / plan_.segment_frames;
-  const auto frames = std::min<std::uint64_t>(plan_.segment_frames, chunk_.frames - written_);
+  const auto number = segment();
+  const auto frames = segment_frames_of(plan_, number);
   if (in_segment_ != frames)
     return {errc::internal, "segment " + std::to_string(number) + " has " + std::to_string(in_segment_) + " frames instead of " +
                               std::to_string(frames)};
   written_ += in_segment_;
   const auto duration = std::exchange(in_segment_, 0);
-  return host_.piece(chunk_.index, track_kind::video, rendition_, static_cast<std::uint32_t>(number), duration, *segment);
+  return host_.piece(chunk_.index, track_kind::video, rendition_, number, duration, *bytes);
 }
 
 }  // namespace latham::media

@@ -1,9 +1,9 @@
 // One rung of one chunk: pictures of the rung's size in, x264, CMAF pieces out.
 //
 // One encoder thread: with more, rate control under a VBV is not repeatable, and repeated or hedged work must give the same
-// bytes. CRF with a cap (maxrate, buffer of two seconds of it). An IDR is forced at every segment border and nowhere else:
-// the key frame distance is kept longer than a segment, so a scene cut inside one becomes an I picture, never an IDR, and
-// sync samples are exactly the segments' first ones.
+// bytes. CRF with a cap (maxrate, buffer of two seconds of it). x264's key frame interval is the segment: an IDR at
+// every segment border and nowhere else, whatever the scenes do, but where the few frames begin that were joined to the last
+// segment.
 #pragma once
 
 #include "core/expected.hpp"
@@ -43,6 +43,8 @@ private:
   expected<void> drain();
   expected<void> end_segment();
   [[nodiscard]] std::uint64_t end_frame() const noexcept { return chunk_.first_frame + chunk_.frames; }
+  /// The number of the segment under way.
+  [[nodiscard]] std::uint32_t segment() const noexcept { return static_cast<std::uint32_t>((chunk_.first_frame + written_) / plan_.segment_frames); }
 
   task_host& host_;
   const source_plan& plan_;

@@ -57,6 +57,7 @@ expected<void> still_pictures::take(const picture_ladder& pictures, std::uint64_
   const stage_clock::scope stage{host_.clock, &ports::engine_usage::scale_us};
   const auto tile = tile_size_of(plan_);
   const auto index = static_cast<std::uint32_t>((n - chunk_.first_frame) / plan_.segment_frames);
+  if (index >= tile_count(plan_, chunk_)) return {};  // the first of the frames that were joined to the last segment
   if (!sheet_) {
     auto made = make_picture(tile.width * tile_count(plan_, chunk_), tile.height);
     if (!made) return std::move(made).error();

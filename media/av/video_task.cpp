@@ -19,8 +19,8 @@ namespace latham::media {
 
 namespace {
 
-// x264 learns the distance between pts and dts from its first frames. A chunk of fewer would get another init segment than
-// its neighbours; it is fed blanks behind its end, which start with an IDR and are not written.
+// x264 learns the distance between pts and dts from its first frames. A chunk of fewer, as of a video that has no more, would
+// get another init segment than others; it is fed blanks behind its end, which start with an IDR and are not written.
 constexpr std::uint64_t frames_encoded_min = 4;
 
 /// What the source says about its colours; where it says nothing, what its size has meant since HDTV. Always said in the

@@ -51,7 +51,11 @@ async function check_boxes(source, directory, report) {
     shown.forEach((time, n) => assert.equal(time, n * step, `picture ${n} of ${name}`));
     segments.slice(0, -1).forEach(({ samples: own }, i) => assert.equal(own.length, Math.round((2 * num) / den), `frames of segment ${i + 1} of ${name}`));
     const keys = samples.filter((sample) => sample.is_sync).map((sample) => (sample.cts - delay) / step);
-    assert.deepEqual(keys, segments.map((_, i) => i * Math.round((2 * num) / den)), `key frames of ${name}`);
+    const starts = segments.map((_, i) => i * Math.round((2 * num) / den));
+    // One more may stand where the frames begin that were joined to the last segment: the encoder's own affair.
+    const joined = segments.length * Math.round((2 * num) / den);
+    assert.deepEqual(keys.filter((key) => key !== joined), starts, `key frames of ${name}`);
+    assert.ok(segments.length === 1 || segments.at(-1).samples.length >= 4, `frames of the last segment of ${name}`);
     key_times ??= keys;
     assert.deepEqual(keys, key_times, 'key frames of all rungs');
   }

@@ -130,11 +130,15 @@ export const sources = {
   cover_art: clip('a.mp4', 75, '25', { after: with_cover }),
   // Lengths.
   half_a_second: clip('a.mp4', 12, '24', { video: `${x264} -bf 2` }),
+  // hls.js does not know edit lists, so it looks for a segment one reordering delay (two frames) later than it is. A last
+  // segment that is shorter than that it would never find; so there is none.
+  a_frame_beyond_a_segment: clip('a.mp4', 51, '25', {}),
+  two_frames_beyond_a_segment: clip('a.mp4', 52, '25', {}),
   three_frames_beyond_a_segment: clip('a.mp4', 53, '25', {}),
-  // Two readers have faults of their own. hls.js does not know edit lists, so it looks for a segment one reordering delay (two
-  // frames) later than it is; a last segment that is shorter than that it never finds, and does not end. FFmpeg's DASH
-  // demuxer takes the end of its first stream for the end of all, here before it has seen a picture of the second.
-  a_frame_beyond_a_segment: clip('a.mp4', 51, '25', { out: { except: ['hls.js'] } }),
+  four_frames_beyond_a_segment: clip('a.mp4', 54, '25', {}),
+  a_frame_beyond_two_segments: clip('a.mp4', 101, '25', {}),
+  // Two readers have faults of their own: hls.js the one above, with a video as short as that, and FFmpeg's DASH demuxer takes
+  // the end of its first stream for the end of all, here before it has seen a picture of the second.
   one_frame: clip('a.mp4', 1, '25', { audio: '', out: { except: ['ffmpeg of DASH'] } }),
   one_frame_with_sound: clip('a.mkv', 1, '10', { out: { except: ['hls.js', 'ffmpeg of DASH'] } }),
 };

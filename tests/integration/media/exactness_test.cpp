@@ -398,6 +398,29 @@ TEST_F(Exactness, HalfASecond) {
   check(s);
 }
 
+/// At 25 frames a second a segment has 13. Those that are too few for a segment are joined to the last one: in a chunk of
+/// several, in a chunk of its own, and in the only one.
+TEST_F(Exactness, AFewFramesBeyondASegment) {
+  for (const int segments : {4, 2, 1})
+    for (int beyond = 1; beyond <= 4; ++beyond) {
+      source s;
+      s.num = 25;
+      s.frames = 13 * segments + beyond;
+      s.chunks_min = segments == 1 && beyond < 4 ? 1 : 2;
+      SCOPED_TRACE(std::to_string(s.frames) + " frames");
+      const auto path = make_source(dir_, s);
+      expect_exact(s, path, dir_);
+      const auto result = transcode(file_bytes(path));
+      const auto count = static_cast<std::size_t>(beyond < 4 ? segments : segments + 1);
+      EXPECT_EQ(segment_count(result.plan, result.plan.frames), count);
+      std::size_t sounds = 0, tiles = 0;
+      for (const auto& piece : result.audio) sounds += piece.segment != output_entry::init_segment;
+      for (const auto& image : result.images) tiles += image.rendition == image_sheet ? image.duration : 0;
+      EXPECT_EQ(sounds, count);
+      EXPECT_EQ(tiles, count);
+    }
+}
+
 /// A held picture whose last predecessor nobody refers to: it must not be among those that are skipped before a chunk.
 TEST_F(Exactness, HoldAcrossABorderAfterAPictureThatNobodyRefersTo) {
   auto s = drawn();
@@ -491,7 +514,7 @@ TEST_F(Exactness, StoryboardAndPosterShowTheFirstPictureOfTheirSegment) {
     const auto& chunk = result.chunks.at(image.chunk);
     SCOPED_TRACE("sheet of chunk " + std::to_string(chunk.index));
     EXPECT_EQ(image.segment, chunk.first_frame / plan.segment_frames);
-    ASSERT_EQ(image.duration, segment_count(plan, chunk.frames));
+    ASSERT_EQ(image.duration, segment_count(plan, chunk));
     const auto width = static_cast<int>(tile.width), height = static_cast<int>(tile.height);
     for (std::uint32_t k = 0; k < image.duration; ++k) {
       const auto crop = "crop=" + std::to_string(width) + ":" + std::to_string(height) + ":" + std::to_string(k * tile.width) + ":0";

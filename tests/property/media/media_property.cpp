@@ -1,4 +1,5 @@
 // Invariants of the pure part of media/: chunk borders, ladders, audio cuts.
+#include "core/manifest/manifests.hpp"
 #include "media/audio_segments.hpp"
 #include "media/chunk_planner.hpp"
 #include "media/child_protocol.hpp"
@@ -55,22 +56,33 @@ TEST(ChunkPlannerProperty, EveryFrameIsInExactlyOneChunkOfWholeSegments) {
     const auto chunks = plan_chunks(source.plan, source.keys, source.chunk_segments);
     const auto range = chunk_range_of(source.chunk_segments);
     std::uint64_t next = 0;
+    std::uint32_t total = 0;
     for (std::size_t i = 0; i < chunks.size(); ++i) {
       const auto& c = chunks[i];
       RC_ASSERT(c.index == i);
       RC_ASSERT(c.first_frame == next);
       RC_ASSERT(c.frames > 0);
       RC_ASSERT(c.first_frame % source.plan.segment_frames == 0);
-      const auto segments = segment_count(source.plan, c.frames);
+      // As one counts them frame by frame, apart from the last, which has at least so many frames.
+      const auto whole = i + 1 < chunks.size() ? c.frames / source.plan.segment_frames : 0;
+      const auto segments = segment_count(source.plan, c);
       RC_ASSERT(segments <= range.chunk_segments_max);
+      RC_ASSERT(i + 1 == chunks.size() || segments == whole);
       if (i + 1 < chunks.size()) {
         RC_ASSERT(c.frames % source.plan.segment_frames == 0);
         RC_ASSERT(segments >= (i == 0 ? 1 : range.chunk_segments_min));
         RC_ASSERT(i > 0 || segments == 1);
       }
+      total += segments;
       next += c.frames;
     }
     RC_ASSERT(next == source.plan.frames);
+    // The last segment is whole in the last chunk.
+    RC_ASSERT(total == segment_count(source.plan, source.plan.frames));
+    const auto last = segment_frames_of(source.plan, total - 1);
+    RC_ASSERT(last <= chunks.back().frames);
+    RC_ASSERT(last < source.plan.segment_frames + last_segment_frames_min);
+    RC_ASSERT(last >= std::min<std::uint64_t>(last_segment_frames_min, source.plan.frames));
   });
 }
 
@@ -155,10 +167,12 @@ TEST(LadderProperty, RungsAreEvenAscendingAndNeverLargerThanTheSource) {
 TEST(AudioSegmentsProperty, CutsLieLessThanAFrameAfterTheVideos) {
   holds("audio follows video", [] {
     const auto source = draw();
-    const auto segment = *rc::gen::inRange<std::uint32_t>(0, 50'000);
+    std::uint64_t frame = 0;
+    const auto segment = *rc::gen::inRange<std::uint32_t>(0, segment_count(source.plan, source.plan.frames) + 1);
+    for (std::uint32_t n = 0; n < segment; ++n) frame += segment_frames_of(source.plan, n);
     const auto start = audio_segment_start(source.plan, 48000, segment);
     RC_ASSERT(start % aac_frame_samples == 0);
-    const double exact = static_cast<double>(segment) * source.plan.segment_frames / source.plan.fps.to_double() * 48000;
+    const double exact = static_cast<double>(frame) / source.plan.fps.to_double() * 48000;
     RC_ASSERT(static_cast<double>(start) > exact - 0.001);
     RC_ASSERT(static_cast<double>(start) < exact + aac_frame_samples + 0.001);
   });

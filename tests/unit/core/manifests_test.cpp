@@ -227,6 +227,27 @@ TEST(Manifests, TargetDurationDoesNotChangeWhileAPlaylistGrows) {
   EXPECT_EQ(target(hls_media(*one, one->audio[0])), target(hls_media(*all, all->audio[0])));
 }
 
+/// At few frames a second the joined ones are long: 2.6 s here.
+TEST(Manifests, TargetDurationCountsTheLastSegmentBeforeItIsThere) {
+  auto table = some_table(1, video_state::encoding);
+  table.plan.fps = {5, 1};
+  table.plan.segment_frames = 10;
+  table.plan.frames = 33;
+  table.chunks[0].first = {0, 0, 20, 0, 0};
+  const auto growing = make_presentation(table);
+  EXPECT_EQ(growing->video[0].durations, (std::vector<std::uint64_t>{10, 10}));
+  EXPECT_NE(hls_media(*growing, growing->video[0]).find("#EXT-X-TARGETDURATION:3\n"), std::string::npos);
+  auto ready = some_table(2, video_state::ready);
+  ready.plan = table.plan;
+  ready.chunks[0].first = {0, 0, 20, 0, 0};
+  ready.chunks[1].first = {1, 20, 13, 0, 0};
+  const auto whole = make_presentation(ready);
+  EXPECT_EQ(whole->video[0].durations, (std::vector<std::uint64_t>{10, 10, 13}));
+  const auto text = hls_media(*whole, whole->video[0]);
+  EXPECT_NE(text.find("#EXT-X-TARGETDURATION:3\n"), std::string::npos);
+  EXPECT_NE(text.find("#EXTINF:2.600000,"), std::string::npos);
+}
+
 TEST(Manifests, DashTimelineAddsUpToTheVideo) {
   const auto p = make_presentation(some_table(2, video_state::ready));
   const auto text = dash_manifest(*p);
@@ -258,6 +279,11 @@ TEST(MediaPaths, ASegmentIsInTheChunkThatHoldsItsFirstFrame) {
   EXPECT_EQ(output_of_segment(table, 2)->blob, (blob_id{7, 0}));
   EXPECT_EQ(output_of_segment(table, 3)->blob, (blob_id{7, 1}));
   EXPECT_EQ(output_of_segment(table, 9), nullptr);
+  auto joined = table;
+  joined.plan.frames = 195;
+  joined.chunks[1].first.frames = 51;
+  EXPECT_EQ(output_of_segment(joined, 3)->blob, (blob_id{7, 1}));
+  EXPECT_EQ(output_of_segment(joined, 4), nullptr) << "its frames are in the last segment";
 }
 
 TEST(Codecs, AreReadFromTheInitSegment) {

@@ -46,6 +46,18 @@ TEST(Storyboard, NamesTheTileOfEachMoment) {
             "\n00:00:06.000 --> 00:00:06.167\n/media/x/storyboard/2.jpg#xywh=320,0,160,90\n");
 }
 
+TEST(Storyboard, FramesThatAreJoinedToTheLastSegmentHaveNoTile) {
+  output_table table;
+  table.plan = plan_of(640, 360, 48 + 51);
+  table.chunks[0].first = {0, 0, 48, 0, 0};
+  table.chunks[1].first = {1, 48, 51, 0, 0};
+  EXPECT_EQ(tile_count(table.plan, table.chunks[1].first), 1u);
+  EXPECT_EQ(storyboard_vtt(table, "/media/x"),
+            "WEBVTT\n"
+            "\n00:00:00.000 --> 00:00:02.000\n/media/x/storyboard/1.jpg#xywh=0,0,160,90\n"
+            "\n00:00:02.000 --> 00:00:04.125\n/media/x/storyboard/2.jpg#xywh=0,0,160,90\n");
+}
+
 TEST(Storyboard, PathsAreExactlyThoseThatAreGivenOut) {
   const auto plan = plan_of(640, 360, 480);
   EXPECT_EQ(parse_media_path("poster.jpg", plan)->kind, media_path::what::poster);

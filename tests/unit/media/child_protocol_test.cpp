@@ -158,6 +158,15 @@ TEST(ChildProtocol, TaskIsCheckedAgainstItsPlan) {
   EXPECT_FALSE(validate(task)) << "beyond the end";
   task.chunks[1].frames = 40;
   EXPECT_FALSE(validate(task)) << "not whole segments";
+  task.plan.frames = 99;  // the last three are in the second segment
+  task.chunks[1].frames = 51;
+  EXPECT_TRUE(validate(task));
+  task.chunks[1].frames = 48;
+  EXPECT_FALSE(validate(task)) << "cuts the last segment";
+  task.chunks = {{2, 96, 3, 0, 0}};
+  EXPECT_FALSE(validate(task)) << "starts within the last segment";
+  task.plan.frames = 100;
+  task.chunks = {{0, 0, 48, 0, 0}, {1, 48, 52, 0, 0}};
   task.chunks[1] = {3, 48, 52, 0, 0};
   EXPECT_FALSE(validate(task)) << "not consecutive";
   task.kind = ports::engine_task_kind::audio;

@@ -62,6 +62,15 @@ TEST(ChunkPlanner, TailIsNotLeftAsAStump) {
   }
 }
 
+TEST(ChunkPlanner, AFewFramesAtTheEndGoToTheLastChunk) {
+  EXPECT_EQ(layout(plan_chunks(film(51), keys_at({0}), 3)), "0+51<0 ");
+  EXPECT_EQ(layout(plan_chunks(film(52), keys_at({0}), 3)), "0+48<0 48+4<0 ");
+  EXPECT_EQ(layout(plan_chunks(film(99), keys_at({0}), 3)), "0+48<0 48+51<0 ");
+  EXPECT_EQ(layout(plan_chunks(film(99), keys_at({0, 48, 96}), 1)), "0+48<0 48+51<48 ");
+  // Four more segments, the longest chunk there is, and three frames.
+  EXPECT_EQ(layout(plan_chunks(film(243), keys_at({0}), 3)), "0+48<0 48+195<0 ");
+}
+
 TEST(ChunkPlanner, KeyFrameShownByTheFirstFrameIsUsedAlthoughItsTimeIsLater) {
   // A third of a frame late: frame 48 still shows it.
   auto keys = keys_at({0});
@@ -124,6 +133,18 @@ TEST(AudioSegments, StartAtTheFirstAacFrameAtOrAfterTheVideos) {
   EXPECT_EQ(audio_segment_start(plan, 48000, 0), 0u);
   EXPECT_EQ(audio_segment_start(plan, 48000, 1), 96'256u);   // 96 000 is 93.75 frames
   EXPECT_EQ(audio_segment_start(plan, 48000, 4), 384'000u);  // 375 frames exactly
+}
+
+TEST(AudioSegments, AreAsManyAsTheVideosAndEndWithThem) {
+  for (const auto& [frames, segments] : {std::pair{96u, 2u}, {97u, 2u}, {99u, 2u}, {100u, 3u}}) {
+    const auto plan = film(frames);
+    EXPECT_EQ(audio_segment_start(plan, 48000, segments - 1), segments == 2 ? 96'256u : 192'512u) << frames;
+    EXPECT_LT(audio_segment_start(plan, 48000, segments - 1), audio_samples(plan, 48000)) << frames;
+    for (const auto behind : {segments, segments + 1}) {
+      EXPECT_GE(audio_segment_start(plan, 48000, behind), audio_samples(plan, 48000)) << frames;
+      EXPECT_LT(audio_segment_start(plan, 48000, behind), audio_samples(plan, 48000) + aac_frame_samples) << frames;
+    }
+  }
 }
 
 TEST(TakePart, MovesBothEndsToTheNearestFrame) {
