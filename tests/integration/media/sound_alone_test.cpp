@@ -70,6 +70,22 @@ TEST_F(SoundAlone, Mp3WithItsCover) {
   expect_exact(made("-f lavfi -i testsrc2=s=300x300:d=0.04 -map 0 -map 1 -c:a libmp3lame -c:v png -disposition:v attached_pic", "png.mp3"));
 }
 
+// A part is moved to whole AAC frames, and the beep at 2 s keeps its distance from the start.
+TEST_F(SoundAlone, APartBeginsWithinAFrameOfItsPlace) {
+  for (const char* name : {"part.m4a", "part.wav"}) {
+    SCOPED_TRACE(name);
+    auto how = small_recipe();
+    how.part = {1'500, 2'600};
+    const auto result = transcode(made(std::string{name} == "part.wav" ? "-c:a pcm_s16le" : "-c:a aac", name), how);
+    const auto file = dir_.file("out.mp4");
+    write_file(file, stitched(result.audio, 0, audio_durations(result.plan, 48000)));
+    const auto heard = listen(file);
+    EXPECT_NEAR(static_cast<double>(heard.samples), 1.1 * 48000, aac_frame_samples);
+    ASSERT_EQ(heard.beeps.size(), 1u);
+    EXPECT_NEAR(static_cast<double>(heard.beeps[0]), 0.5 * 48000, aac_frame_samples);
+  }
+}
+
 TEST_F(SoundAlone, Mp4) {
   expect_exact(made("-c:a aac", "a.m4a"));
   expect_exact(made("-c:a alac", "alac.m4a", 44100));
