@@ -22,6 +22,19 @@ void events_hub::on_change(const video_view& v) {
     }
     if (std::exchange(posted_, true)) return;
   }
+  flush_soon();
+}
+
+void events_hub::on_changes_missed() {
+  {
+    const std::lock_guard lock{mutex_};
+    overflowed_ = true;
+    if (std::exchange(posted_, true)) return;
+  }
+  flush_soon();
+}
+
+void events_hub::flush_soon() {
   const bool taken = post([self = weak_from_this()] {
     if (const auto hub = self.lock()) {
       hub->flush_due_ = true;
@@ -104,6 +117,8 @@ void events_hub::flush() {
   if (overflowed) {
     recent_.clear();
     snapshot_.reset();
+    ++sequence_;  // a number that no client has: who comes back with the last one gets a snapshot too
+    ++missed_;
   }
 }
 
@@ -175,11 +190,16 @@ bool events_hub::replay(net::stream_id id, client& c, std::uint64_t sequence) {
 
 void events_hub::request_snapshot() {
   if (std::exchange(snapshot_under_way_, true)) return;
-  service_.list("default", "", options_.snapshot_videos, [self = weak_from_this(), sequence = sequence_](expected<ports::video_page> page) {
+  service_.list("default", "", options_.snapshot_videos, [self = weak_from_this(), sequence = sequence_, missed = missed_](expected<ports::video_page> page) {
     const auto hub = self.lock();
     if (!hub) return;
-    (void)hub->post([self, sequence, page = std::move(page)]() mutable {
-      if (const auto again = self.lock()) again->take_snapshot(sequence, std::move(page));
+    (void)hub->post([self, sequence, missed, page = std::move(page)]() mutable {
+      const auto again = self.lock();
+      if (!again) return;
+      if (missed == again->missed_) return again->take_snapshot(sequence, std::move(page));
+      // It was asked for before changes were missed: whoever waits now must not get it.
+      again->snapshot_under_way_ = false;
+      if (!again->clients_.empty()) again->request_snapshot();
     });
   });
 }

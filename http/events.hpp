@@ -51,6 +51,8 @@ public:
 
   /// Any thread.
   void on_change(const video_view& v);
+  /// Changes were missed before they came here: every client comes back for a new snapshot. Any thread.
+  void on_changes_missed();
   /// From now on late answers of the service no longer reach for the sink. Any thread; before the sink goes away.
   void detach();
 
@@ -71,6 +73,7 @@ private:
   };
 
   bool post(std::function<void()> work);
+  void flush_soon();
   void arm();
   void flush();
   void request_snapshot();
@@ -95,6 +98,7 @@ private:
 
   std::unordered_map<net::stream_id, client> clients_;
   std::uint64_t sequence_ = 0;
+  std::uint64_t missed_ = 0;  // how often changes were lost before they had a number
   std::deque<std::pair<video_id, event>> recent_;
   bool flush_due_ = false;
   clock::time_point last_flush_;

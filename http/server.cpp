@@ -73,8 +73,11 @@ public:
     hub_ = std::make_shared<events_hub>(service, sink_, options.event_epoch.empty() ? epoch_from_clock() : options.event_epoch,
                                         options.events);
     site_->set_streams(*hub_);
-    subscription_ = service.subscribe([hub = std::weak_ptr<events_hub>{hub_}](const video_view& v) {
-      if (const auto alive = hub.lock()) alive->on_change(v);
+    subscription_ = service.subscribe([hub = std::weak_ptr<events_hub>{hub_}](const ports::service_event& e) {
+      const auto alive = hub.lock();
+      if (!alive) return;
+      if (const auto* changed = std::get_if<video_view>(&e)) alive->on_change(*changed);
+      else alive->on_changes_missed();
     });
   }
   ~running() { drain(milliseconds{0}); }

@@ -26,7 +26,7 @@ struct open_upload {
 };
 using upload_table = std::map<video_id, open_upload>;
 
-using event_subscribers = std::vector<std::weak_ptr<std::function<void(const video_view&)>>>;
+using event_subscribers = std::vector<std::weak_ptr<std::function<void(const ports::service_event&)>>>;
 inline constexpr std::size_t subscribers_max = 16;  // the HTTP edge is one
 
 /// What the gateway actor and the service share. Outlives both; made by the node.

@@ -33,7 +33,10 @@ gateway_shell::behavior_type gateway_shell::make_behavior() {
     door_->joined.store(scheduler_ && !storages_.empty());
     if (!scheduler_) return;
     caf::anon_send(scheduler_, listen_atom::value, caf::actor_cast<caf::strong_actor_ptr>(this));
-    tables_.clear();  // what changed while it was away is not known; even a ready video may have been deleted
+    // What changed while it was away is not known; even a ready video may have been deleted. Whoever asks again now asks
+    // behind our `listen`, so nothing falls between the answer and the next event.
+    tables_.clear();
+    emit(ports::changes_missed{});
   });
   listen(directory_, service_storage, [this](const service_change& change) {
     if (change.handle) {
@@ -84,11 +87,11 @@ void gateway_shell::publish_uploads() {
   door_->uploads.store(std::move(table));
 }
 
-void gateway_shell::emit(const video_view& view) {
+void gateway_shell::emit(const ports::service_event& event) {
   const auto subscribers = door_->subscribers.load();
   if (!subscribers) return;
   for (const auto& weak : *subscribers)
-    if (auto alive = weak.lock()) (*alive)(view);
+    if (auto alive = weak.lock()) (*alive)(event);
 }
 
 void gateway_shell::tick() {

@@ -64,7 +64,7 @@ private:
 
   [[nodiscard]] expected<storage_actor> pick_storage() const;
   void publish_uploads();
-  void emit(const video_view& view);
+  void emit(const ports::service_event& event);
   void with_table(video_id id, table_done answer);
   void load_table(std::shared_ptr<output_table> table, std::uint32_t from, table_done answer);
   void load_audio(std::shared_ptr<output_table> table, table_done answer);

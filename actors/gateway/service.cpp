@@ -90,8 +90,8 @@ public:
     env_.transport->at(range.store)->read(range.blob, range.offset + offset, length, std::move(done));
   }
 
-  [[nodiscard]] std::shared_ptr<void> subscribe(std::function<void(const video_view&)> changed) override {
-    auto shared = std::make_shared<std::function<void(const video_view&)>>(std::move(changed));
+  [[nodiscard]] std::shared_ptr<void> subscribe(std::function<void(const ports::service_event&)> changed) override {
+    auto shared = std::make_shared<std::function<void(const ports::service_event&)>>(std::move(changed));
     auto before = door_->subscribers.load();
     std::shared_ptr<const event_subscribers> after;
     do {

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
 namespace latham::ports {
@@ -46,6 +47,10 @@ struct media_resource {
   media_range range;                 // used when range.bytes > 0
 };
 
+/// What was known of videos may be out of date from here on: look again.
+struct changes_missed {};
+using service_event = std::variant<video_view, changes_missed>;
+
 class service {
 public:
   virtual ~service() = default;
@@ -80,8 +85,9 @@ public:
   virtual void read(const media_range& range, std::uint64_t offset, std::uint32_t bytes, completion<buffer> done) = 0;
 
   /// Calls `changed` for every visible change of any video from now on, on the service's thread, until the returned
-  /// handle is destroyed. Must not block. A video that is gone is reported in state `deleting` one last time.
-  [[nodiscard]] virtual std::shared_ptr<void> subscribe(std::function<void(const video_view&)> changed) = 0;
+  /// handle is destroyed. Must not block. A video that is gone is reported in state `deleting` one last time. Between two
+  /// lives of the scheduler, or of the link to it, changes may be missed: `changes_missed` says so once it is heard again.
+  [[nodiscard]] virtual std::shared_ptr<void> subscribe(std::function<void(const service_event&)> changed) = 0;
 
   /// Ready to serve: joined to what it needs. The sentence says what is missing.
   [[nodiscard]] virtual expected<void> ready() const = 0;

@@ -59,7 +59,7 @@ public:
   }
   /// Adds or replaces a video and tells subscribers.
   void put(video_view v) {
-    std::vector<std::function<void(const video_view&)>> tell;
+    std::vector<std::function<void(const ports::service_event&)>> tell;
     {
       const std::lock_guard lock{mutex_};
       auto& u = uploads_[v.id];
@@ -210,7 +210,7 @@ public:
       v.state = video_state::deleting;
       ++v.revision;
       uploads_.erase(id);
-      std::vector<std::function<void(const video_view&)>> tell;
+      std::vector<std::function<void(const ports::service_event&)>> tell;
       for (const auto& [key, f] : subscribers_) tell.push_back(f);
       return [v, done, tell] {
         done({});
@@ -241,7 +241,7 @@ public:
       return later(done, buffer{blobs_[range.blob].substr(static_cast<std::size_t>(range.offset + offset), bytes)});
     });
   }
-  std::shared_ptr<void> subscribe(std::function<void(const video_view&)> changed) override {
+  std::shared_ptr<void> subscribe(std::function<void(const ports::service_event&)> changed) override {
     const std::lock_guard lock{mutex_};
     const auto key = next_subscriber_++;
     subscribers_[key] = std::move(changed);
@@ -299,7 +299,7 @@ private:
   std::map<blob_id, std::string> blobs_;
   std::map<std::string, std::pair<error, bool>> failures_;
   std::size_t aborts_ = 0, creates_ = 0, in_flight_ = 0, in_flight_max_ = 0;
-  std::map<int, std::function<void(const video_view&)>> subscribers_;
+  std::map<int, std::function<void(const ports::service_event&)>> subscribers_;
   int next_subscriber_ = 0;
   std::thread thread_;
 };

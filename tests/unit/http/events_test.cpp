@@ -161,6 +161,36 @@ TEST_F(Events, EndForAClientThatDoesNotReadAtAll) {
   EXPECT_TRUE(sink.closed.contains(1));
 }
 
+TEST_F(Events, BeginAnewForEverybodyAfterChangesWereMissed) {
+  service.put(make_view(1));
+  open(1);
+  sink.run(1);
+  change(make_view(2));
+  hub->on_changes_missed();
+  sink.run(1);
+  hub->on_wake();
+  EXPECT_TRUE(sink.closed.contains(1));
+  // It saw everything that had a number; what was missed had none.
+  open(2, "e-1");
+  sink.run(1);
+  EXPECT_EQ(count(sink.sent[2], "event: snapshot\n"), 1u);
+}
+
+TEST_F(Events, MissedWhileASnapshotIsMadeMakeItWorthless) {
+  hub->on_changes_missed();
+  sink.run(1);
+  open(1);
+  hub->on_wake();  // the snapshot was asked for before
+  EXPECT_TRUE(sink.closed.contains(1));
+  service.put(make_view(3));
+  open(2);
+  sink.run(1);
+  EXPECT_EQ(count(sink.sent[2], "event: snapshot\n"), 0u);
+  sink.run(1);
+  EXPECT_EQ(count(sink.sent[2], "event: snapshot\n"), 1u);
+  EXPECT_EQ(count(sink.sent[2], "\"title\":\"v3\""), 1u);
+}
+
 TEST_F(Events, EndWhenThereIsNoSnapshotToBeHad) {
   service.fail("list", {errc::unavailable, "Away."});
   open(1);
