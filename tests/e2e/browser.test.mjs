@@ -65,6 +65,9 @@ async function drives_the_page(browser, url, name) {
   await page.locator('#files').setInputFiles(clip);
   await page.waitForFunction(() => window.seen.some((v) => v.state === 'encoding' && v.progress > 0.2), null, { timeout: encode_deadline_ms });
   await keep('encoding');
+  // What is there can be played already.
+  await page.getByRole('button', { name: /^Play / }).click();
+  await plays_on(page);
   await page.waitForFunction(() => window.seen.some((v) => v.state === 'ready' || v.state === 'failed'), null, { timeout: encode_deadline_ms });
 
   const seen = await page.evaluate(() => window.seen);
@@ -77,7 +80,8 @@ async function drives_the_page(browser, url, name) {
   const states = seen.map(({ state }) => order.indexOf(state));
   assert.deepEqual([...states].sort((a, b) => a - b), states, 'states move along the drawing');
 
-  await page.getByRole('button', { name: /^Play / }).click();
+  // The player that was opened while the video grew knows its end now, and goes on where it was.
+  await page.waitForFunction((length) => Math.abs(document.querySelector('dialog video').duration - length) < 0.5, v.plan.duration_s, { timeout: play_deadline_ms });
   await plays_on(page);
   for (const kind of ['hls', 'dash']) {
     await page.getByLabel('Stream').selectOption(kind);

@@ -27,7 +27,7 @@ interface Caption {
 }
 interface ShakaPlayer {
   attach(video: HTMLVideoElement): Promise<void>;
-  load(uri: string): Promise<void>;
+  load(uri: string, startTime?: number): Promise<void>;
   destroy(): Promise<void>;
   configure(config: object): void;
   getVariantTracks(): Track[];
@@ -50,6 +50,7 @@ async function fetchShaka(): Promise<Shaka> {
 
 /// What distinguishes a track in the list of qualities: its short side, or, of sound alone, its rate in kbit/s.
 const rank = (t: Track) => shortSide(t) || Math.round(t.bandwidth / 1000);
+const nameOf = (t: Caption) => t.label || t.language;
 const shortSide = (t: Track) => Math.min(t.width ?? 0, t.height ?? 0);
 
 export function Player({ id }: { id: string }) {
@@ -66,7 +67,12 @@ export function Player({ id }: { id: string }) {
   const loading = useSignal(true);
   const copied = useSignal('');
 
+  const place = useRef<{ time: number; paused: boolean; caption: string } | null>(null); // kept over a new load
+
   const uri = kind.value === 'hls' ? video?.links.hls : video?.links.dash;
+  // A video that was opened while it was being encoded is loaded anew once it is ready: only then do its manifests name its
+  // captions, and its length is known to every player.
+  const ready = video?.state === 'ready';
 
   useEffect(() => {
     const d = dialog.current;
@@ -77,6 +83,7 @@ export function Player({ id }: { id: string }) {
   useEffect(() => {
     if (!uri || !element.current) return undefined;
     let gone = false;
+    const from = place.current;
     loading.value = true;
     error.value = '';
     tracks.value = [];
@@ -101,12 +108,14 @@ export function Player({ id }: { id: string }) {
         await made.attach(element.current);
         // Segments of a video that is still being encoded come late at times: ask again rather than give up.
         made.configure({ streaming: { retryParameters: { maxAttempts: 6, baseDelay: 500 } }, abr: { enabled: wanted.value === 0 } });
-        await made.load(uri);
+        await made.load(uri, from?.time);
         if (gone) return;
         refresh();
+        if (wanted.value !== 0) choose(wanted.value);
+        if (from?.caption) showCaption(captions.value.findIndex((t) => nameOf(t) === from.caption));
         loading.value = false;
         // Browsers may refuse to start with sound; the controls are there.
-        await element.current?.play().catch(() => undefined);
+        if (!from?.paused) await element.current?.play().catch(() => undefined);
       } catch (e) {
         if (gone) return;
         loading.value = false;
@@ -116,10 +125,14 @@ export function Player({ id }: { id: string }) {
     })();
     return () => {
       gone = true;
+      const shown = captions.value[caption.value];
+      const at = element.current;
+      // A load that had not come so far leaves what it was to go on from.
+      if (at && at.readyState > 0) place.current = { time: at.currentTime, paused: at.paused && !at.ended, caption: shown ? nameOf(shown) : '' };
       void player.current?.destroy();
       player.current = null;
     };
-  }, [uri]);
+  }, [uri, ready]);
 
   const choose = (quality: number) => {
     wanted.value = quality;
@@ -202,7 +215,7 @@ export function Player({ id }: { id: string }) {
                 <option value="-1">Off</option>
                 {captions.value.map((t, i) => (
                   <option key={t.id} value={String(i)}>
-                    {t.label || t.language}
+                    {nameOf(t)}
                   </option>
                 ))}
               </select>
