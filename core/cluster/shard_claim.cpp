@@ -1,0 +1,81 @@
+#include "core/cluster/shard_claim.hpp"
+
+#include "core/assert.hpp"
+
+namespace latham {
+
+// ---- Storage -------------------------------------------------------------------------------------------------------
+
+void shard_claims::load(shard_claim record, instant now) { shards_[record.shard] = {std::move(record), now}; }
+
+const shard_claim* shard_claims::find(std::uint16_t shard) const {
+  const auto at = shards_.find(shard);
+  return at == shards_.end() ? nullptr : &at->second.kept;
+}
+
+shard_claims::outcome shard_claims::on_claim(const claim_request& request, instant now) {
+  const auto& wanted = request.wanted;
+  const auto at = shards_.find(wanted.shard);
+  if (at != shards_.end()) {
+    auto& e = at->second;
+    if (e.kept == wanted) {
+      e.heard = now;
+      return {{true, e.kept, 0}, std::nullopt};
+    }
+    const bool own = e.kept.incarnation == wanted.incarnation || (request.previous != 0 && e.kept.incarnation == request.previous);
+    const auto silent = now - e.heard;
+    if (!own && silent < claim_ttl) {
+      const auto left = std::chrono::ceil<milliseconds>(nanoseconds{claim_ttl} - silent);
+      return {{false, e.kept, static_cast<std::uint32_t>(left.count())}, std::nullopt};
+    }
+    if (wanted.generation <= e.kept.generation) return {{false, e.kept, 0}, std::nullopt};
+  }
+  shards_[wanted.shard] = {wanted, now};
+  return {{true, wanted, 0}, wanted};
+}
+
+// ---- Scheduler -----------------------------------------------------------------------------------------------------
+
+shard_hold::shard_hold(std::uint16_t shard, node_name self, std::uint64_t incarnation, shard_claim last, std::vector<node_name> members)
+  : wanted_{shard, last.generation + 1, std::move(self), incarnation}, previous_{last.incarnation}, members_{members.begin(), members.end()} {
+  LATHAM_ASSERT(!members_.empty());
+}
+
+std::optional<claim_request> shard_hold::request(instant now) const {
+  if (lost_ || now < silent_until_) return std::nullopt;
+  return claim_request{wanted_, previous_};
+}
+
+void shard_hold::on_answer(const node_name& storage, const claim_request& asked, const claim_answer& answer, instant sent, instant now) {
+  if (!members_.contains(storage) || asked.wanted != wanted_ || answer.known.shard != wanted_.shard) return;
+  if (answer.granted) {
+    auto& newest = confirmed_[storage];
+    newest = std::max(newest, sent);
+    held_once_ = held_once_ || holds(now);
+    return;
+  }
+  confirmed_.erase(storage);
+  if (held_once_) {
+    // A claimant that got hold of a minority does not end an owner.
+    lost_ = answer.known.generation >= wanted_.generation && !holds(now);
+    return;
+  }
+  if (answer.known.generation >= wanted_.generation) {
+    // Somebody was further than our disk knows. What was confirmed for the smaller generation counts no more.
+    wanted_.generation = answer.known.generation + 1;
+    confirmed_.clear();
+  }
+  if (answer.wait_ms > 0 && answer.known.incarnation > wanted_.incarnation) {
+    silent_until_ = now + claim_ttl * 2;
+    confirmed_.clear();
+  }
+}
+
+bool shard_hold::holds(instant now) const {
+  if (lost_) return false;
+  std::size_t fresh = 0;
+  for (const auto& [name, sent] : confirmed_) fresh += now - sent < claim_ttl * 9 / 10 ? 1 : 0;
+  return fresh >= members_.size() / 2 + 1;
+}
+
+}  // namespace latham

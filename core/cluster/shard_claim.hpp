@@ -1,0 +1,115 @@
+// Who is the scheduler of a shard. The storage nodes keep the answer, so that a scheduler that lost its disk does not use
+// an epoch again, and so that of two that live (a pod deleted by force, and its replacement) only one grants and commits.
+//
+// A scheduler claims its shard at every storage node and owns it while a majority of the configured ones agreed within
+// the last `claim_ttl`. A newcomer takes over at once from its own earlier life, whose incarnation it read from its disk;
+// from anybody else only after the holder has been silent for `claim_ttl`. Majorities overlap and a storage node knows
+// one holder, so two never own a shard at once, if clocks run at equal speed to within a tenth: the holder counts from when
+// it sent its claim and gives up a tenth early.
+//
+// Pure: no clock, no message. `shard_claims` is the storage node's side, `shard_hold` the scheduler's.
+#pragma once
+
+#include "core/expected.hpp"
+#include "core/ids.hpp"
+#include "core/units.hpp"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <vector>
+
+namespace latham {
+
+inline constexpr milliseconds claim_ttl{5'000};
+inline constexpr milliseconds claim_period{1'000};
+
+/// What a storage node keeps of a shard.
+struct shard_claim {
+  static constexpr std::uint8_t record_format = 1;
+
+  std::uint16_t shard = 0;
+  std::uint32_t generation = 0;     // of epochs; grows with each takeover
+  node_name holder;
+  std::uint64_t incarnation = 0;    // of the holder's process
+  friend bool operator==(const shard_claim&, const shard_claim&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, shard_claim& x) {
+  return f(x.shard, x.generation, x.holder, x.incarnation);
+}
+
+struct claim_request {
+  shard_claim wanted;
+  std::uint64_t previous = 0;       // incarnation of the claimant's earlier life, from its disk; 0: none
+  friend bool operator==(const claim_request&, const claim_request&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, claim_request& x) {
+  return f(x.wanted, x.previous);
+}
+
+struct claim_answer {
+  bool granted = false;
+  shard_claim known;                // what is kept now: the wanted claim when granted
+  std::uint32_t wait_ms = 0;        // another holds it and was heard lately: until it has been silent for claim_ttl
+  friend bool operator==(const claim_answer&, const claim_answer&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, claim_answer& x) {
+  return f(x.granted, x.known, x.wait_ms);
+}
+
+class shard_claims {
+public:
+  /// After a restart nobody knows when the holder was heard last: it is taken to be now.
+  void load(shard_claim record, instant now);
+
+  struct outcome {
+    claim_answer answer;
+    std::optional<shard_claim> write;  // to be durable before the answer leaves
+  };
+  [[nodiscard]] outcome on_claim(const claim_request& request, instant now);
+
+  [[nodiscard]] const shard_claim* find(std::uint16_t shard) const;
+
+private:
+  struct entry {
+    shard_claim kept;
+    instant heard;
+  };
+  std::map<std::uint16_t, entry> shards_;
+};
+
+class shard_hold {
+public:
+  /// `members`: the configured storage nodes, not empty. `last`: the claim of this scheduler's earlier life, from its disk;
+  /// generation 0 when there was none.
+  shard_hold(std::uint16_t shard, node_name self, std::uint64_t incarnation, shard_claim last, std::vector<node_name> members);
+
+  /// What to ask every storage node now, and again each claim_period. None while this scheduler steps back: of two that
+  /// hold some storage nodes each and block one another, the one that started earlier lets its claims lapse.
+  [[nodiscard]] std::optional<claim_request> request(instant now) const;
+
+  /// `sent`: when the request was sent. Answers to an earlier proposal are harmless.
+  void on_answer(const node_name& storage, const claim_request& asked, const claim_answer& answer, instant sent, instant now);
+
+  /// Owns the shard: it may grant, commit and answer.
+  [[nodiscard]] bool holds(instant now) const;
+  /// It owned the shard, does no longer, and another has claimed it since: it must stop.
+  [[nodiscard]] bool lost() const noexcept { return lost_; }
+  /// To be durable before the first epoch of its generation is used; valid once it held for the first time.
+  [[nodiscard]] const shard_claim& claim() const noexcept { return wanted_; }
+
+private:
+  shard_claim wanted_;
+  const std::uint64_t previous_;
+  const std::set<node_name> members_;
+  std::map<node_name, instant> confirmed_;  // when the newest confirmed request was sent
+  instant silent_until_;
+  bool held_once_ = false;
+  bool lost_ = false;
+};
+
+}  // namespace latham

@@ -1,0 +1,133 @@
+// However messages are delayed, lost and answered late, and whoever restarts: a shard has one owner at a time, generations
+// are never used twice, and when all is calm somebody owns it.
+#include "core/cluster/shard_claim.hpp"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <memory>
+#include <set>
+
+namespace latham {
+
+namespace {
+
+struct claimant {
+  std::unique_ptr<shard_hold> rules;
+  shard_claim disk;
+};
+
+struct letter {
+  std::size_t from = 0;
+  std::size_t to = 0;
+  claim_request asked;
+  instant sent;
+};
+
+class council {
+public:
+  council(std::size_t storages, std::size_t claimants) : storages_(storages), claimants_(claimants) {
+    for (std::size_t i = 0; i < storages; ++i) names_.push_back("storage-" + std::to_string(i));
+    for (auto& c : claimants_) start(c);
+  }
+
+  void start(claimant& c) { c.rules = std::make_unique<shard_hold>(0, "scheduler-0", ++incarnation_, c.disk, names_); }
+
+  void step(std::uint8_t what, std::size_t a, std::size_t b, std::int64_t ms) {
+    now_ = now_ + milliseconds{ms};
+    auto& c = claimants_[a % claimants_.size()];
+    switch (what % 8) {
+      case 0:
+        start(c);  // killed, and back on its disk
+        break;
+      case 1:
+        c.disk = {};  // back on an empty one
+        start(c);
+        break;
+      case 2: {  // a storage node restarts
+        auto& s = storages_[b % storages_.size()];
+        shard_claims again;
+        if (const auto* kept = s.find(0)) again.load(*kept, now_);
+        s = std::move(again);
+        break;
+      }
+      case 3:  // a letter is lost
+        if (!letters_.empty()) letters_.erase(letters_.begin() + static_cast<std::ptrdiff_t>(b % letters_.size()));
+        break;
+      case 4:
+      case 5:
+        if (const auto asked = c.rules->request(now_)) letters_.push_back({a % claimants_.size(), b % storages_.size(), *asked, now_});
+        break;
+      default:
+        if (!letters_.empty()) deliver(b % letters_.size());
+        break;
+    }
+    check();
+  }
+
+  void deliver(std::size_t i) {
+    const auto l = letters_[i];
+    letters_.erase(letters_.begin() + static_cast<std::ptrdiff_t>(i));
+    const auto answer = storages_[l.to].on_claim(l.asked, now_).answer;
+    claimants_[l.from].rules->on_answer(names_[l.to], l.asked, answer, l.sent, now_);
+    check();
+  }
+
+  void check() {
+    std::set<std::size_t> owners;
+    for (std::size_t i = 0; i < claimants_.size(); ++i) {
+      auto& c = claimants_[i];
+      if (!c.rules->holds(now_)) continue;
+      owners.insert(i);
+      const auto claim = c.rules->claim();
+      const auto [at, fresh] = used_.try_emplace(claim.generation, claim.incarnation);
+      RC_ASSERT(at->second == claim.incarnation);
+      c.disk = claim;
+    }
+    RC_ASSERT(owners.size() <= 1u);
+  }
+
+  /// All links are up, everybody asks every second; who lost ends, and stays away.
+  void calm() {
+    letters_.clear();
+    for (int s = 0; s < 60; ++s) {
+      now_ = now_ + seconds{1};
+      for (std::size_t i = 0; i < claimants_.size(); ++i)
+        for (std::size_t k = 0; k < storages_.size(); ++k)
+          if (const auto asked = claimants_[i].rules->request(now_)) {
+            letters_.push_back({i, k, *asked, now_});
+            deliver(letters_.size() - 1);
+          }
+    }
+    std::size_t owners = 0;
+    bool all_lost = true;
+    for (auto& c : claimants_) {
+      owners += c.rules->holds(now_) ? 1 : 0;
+      all_lost = all_lost && c.rules->lost();
+    }
+    RC_ASSERT(owners == 1u || all_lost);
+  }
+
+private:
+  std::vector<shard_claims> storages_;
+  std::vector<claimant> claimants_;
+  std::vector<node_name> names_;
+  std::vector<letter> letters_;
+  std::map<std::uint32_t, std::uint64_t> used_;
+  std::uint64_t incarnation_ = 0;
+  instant now_{1'000'000'000};
+};
+
+}  // namespace
+
+RC_GTEST_PROP(ShardClaims, HaveOneOwnerAtATime, ()) {
+  const auto storages = *rc::gen::inRange<std::size_t>(1, 6);
+  const auto claimants = *rc::gen::inRange<std::size_t>(1, 4);
+  council c{storages, claimants};
+  const auto steps = *rc::gen::container<std::vector<std::tuple<std::uint8_t, std::size_t, std::size_t, std::int64_t>>>(
+    rc::gen::tuple(rc::gen::arbitrary<std::uint8_t>(), rc::gen::inRange<std::size_t>(0, 8), rc::gen::inRange<std::size_t>(0, 64), rc::gen::inRange<std::int64_t>(0, 1500)));
+  for (const auto& [what, a, b, ms] : steps) c.step(what, a, b, ms);
+  c.calm();
+}
+
+}  // namespace latham

@@ -1,0 +1,232 @@
+// Placement, identities and claims of shards: the rules by which the nodes of a cluster agree without a leader.
+#include "core/cluster/identities.hpp"
+#include "core/cluster/placement.hpp"
+#include "core/cluster/shard_claim.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+
+namespace latham {
+
+namespace {
+
+constexpr instant start{3'600'000'000'000};
+
+blob_id blob(std::uint64_t n) { return make_id<blob_id>({1'714'000'000'000}, 0, n * 0x9e3779b97f4a7c15ull); }
+
+const std::vector<node_name> three{"storage-0", "storage-1", "storage-2"};
+
+/// Storage nodes and schedulers that talk without delay.
+struct council {
+  std::vector<shard_claims> storages{3};
+
+  void round(shard_hold& who, instant now, std::vector<std::size_t> reach = {0, 1, 2}) {
+    for (const auto i : reach) {
+      const auto asked = who.request(now);
+      if (!asked) return;
+      who.on_answer(three[i], *asked, storages[i].on_claim(*asked, now).answer, now, now);
+    }
+  }
+};
+
+shard_hold newcomer(std::uint64_t incarnation, shard_claim last = {}) { return {0, "scheduler-0", incarnation, last, three}; }
+
+}  // namespace
+
+TEST(Placement, IsTheSameWhateverTheOrderOfTheMembersAndNamesThemAll) {
+  auto members = three;
+  const auto order = placement_of(blob(1), members);
+  EXPECT_EQ(order.size(), 3u);
+  do EXPECT_EQ(placement_of(blob(1), members), order);
+  while (std::next_permutation(members.begin(), members.end()));
+}
+
+TEST(Placement, WeightsAreGoldenBecauseAChangeWouldMoveEveryBlob) {
+  EXPECT_EQ(placement_weight("storage-0", blob(1)), 0x8e418b5fe64df47eull);
+  EXPECT_EQ(placement_weight("storage-1", blob(2)), 0x540dcd8cd85760cdull);
+}
+
+TEST(Placement, SpreadsEvenlyAndANewMemberTakesOnlyItsPart) {
+  std::map<node_name, int> first;
+  int moved = 0;
+  auto four = three;
+  four.push_back("storage-3");
+  constexpr int blobs = 4000;
+  for (std::uint64_t n = 0; n < blobs; ++n) {
+    const auto before = placement_of(blob(n), three), after = placement_of(blob(n), four);
+    ++first[before.front()];
+    if (before.front() != after.front()) {
+      ++moved;
+      EXPECT_EQ(after.front(), "storage-3");
+    }
+    auto kept = after;
+    std::erase(kept, "storage-3");
+    EXPECT_EQ(kept, before) << "the others keep their order";
+  }
+  for (const auto& [name, count] : first) EXPECT_NEAR(count, blobs / 3, 150) << name;
+  EXPECT_NEAR(moved, blobs / 4, 150);
+}
+
+TEST(Identities, TheLaterProcessOfANameWins) {
+  identities known{milliseconds{5'000}};
+  EXPECT_TRUE(known.on_heard("worker-0", 10, start));
+  EXPECT_TRUE(known.on_heard("worker-0", 20, start + seconds{1}));
+  EXPECT_FALSE(known.on_heard("worker-0", 10, start + seconds{2}));
+  EXPECT_TRUE(known.on_heard("worker-1", 5, start + seconds{2})) << "names do not touch one another";
+}
+
+TEST(Identities, ANameThatHasBeenSilentIsAnybodys) {
+  identities known{milliseconds{5'000}};
+  EXPECT_TRUE(known.on_heard("worker-0", 20, start));
+  EXPECT_TRUE(known.on_heard("worker-0", 10, start + milliseconds{5'001})) << "its clock was set back";
+}
+
+TEST(Identities, ThatAreNotHeardAreNotRemembered) {
+  identities known{milliseconds{5'000}};
+  for (int i = 0; i < 1000; ++i) (void)known.on_heard("worker-" + std::to_string(i), 1, start + seconds{i});
+  EXPECT_LE(known.size(), 6u);
+}
+
+TEST(Identities, IncarnationsGrowWithTime) {
+  EXPECT_LT(make_incarnation({1000}, ~0ull), make_incarnation({1001}, 0));
+  EXPECT_NE(make_incarnation({1000}, 1), make_incarnation({1000}, 2));
+}
+
+TEST(ShardClaims, AreHeldWithAMajorityOnly) {
+  council c;
+  auto a = newcomer(1);
+  c.round(a, start, {0});
+  EXPECT_FALSE(a.holds(start));
+  c.round(a, start, {1});
+  EXPECT_TRUE(a.holds(start));
+  EXPECT_EQ(a.claim().generation, 1u);
+}
+
+TEST(ShardClaims, LapseWhenTheyAreNotRenewed) {
+  council c;
+  auto a = newcomer(1);
+  c.round(a, start);
+  EXPECT_TRUE(a.holds(start + milliseconds{4'499}));
+  EXPECT_FALSE(a.holds(start + milliseconds{4'500}));
+  c.round(a, start + seconds{10});
+  EXPECT_TRUE(a.holds(start + seconds{10})) << "nobody else asked meanwhile";
+  EXPECT_FALSE(a.lost());
+}
+
+TEST(ShardClaims, ARestartOnTheSameDiskTakesOverAtOnceWithAGreaterGeneration) {
+  council c;
+  auto a = newcomer(1);
+  c.round(a, start);
+  ASSERT_TRUE(a.holds(start));
+  auto b = newcomer(2, a.claim());
+  c.round(b, start + milliseconds{1});
+  EXPECT_TRUE(b.holds(start + milliseconds{1}));
+  EXPECT_EQ(b.claim().generation, 2u);
+}
+
+TEST(ShardClaims, AfterALostDiskTheGenerationIsStillGreater) {
+  council c;
+  auto a = newcomer(1, {0, 41, "scheduler-0", 9});
+  c.round(a, start);
+  ASSERT_TRUE(a.holds(start));
+  ASSERT_EQ(a.claim().generation, 42u);
+  auto b = newcomer(2);
+  for (int s = 1; s <= 7; ++s) c.round(b, start + seconds{s});
+  EXPECT_TRUE(b.holds(start + seconds{7}));
+  EXPECT_GT(b.claim().generation, 42u);
+}
+
+TEST(ShardClaims, ATwinWaitsWhileTheHolderLives) {
+  council c;
+  auto a = newcomer(1);
+  c.round(a, start);
+  auto b = newcomer(2);
+  for (int s = 1; s < 60; ++s) {
+    c.round(a, start + seconds{s});
+    c.round(b, start + seconds{s});
+    EXPECT_TRUE(a.holds(start + seconds{s}));
+    EXPECT_FALSE(b.holds(start + seconds{s}));
+  }
+  EXPECT_FALSE(a.lost());
+}
+
+TEST(ShardClaims, AHolderThatWasCutOffStopsWhenItReturns) {
+  council c;
+  auto a = newcomer(1);
+  c.round(a, start);
+  auto b = newcomer(2);
+  for (int s = 1; s <= 8; ++s) c.round(b, start + seconds{s});
+  ASSERT_TRUE(b.holds(start + seconds{8}));
+  EXPECT_FALSE(a.holds(start + seconds{5})) << "it gave up before the other began";
+  c.round(a, start + seconds{9});
+  EXPECT_TRUE(a.lost());
+  EXPECT_FALSE(b.lost());
+}
+
+TEST(ShardClaims, AMinorityDoesNotEndAnOwner) {
+  council c;
+  auto a = newcomer(1);
+  c.round(a, start, {0, 1});
+  auto b = newcomer(2);
+  c.round(b, start, {2});
+  for (int s = 1; s < 30; ++s) {
+    c.round(a, start + seconds{s});
+    c.round(b, start + seconds{s});
+  }
+  EXPECT_TRUE(a.holds(start + seconds{29}));
+  EXPECT_FALSE(a.lost());
+}
+
+TEST(ShardClaims, TwoThatBlockOneAnotherAreNotStuck) {
+  // Of two storage nodes each has one: neither has a majority.
+  const std::vector<node_name> two{"storage-0", "storage-1"};
+  std::array<shard_claims, 2> storages;
+  shard_hold older{0, "scheduler-0", 1, {}, two}, newer{0, "scheduler-0", 2, {}, two};
+  const auto ask = [&](shard_hold& who, std::size_t i, instant now) {
+    if (const auto asked = who.request(now)) who.on_answer(two[i], *asked, storages[i].on_claim(*asked, now).answer, now, now);
+  };
+  ask(older, 0, start);
+  ask(newer, 1, start);
+  bool held = false;
+  for (int s = 1; s < 60 && !held; ++s) {
+    const auto now = start + seconds{s};
+    for (std::size_t i : {0u, 1u}) {
+      ask(older, i, now);
+      ask(newer, i, now);
+      EXPECT_FALSE(older.holds(now) && newer.holds(now));
+      held = held || newer.holds(now) || older.holds(now);
+    }
+  }
+  EXPECT_TRUE(held);
+}
+
+TEST(ShardClaims, AStorageNodeThatRestartsTakesTheHolderToBeAlive) {
+  council c;
+  auto a = newcomer(1);
+  c.round(a, start);
+  for (auto& s : c.storages) {
+    shard_claims again;
+    again.load(*s.find(0), start + seconds{20});
+    s = std::move(again);
+  }
+  auto b = newcomer(2);
+  c.round(b, start + seconds{21});
+  c.round(b, start + seconds{22});
+  EXPECT_FALSE(b.holds(start + seconds{22}));
+}
+
+TEST(ShardClaims, WhatIsWrittenIsWhatIsAnswered) {
+  shard_claims s;
+  const claim_request first{{0, 1, "scheduler-0", 7}, 0};
+  auto granted = s.on_claim(first, start);
+  ASSERT_TRUE(granted.write);
+  EXPECT_EQ(*granted.write, first.wanted);
+  EXPECT_FALSE(s.on_claim(first, start).write) << "a renewal costs no disk";
+  const auto refused = s.on_claim({{0, 1, "scheduler-0", 8}, 0}, start);
+  EXPECT_FALSE(refused.answer.granted);
+  EXPECT_FALSE(refused.write);
+}
+
+}  // namespace latham
