@@ -39,7 +39,9 @@ struct node_config {
   node_name name = "latham";
   std::uint64_t incarnation = 0;
   std::set<node_role> roles;
-  std::uint16_t shard = 0;
+  std::uint16_t shard = 0;             // scheduler: its home shard
+  std::vector<node_name> storages;     // all of the configuration, this node included; empty: this node alone
+  std::vector<node_name> schedulers;   // the same
   std::uint32_t slots = 1;             // worker: chunks at once
   std::vector<peer_config> peers;
   scheduler_config scheduling;

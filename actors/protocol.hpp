@@ -5,6 +5,7 @@
 // travel here. Enums from a peer are not range-checked by CAF: whoever stores or switches on one validates it first.
 #pragma once
 
+#include "core/cluster/shard_claim.hpp"
 #include "core/scheduler/scheduler.hpp"
 #include "core/upload/uploads.hpp"
 
@@ -52,6 +53,26 @@ struct output_ticket {
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, output_ticket& x) {
   return f(x.token, x.store);
+}
+
+/// What a scheduler answers to a request for work. The leases themselves come when they are durable.
+struct work_answer {
+  std::uint32_t granted = 0;
+  std::uint32_t waiting = 0;  // tasks that this worker could run, beyond those
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, work_answer& x) {
+  return f(x.granted, x.waiting);
+}
+
+/// What a scheduler is responsible for.
+struct shard_info {
+  std::vector<std::uint16_t> shards;
+  bool takes_uploads = true;  // false: new videos go to others, it is being emptied
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, shard_info& x) {
+  return f(x.shards, x.takes_uploads);
 }
 
 using errc_list = std::vector<errc>;
@@ -109,6 +130,10 @@ CAF_BEGIN_TYPE_ID_BLOCK(latham, first_custom_type_id)
   CAF_ADD_TYPE_ID(latham, (latham::output_list))
   CAF_ADD_TYPE_ID(latham, (latham::blob_list))
   CAF_ADD_TYPE_ID(latham, (latham::view_list))
+  CAF_ADD_TYPE_ID(latham, (latham::work_answer))
+  CAF_ADD_TYPE_ID(latham, (latham::shard_info))
+  CAF_ADD_TYPE_ID(latham, (latham::claim_request))
+  CAF_ADD_TYPE_ID(latham, (latham::claim_answer))
 
   CAF_ADD_ATOM(latham, latham, resolve_atom, "resolve")
   CAF_ADD_ATOM(latham, latham, begin_atom, "begin")
@@ -126,6 +151,8 @@ CAF_BEGIN_TYPE_ID_BLOCK(latham, first_custom_type_id)
   CAF_ADD_ATOM(latham, latham, unused_atom, "unused")
   CAF_ADD_ATOM(latham, latham, storage_up_atom, "storageup")
   CAF_ADD_ATOM(latham, latham, listen_atom, "listen")
+  CAF_ADD_ATOM(latham, latham, shards_atom, "shards")
+  CAF_ADD_ATOM(latham, latham, again_atom, "again")
 CAF_END_TYPE_ID_BLOCK(latham)
 
 namespace latham {
@@ -140,6 +167,8 @@ using node_root_actor = caf::typed_actor<
 
 inline constexpr const char* service_storage = "storage";
 inline constexpr const char* service_scheduler = "scheduler";
+/// A scheduler from its start on, before it owns its shard and has loaded it: where storage nodes make themselves known.
+inline constexpr const char* service_claimant = "claimant";
 
 using storage_actor = caf::typed_actor<
   caf::replies_to<begin_atom, upload_request>::with<upload_ticket>,
@@ -154,7 +183,10 @@ using storage_actor = caf::typed_actor<
   caf::replies_to<remove_atom, blob_list>::with<bool>,
   caf::replies_to<find_atom, video_id>::with<video_view>,
   /// Not yet known to the scheduler; newest first, ids less than the given one.
-  caf::replies_to<list_atom, std::string, video_id, std::uint32_t>::with<view_list>>;
+  caf::replies_to<list_atom, std::string, video_id, std::uint32_t>::with<view_list>,
+  caf::replies_to<claim_request>::with<claim_answer>,
+  /// Every complete upload of this shard is to be announced again. Answered when that is durable.
+  caf::replies_to<again_atom, std::uint16_t>::with<bool>>;
 
 /// Who wants to hear of changes: a gateway.
 using event_sink = caf::typed_actor<caf::reacts_to<video_view>>;
@@ -165,7 +197,8 @@ using worker_actor = caf::typed_actor<caf::reacts_to<grant_list>>;
 using scheduler_actor = caf::typed_actor<
   caf::replies_to<media_ready>::with<errc>,
   caf::reacts_to<storage_up_atom, node_name, caf::strong_actor_ptr>,
-  caf::reacts_to<work_request, caf::strong_actor_ptr>,
+  caf::replies_to<work_request, caf::strong_actor_ptr>::with<work_answer>,
+  caf::replies_to<shards_atom>::with<shard_info>,
   caf::replies_to<renewal_list>::with<errc_list>,
   caf::replies_to<plan_page>::with<errc>,
   caf::replies_to<commit_list>::with<errc_list>,

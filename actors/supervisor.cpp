@@ -52,7 +52,9 @@ private:
     auto decided = policy_.on_exit(index, normal, now, env_.random->next());
     // After a failed write nobody knows what is durable, and the store takes no more until it is opened anew: a restart of
     // the actor alone would serve what a power cut may still undo.
-    if (!normal && from_caf(message.reason).code == errc::io) decided.escalate = true;
+    // Nor does a restart help a node whose name or shard is another's now.
+    const auto code = from_caf(message.reason).code;
+    if (!normal && (code == errc::io || code == errc::fenced)) decided.escalate = true;
     const auto reason = system().render(message.reason);
     if (decided.escalate) {
       log(ports::log_level::error, fmt::format("supervisor escalates supervisor={} child={} reason=\"{}\"", name_, specs_[index].name, reason));

@@ -1,6 +1,6 @@
 // A supervisor: starts children, links to them locally, traps their exits, and does what core/supervise says. Never
 // links across nodes: a partition would kill the tree. Children are stopped in reverse order of their start. A child that
-// ends with errc::io escalates at once: only a new process opens the store anew.
+// ends with errc::io or errc::fenced escalates at once: only a new process opens the store anew, or speaks as another.
 #pragma once
 
 #include "actors/env.hpp"

@@ -47,15 +47,25 @@ expected<void> validate(const serve_options& o) {
                                       " would let everybody upload; set LATHAM_TOKEN (clients send it as a bearer token), or say --insecure"};
   if (o.cluster && !is_loopback(*o.cluster))
     return {errc::invalid_argument, "cluster traffic is not encrypted yet and stays on loopback; use --cluster 127.0.0.1:PORT"};
-  const bool needs_storage = has("gateway") || has("worker");
-  const bool needs_scheduler = needs_storage || has("storage");
+  const bool needs_storage = has("gateway") || has("worker") || has("scheduler");
+  const bool needs_scheduler = has("gateway") || has("worker") || has("storage");
   if (needs_storage && !has("storage") && o.storages.empty())
     return {errc::invalid_argument, "this node needs a storage node: add the role storage, or --storage NAME=HOST:PORT"};
   if (needs_scheduler && !has("scheduler") && o.schedulers.empty())
     return {errc::invalid_argument, "this node needs a scheduler: add the role scheduler, or --scheduler NAME=HOST:PORT"};
   if (o.storages.contains(o.name) || o.schedulers.contains(o.name)) return {errc::invalid_argument, "a node is not its own peer; give it another --name"};
+  if (o.shard && *o.shard > 999) return {errc::invalid_argument, "--shard is at most 999"};
   if (o.slots > 64) return {errc::invalid_argument, "--slots is at most 64"};
   return {};
+}
+
+std::uint16_t shard_of(const serve_options& o) {
+  if (o.shard) return static_cast<std::uint16_t>(*o.shard);
+  const auto last = o.name.find_last_not_of("0123456789");
+  const auto digits = last == std::string::npos ? o.name : o.name.substr(last + 1);
+  std::uint32_t number = 0;
+  const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  return parsed.ec == std::errc{} && number <= 999 ? static_cast<std::uint16_t>(number) : std::uint16_t{0};
 }
 
 namespace {

@@ -25,6 +25,7 @@ struct serve_options {
   std::optional<ports::endpoint> cluster;                                 // where peers reach us
   std::map<std::string, ports::endpoint> storages;                        // other nodes, by name
   std::map<std::string, ports::endpoint> schedulers;
+  std::optional<std::uint32_t> shard;                                     // of a scheduler; see shard_of
   std::uint32_t slots = 0;                                                // 0: one per processor we may use
   std::uint64_t capacity_bytes = 0;                                       // 0: what the disk has
   std::uint64_t free_reserve_bytes = 1 * gib;
@@ -46,6 +47,9 @@ struct serve_options {
 /// What the combination forbids: listening beyond loopback without a token, a cluster beyond loopback, roles without the
 /// peers they need. The sentence says what to do.
 [[nodiscard]] expected<void> validate(const serve_options& o);
+
+/// A scheduler's home shard: as given, or the number at the end of its name ("scheduler-2"), or 0.
+[[nodiscard]] std::uint16_t shard_of(const serve_options& o);
 
 /// Processors that this process may use: affinity and the cgroup's quota (v1 and v2), at least 1.
 [[nodiscard]] std::uint32_t usable_processors();

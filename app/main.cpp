@@ -70,8 +70,9 @@ int main(int argc, char** argv) {
   s->add_option("--roles", roles, "What this node does: gateway, storage, scheduler, worker (default: all)")->delimiter(',')->envname("LATHAM_ROLES");
   s->add_option("--name", serve.name, "This node's name, unique in its cluster")->envname("LATHAM_NAME")->capture_default_str();
   s->add_option("--cluster", cluster, "Address where other nodes reach this one, e.g. 127.0.0.1:8020")->envname("LATHAM_CLUSTER");
-  s->add_option("--storage", storages, "A storage node: NAME=HOST:PORT")->delimiter(',')->envname("LATHAM_STORAGE");
-  s->add_option("--scheduler", schedulers, "The scheduler node: NAME=HOST:PORT")->delimiter(',')->envname("LATHAM_SCHEDULER");
+  s->add_option("--storage", storages, "A storage node: NAME=HOST:PORT; a scheduler needs to know them all")->delimiter(',')->envname("LATHAM_STORAGE");
+  s->add_option("--scheduler", schedulers, "A scheduler: NAME=HOST:PORT")->delimiter(',')->envname("LATHAM_SCHEDULER");
+  s->add_option("--shard", serve.shard, "Which shard of the videos a scheduler has (default: the number at the end of its name, or 0)")->envname("LATHAM_SHARD");
   s->add_option("--slots", serve.slots, "Chunks encoded at once (default: one per processor)")->envname("LATHAM_SLOTS");
   s->add_option("--capacity", serve.capacity_bytes, "Bytes that blobs may take, e.g. 500GB (default: what the disk has)")->transform(CLI::AsSizeValue(false))->envname("LATHAM_CAPACITY");
   s->add_option("--free-reserve", serve.free_reserve_bytes, "Bytes of the disk that are never used")->transform(CLI::AsSizeValue(false))->envname("LATHAM_FREE_RESERVE");

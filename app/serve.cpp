@@ -4,6 +4,7 @@
 #include "actors/node.hpp"
 #include "app/codecs.hpp"
 #include "app/logging.hpp"
+#include "core/cluster/identities.hpp"
 #include "http/admin.hpp"
 #include "http/metrics.hpp"
 #include "http/server.hpp"
@@ -89,9 +90,18 @@ int serve(const serve_options& o) {
 
   env e;
   e.config.name = o.name;
-  e.config.incarnation = random.next();
+  e.config.incarnation = make_incarnation(clock.wall(), random.next());
   for (const auto& role : o.roles) e.config.roles.insert(role_of(role));
   e.config.slots = o.slots == 0 ? usable_processors() : o.slots;
+  e.config.shard = has("scheduler") ? shard_of(o) : std::uint16_t{0};
+  const auto configured = [&](const std::map<std::string, ports::endpoint>& others, const char* role) {
+    std::set<node_name> all;
+    for (const auto& [name, where] : others) all.insert(name);
+    if (has(role)) all.insert(o.name);
+    return std::vector<node_name>(all.begin(), all.end());
+  };
+  e.config.storages = configured(o.storages, "storage");
+  e.config.schedulers = configured(o.schedulers, "scheduler");
   e.config.uploading.bytes_max = o.upload_bytes_max;
   e.clock = &clock;
   e.random = &random;

@@ -2,6 +2,7 @@
 
 #include "actors/node.hpp"
 #include "actors/protocol.hpp"
+#include "core/cluster/identities.hpp"
 #include "core/codec.hpp"
 #include "sim/checkers.hpp"
 #include "sim/events.hpp"
@@ -179,9 +180,11 @@ private:
     auto* p = m.running = new machine::process;
     auto& e = p->e;
     e.config.name = m.name;
-    e.config.incarnation = time_.draw();
+    e.config.incarnation = make_incarnation(clock_.wall(), time_.draw());
     e.config.roles = m.roles;
     e.config.slots = scenario_.slots;
+    e.config.storages = {"storage"};
+    e.config.schedulers = {"scheduler"};
     e.config.output_grace = seconds{20};
     for (const auto* peer : {"storage", "scheduler"}) {
       const bool dials = m.name != "scheduler" && m.name != peer && !(m.name == "storage" && std::string{peer} == "storage");

@@ -16,4 +16,8 @@ std::string upload_key(video_id video) { return prefix_uploads + to_string(video
 
 std::string output_key(blob_id blob) { return prefix_outputs + to_string(blob); }
 
+std::string claim_key(std::uint16_t shard) { return fmt::format("{}{:04x}", prefix_claims, shard); }
+
+std::string storage_known_key(const node_name& storage) { return prefix_storages_known + storage; }
+
 }  // namespace latham::store

@@ -2,11 +2,14 @@
 //
 //   key                                     value                                   who
 //   s/meta                                  record scheduler_meta                    scheduler
+//   s/claim                                 record shard_claim: its own, newest      scheduler
+//   s/n/{storage node}                      record storage_known                     scheduler
 //   s/v/{video}                             record video_record                      scheduler
 //   s/t/{video}/{kind}/{index}              record task_record                       scheduler
 //   s/l/{epoch}                             record lease_record                      scheduler
 //   u/s/{video}                             record upload_record (also tombstones)   storage
 //   u/o/{blob}                              record output_grant                      storage
+//   u/g/{shard}                             record shard_claim                       storage
 //   b/...                                   see store/blob_record.hpp                blob store
 //
 // Ids are their 26 characters (they sort by time), numbers are fixed-width hexadecimal, so keys sort as their numbers do
@@ -20,16 +23,21 @@
 namespace latham::store {
 
 inline constexpr const char* key_scheduler_meta = "s/meta";
+inline constexpr const char* key_scheduler_claim = "s/claim";
+inline constexpr const char* prefix_storages_known = "s/n/";
 inline constexpr const char* prefix_videos = "s/v/";
 inline constexpr const char* prefix_tasks = "s/t/";
 inline constexpr const char* prefix_leases = "s/l/";
 inline constexpr const char* prefix_uploads = "u/s/";
 inline constexpr const char* prefix_outputs = "u/o/";
+inline constexpr const char* prefix_claims = "u/g/";
 
 [[nodiscard]] std::string video_key(video_id video);
 [[nodiscard]] std::string task_key(const task_id& task);
 [[nodiscard]] std::string lease_key(epoch held);
 [[nodiscard]] std::string upload_key(video_id video);
 [[nodiscard]] std::string output_key(blob_id blob);
+[[nodiscard]] std::string claim_key(std::uint16_t shard);
+[[nodiscard]] std::string storage_known_key(const node_name& storage);
 
 }  // namespace latham::store

@@ -2,6 +2,7 @@
 
 #include "actors/role_actor.hpp"
 #include "core/backoff.hpp"
+#include "core/cluster/identities.hpp"
 
 #include <array>
 
@@ -10,7 +11,7 @@ namespace latham {
 namespace {
 
 constexpr backoff_policy redial{milliseconds{100}, milliseconds{3'000}};
-constexpr std::array<const char*, 2> dialed_services = {service_storage, service_scheduler};
+constexpr std::array<const char*, 3> dialed_services = {service_storage, service_scheduler, service_claimant};
 
 using connector_interface = caf::typed_actor<caf::reacts_to<abort_atom>>;
 
@@ -78,10 +79,18 @@ private:
           last_heard_ = now();
           on_hello(reply);
         },
-        [this, my_try](caf::error&) {
-          if (my_try == try_) go_down("it does not answer");
+        [this, my_try](caf::error& e) {
+          if (my_try != try_) return;
+          if (from_caf(e).code == errc::fenced) return stop_as_twin();
+          go_down("it does not answer");
         });
     later(env_.config.ping_period, [this, my_try] { ping(my_try); });
+  }
+
+  /// The peer hears a later process of our name. Ends the whole node: see core/cluster/identities.hpp.
+  void stop_as_twin() {
+    log(ports::log_level::error, "node stops: a later process of its name is alive name={} incarnation={:x} heard_by={}", env_.config.name, env_.config.incarnation, peer_.name);
+    quit(to_caf({errc::fenced, "a later process named " + env_.config.name + " is alive; give one of the two another name, or leave this one stopped"}));
   }
 
   void on_hello(const hello& reply) {
@@ -136,12 +145,22 @@ private:
   instant last_heard_;
 };
 
-struct root_state {};
+/// How long a silent name stays its last process's: a few pings, so that a restart with a clock set back is soon let in.
+constexpr milliseconds identity_memory{5'000};
+
+struct root_state {
+  identities heard{identity_memory};
+};
 
 node_root_actor::behavior_type node_root(node_root_actor::stateful_pointer<root_state> self, const env* e, directory_actor directory) {
   return {
-    [self, e, directory](const hello&) -> caf::result<hello> {
+    [self, e, directory](const hello& who) -> caf::result<hello> {
       auto answer = self->make_response_promise<hello>();
+      const instant now{std::chrono::duration_cast<nanoseconds>(self->clock().now().time_since_epoch()).count()};
+      if (!self->state.heard.on_heard(who.node, who.incarnation, now)) {
+        answer.deliver(to_caf({errc::fenced, "a later process named " + who.node + " is alive"}));
+        return answer;
+      }
       self->request(directory, e->config.request_timeout, resolve_atom::value)
         .then(
           [e, answer](std::uint64_t revision) mutable {

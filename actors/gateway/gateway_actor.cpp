@@ -8,6 +8,7 @@ namespace latham {
 
 namespace {
 
+constexpr milliseconds ask_again{1'000};  // a scheduler that did not say what it is responsible for
 constexpr std::size_t tables_max = 256;      // videos whose output tables are kept
 constexpr std::size_t indexes_max = 4096;    // output blobs whose indexes are kept
 constexpr milliseconds table_fresh{500};     // while encoding, a manifest is at most this stale
@@ -29,14 +30,7 @@ gateway_shell::gateway_shell(caf::actor_config& config, const env* e, directory_
 
 gateway_shell::behavior_type gateway_shell::make_behavior() {
   listen(directory_, service_scheduler, [this](const service_change& change) {
-    scheduler_ = change.handle ? caf::actor_cast<scheduler_actor>(change.handle) : scheduler_actor{};
-    door_->joined.store(scheduler_ && !storages_.empty());
-    if (!scheduler_) return;
-    caf::anon_send(scheduler_, listen_atom::value, caf::actor_cast<caf::strong_actor_ptr>(this));
-    // What changed while it was away is not known; even a ready video may have been deleted. Whoever asks again now asks
-    // behind our `listen`, so nothing falls between the answer and the next event.
-    tables_.clear();
-    emit(ports::changes_missed{});
+    on_scheduler(change);
   });
   listen(directory_, service_storage, [this](const service_change& change) {
     if (change.handle) {
@@ -47,7 +41,7 @@ gateway_shell::behavior_type gateway_shell::make_behavior() {
     } else {
       storages_.erase(change.node);
     }
-    door_->joined.store(scheduler_ && !storages_.empty());
+    look_joined();
   });
   door_->uploads.store(std::make_shared<const upload_table>());
   door_->actor.store(std::make_shared<const caf::actor>(caf::actor_cast<caf::actor>(this)));
@@ -72,7 +66,39 @@ void gateway_shell::on_exit() {
   for (auto& [id, s] : sessions_) caf::anon_send_exit(s.actor, caf::exit_reason::user_shutdown);
   sessions_.clear();
   storages_.clear();
-  destroy(scheduler_);
+  schedulers_.clear();
+}
+
+void gateway_shell::on_scheduler(const service_change& change) {
+  schedulers_.on_change(change);
+  look_joined();
+  if (!change.handle) return;
+  auto handle = caf::actor_cast<scheduler_actor>(change.handle);
+  request(handle, env_.config.request_timeout, shards_atom::value)
+    .then(
+      [this, node = change.node, handle](const shard_info& info) {
+        if (!schedulers_.on_info(node, handle, info)) return;
+        caf::anon_send(handle, listen_atom::value, caf::actor_cast<caf::strong_actor_ptr>(this));
+        // What changed while it was away is not known; even a ready video may have been deleted. Whoever asks again now asks
+        // behind our `listen`, so nothing falls between the answer and the next event.
+        tables_.clear();
+        look_joined();
+        emit(ports::changes_missed{});
+      },
+      [this, change](caf::error&) {
+        later(ask_again, [this, change] {
+          if (schedulers_.is(change.node, change.handle)) on_scheduler(change);
+        });
+      });
+}
+
+void gateway_shell::look_joined() { door_->joined.store(schedulers_.knows_any() && !storages_.empty()); }
+
+expected<scheduler_actor> gateway_shell::scheduler_of(video_id id) const {
+  if (auto found = schedulers_.of(id.shard())) return found;
+  // Until all were heard nobody knows which shards there are; then an id of none of them was made elsewhere.
+  if (schedulers_.is_foreign(id.shard(), env_.config.schedulers.size())) return {errc::not_found, "there is no video " + to_string(id)};
+  return {errc::unavailable, "the scheduler of this video is not reachable; try again in a few seconds"};
 }
 
 expected<storage_actor> gateway_shell::pick_storage() const {
@@ -199,8 +225,9 @@ void gateway_shell::find(video_id id, ports::completion<video_view> answer) {
     view.bytes = at->second.bytes.durable->load(std::memory_order_relaxed);
     return answer(std::move(view));
   }
-  if (!scheduler_) return answer({errc::unavailable, "the scheduler is not reachable; try again in a few seconds"});
-  request(scheduler_, env_.config.request_timeout, find_atom::value, id)
+  const auto scheduler = scheduler_of(id);
+  if (!scheduler) return answer(scheduler.error());
+  request(*scheduler, env_.config.request_timeout, find_atom::value, id)
     .then([answer](video_view& view) { answer(std::move(view)); },
           [this, id, answer](caf::error& e) {
             auto why = from_caf(e);
@@ -221,50 +248,81 @@ void gateway_shell::list(const std::string& tenant, const std::string& cursor, s
   list_more(tenant, before, limit, {}, std::move(answer));
 }
 
+/// The views of all whom `asked` names, together. Who does not answer is left out; when nobody does, the last error.
+template <class Actor>
+void gateway_shell::gather(const std::vector<Actor>& asked, const std::string& tenant, video_id before, std::uint32_t wanted, std::function<void(expected<view_list>)> answer) {
+  struct all {
+    std::size_t left = 0;
+    bool answered = false;
+    view_list views;
+    error last;
+  };
+  auto shared = std::make_shared<all>(all{asked.size(), false, {}, {}});
+  const auto step = [shared, answer] {
+    if (--shared->left > 0) return;
+    if (!shared->answered) return answer(shared->last);
+    answer(std::move(shared->views));
+  };
+  for (const auto& actor : asked)
+    request(actor, env_.config.request_timeout, list_atom::value, tenant, before, wanted)
+      .then(
+        [shared, step](view_list& some) {
+          shared->answered = true;
+          for (auto& view : some) shared->views.push_back(std::move(view));
+          step();
+        },
+        [shared, step](caf::error& e) {
+          shared->last = from_caf(e);
+          step();
+        });
+}
+
 /// A message holds list_page_max views, so a longer page is put together from several.
 void gateway_shell::list_more(const std::string& tenant, video_id before, std::uint32_t limit, ports::video_page page, ports::completion<ports::video_page> answer) {
-  auto storage = pick_storage();
-  if (!storage) return answer(storage.error());
-  if (!scheduler_) return answer({errc::unavailable, "the scheduler is not reachable; try again in a few seconds"});
+  if (storages_.empty()) return answer({errc::unavailable, "no storage node is reachable; try again in a few seconds"});
+  std::vector<storage_actor> storages;
+  for (const auto& [node, handle] : storages_) storages.push_back(handle);
+  std::vector<scheduler_actor> schedulers;
+  for (const auto& [node, e] : schedulers_.all())
+    if (!e.info.shards.empty()) schedulers.push_back(e.handle);
+  if (schedulers.empty()) return answer({errc::unavailable, "no scheduler is reachable; try again in a few seconds"});
   const auto wanted = static_cast<std::uint32_t>(std::min<std::size_t>(limit - page.videos.size(), list_page_max));
   // Storage first: what is announced between the two questions is then in both answers, not in neither.
-  request(*storage, env_.config.request_timeout, list_atom::value, tenant, before, wanted)
-    .then(
-      [this, scheduler = scheduler_, tenant, before, wanted, limit, page = std::move(page), answer](view_list& received) mutable {
-        request(scheduler, env_.config.request_timeout, list_atom::value, tenant, before, wanted)
-          .then(
-            [this, tenant, wanted, limit, answer, page = std::move(page), waiting = std::move(received)](view_list& scheduled) mutable {
-              // Both are sorted, newest first; a video in both (just announced) is the scheduler's.
-              std::map<video_id, video_view, std::greater<>> merged;
-              for (auto& view : waiting) {
-                if (auto at = sessions_.find(view.id); at != sessions_.end()) view = at->second.view;
-                merged[view.id] = view;
-              }
-              for (const auto& view : scheduled) merged[view.id] = view;
-              std::size_t taken = 0;
-              for (auto& [id, view] : merged) {
-                if (taken == wanted) break;
-                page.videos.push_back(std::move(view));
-                ++taken;
-              }
-              page.next.clear();
-              if (taken == wanted) {
-                const auto last = page.videos.back().id;
-                if (page.videos.size() < limit) return list_more(tenant, last, limit, std::move(page), answer);
-                page.next = to_string(last);
-              }
-              answer(std::move(page));
-            },
-            [answer](caf::error& e) { answer(from_caf(e)); });
-      },
-      [answer](caf::error& e) { answer(from_caf(e)); });
+  gather(storages, tenant, before, wanted, [this, schedulers, tenant, before, wanted, limit, page = std::move(page), answer](expected<view_list> received) mutable {
+    if (!received) return answer(received.error());
+    gather(schedulers, tenant, before, wanted,
+           [this, tenant, wanted, limit, answer, page = std::move(page), waiting = std::move(*received)](expected<view_list> scheduled) mutable {
+             if (!scheduled) return answer(scheduled.error());
+             // Newest first; a video in both (just announced) is the scheduler's.
+             std::map<video_id, video_view, std::greater<>> merged;
+             for (auto& view : waiting) {
+               if (auto at = sessions_.find(view.id); at != sessions_.end()) view = at->second.view;
+               merged[view.id] = view;
+             }
+             for (const auto& view : *scheduled) merged[view.id] = view;
+             std::size_t taken = 0;
+             for (auto& [id, view] : merged) {
+               if (taken == wanted) break;
+               page.videos.push_back(std::move(view));
+               ++taken;
+             }
+             page.next.clear();
+             if (taken == wanted) {
+               const auto last = page.videos.back().id;
+               if (page.videos.size() < limit) return list_more(tenant, last, limit, std::move(page), answer);
+               page.next = to_string(last);
+             }
+             answer(std::move(page));
+           });
+  });
 }
 
 void gateway_shell::remove(video_id id, ports::completion<void> answer) {
   if (sessions_.contains(id)) return abort(id, std::move(answer));
-  if (!scheduler_) return answer({errc::unavailable, "the scheduler is not reachable; try again in a few seconds"});
+  const auto scheduler = scheduler_of(id);
+  if (!scheduler) return answer(scheduler.error());
   tables_.erase(id);
-  request(scheduler_, env_.config.request_timeout, remove_atom::value, id)
+  request(*scheduler, env_.config.request_timeout, remove_atom::value, id)
     .then([answer](bool) { answer({}); },
           [this, id, answer](caf::error& e) {
             auto why = from_caf(e);
@@ -275,8 +333,9 @@ void gateway_shell::remove(video_id id, ports::completion<void> answer) {
 }
 
 void gateway_shell::retry(video_id id, ports::completion<video_view> answer) {
-  if (!scheduler_) return answer({errc::unavailable, "the scheduler is not reachable; try again in a few seconds"});
-  request(scheduler_, env_.config.request_timeout, retry_atom::value, id)
+  const auto scheduler = scheduler_of(id);
+  if (!scheduler) return answer(scheduler.error());
+  request(*scheduler, env_.config.request_timeout, retry_atom::value, id)
     .then([answer](video_view& view) { answer(std::move(view)); }, [answer](caf::error& e) { answer(from_caf(e)); });
 }
 
@@ -287,7 +346,7 @@ void gateway_shell::with_table(video_id id, table_done answer) {
     at->second->used = ++uses_;
     return answer(std::shared_ptr<const output_table>{at->second, &at->second->table});
   }
-  if (!scheduler_) return answer({errc::unavailable, "the scheduler is not reachable; try again in a few seconds"});
+  if (auto scheduler = scheduler_of(id); !scheduler) return answer(scheduler.error());
   auto table = std::make_shared<output_table>();
   table->video = id;
   table->created_ms = id.created().value;
@@ -298,7 +357,9 @@ void gateway_shell::with_table(video_id id, table_done answer) {
 }
 
 void gateway_shell::load_table(std::shared_ptr<output_table> table, std::uint32_t from, table_done answer) {
-  request(scheduler_, env_.config.request_timeout, outputs_atom::value, table->video, from)
+  const auto scheduler = scheduler_of(table->video);
+  if (!scheduler) return answer(scheduler.error());
+  request(*scheduler, env_.config.request_timeout, outputs_atom::value, table->video, from)
     .then(
       [this, table, from, answer](output_page& page) {
         if (from == 0) {

@@ -3,6 +3,7 @@
 
 #include "actors/gateway/gateway.hpp"
 #include "actors/role_actor.hpp"
+#include "actors/scheduler/scheduler_map.hpp"
 #include "actors/upload/upload_actor.hpp"
 #include "core/manifest/presentation.hpp"
 
@@ -62,7 +63,12 @@ private:
   using table_done = std::function<void(expected<std::shared_ptr<const output_table>>)>;
   using index_done = std::function<void(expected<std::shared_ptr<const std::vector<output_entry>>>)>;
 
+  void on_scheduler(const service_change& change);
+  void look_joined();
+  [[nodiscard]] expected<scheduler_actor> scheduler_of(video_id id) const;
   [[nodiscard]] expected<storage_actor> pick_storage() const;
+  template <class Actor>
+  void gather(const std::vector<Actor>& asked, const std::string& tenant, video_id before, std::uint32_t wanted, std::function<void(expected<view_list>)> answer);
   void publish_uploads();
   void emit(const ports::service_event& event);
   void with_table(video_id id, table_done answer);
@@ -75,7 +81,7 @@ private:
 
   directory_actor directory_;
   std::shared_ptr<gateway_door> door_;
-  scheduler_actor scheduler_;
+  scheduler_map schedulers_;
   std::map<node_name, storage_actor> storages_;
   std::map<video_id, session> sessions_;
   std::map<video_id, std::shared_ptr<table_entry>> tables_;

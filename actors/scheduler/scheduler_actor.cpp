@@ -7,6 +7,7 @@
 #include "store/schema.hpp"
 
 #include <map>
+#include <optional>
 #include <set>
 
 namespace latham {
@@ -28,11 +29,12 @@ public:
                     later(milliseconds{1'000}, std::move(again));
                   });
     set_down_handler([this](caf::down_msg& down) { on_down(down); });
-    load_meta();
+    load_claim();
     return {
       [this](const media_ready& event) { return on_media_ready(event); },
       [this](storage_up_atom, const node_name& node, const caf::strong_actor_ptr& storage) { on_storage_up(node, storage); },
-      [this](const work_request& what, const caf::strong_actor_ptr& worker) { on_work_request(what, worker); },
+      [this](const work_request& what, const caf::strong_actor_ptr& worker) { return on_work_request(what, worker); },
+      [this](shards_atom) { return shards(); },
       [this](const renewal_list& renewals) { return on_renewals(renewals); },
       [this](const plan_page& page) { return on_plan_page(page); },
       [this](const commit_list& commits) { return on_commits(commits); },
@@ -64,16 +66,81 @@ private:
     quit(to_caf(e));
   }
 
-  void load_meta() {
-    env_.records->get(store::key_scheduler_meta, here<std::optional<std::string>>([this](expected<std::optional<std::string>> value) {
+  // Before anything is loaded the shard must be ours: what another scheduler decides meanwhile would be lost on us.
+  void load_claim() {
+    env_.records->get(store::key_scheduler_claim, here<std::optional<std::string>>([this](expected<std::optional<std::string>> value) {
       if (!value) return stop("records cannot be read", value.error());
-      auto last = store::read_meta(*value);
-      if (!last) return stop("records cannot be read", last.error());
-      const auto generation = last->generation + 1;
-      rules_ = std::make_unique<scheduler>(env_.config.scheduling, generation);
-      // The generation is taken before anything is granted under it.
-      journal_.join({{store::key_scheduler_meta, to_record(scheduler_meta{{generation, 0}})}}, [this] { load(store::prefix_videos, {}); });
+      shard_claim last;
+      if (*value) {
+        auto record = from_record<shard_claim>(**value);
+        if (!record) return stop("records cannot be read", record.error());
+        last = std::move(*record);
+      }
+      env_.records->get(store::key_scheduler_meta, here<std::optional<std::string>>([this, last](expected<std::optional<std::string>> meta) mutable {
+        if (!meta) return stop("records cannot be read", meta.error());
+        auto newest = store::read_meta(*meta);
+        if (!newest) return stop("records cannot be read", newest.error());
+        last.generation = std::max(last.generation, newest->generation);
+        load_known(last);
+      }));
     }));
+  }
+
+  void load_known(const shard_claim& last) {
+    env_.records->scan(store::prefix_storages_known, {}, load_page, here<ports::kv_pairs>([this, last](expected<ports::kv_pairs> pairs) {
+      if (!pairs) return stop("records cannot be read", pairs.error());
+      for (const auto& [key, value] : *pairs) {
+        auto record = from_record<storage_known>(value);
+        if (!record) return stop("a record cannot be read: " + key, record.error());
+        known_storages_.insert(record->storage);
+      }
+      auto members = env_.config.storages;
+      if (members.empty()) members.push_back(env_.config.name);
+      hold_.emplace(env_.config.shard, env_.config.name, env_.config.incarnation, last, std::move(members));
+      caf::anon_send(directory_, service_change{service_claimant, env_.config.name, caf::actor_cast<caf::strong_actor_ptr>(this)});
+      keep_claim();
+    }));
+  }
+
+  void keep_claim() {
+    for (const auto& [node, handle] : storages_) claim_at(node);
+    later(claim_period, [this] { keep_claim(); });
+  }
+
+  void claim_at(const node_name& node) {
+    const auto at = storages_.find(node);
+    if (!hold_ || at == storages_.end()) return;
+    const auto asked = hold_->request(now());
+    if (!asked) return;
+    request(at->second, env_.config.request_timeout, *asked)
+      .then(
+        [this, node, asked = *asked, sent = now()](const claim_answer& answer) {
+          const bool again = !answer.granted && !loaded_ && answer.wait_ms == 0;
+          hold_->on_answer(node, asked, answer, sent, now());
+          if (hold_->lost()) {
+            log(ports::log_level::error, "scheduler stops: another one owns its shard now shard={} generation={} holder={} incarnation={:x}", env_.config.shard,
+                answer.known.generation, answer.known.holder, answer.known.incarnation);
+            return quit(to_caf({errc::fenced, "another scheduler owns shard " + std::to_string(env_.config.shard) + "; stop that one, or this one for good"}));
+          }
+          if (hold_->holds(now()) && !rules_) own();
+          if (again) claim_at(node);  // a greater generation: asked for at once
+        },
+        [](caf::error&) {});  // asked again with the next period
+  }
+
+  void own() {
+    const auto& claim = hold_->claim();
+    log(ports::log_level::info, "shard owned shard={} generation={}", claim.shard, claim.generation);
+    rules_ = std::make_unique<scheduler>(env_.config.scheduling, claim.generation);
+    // The generation is taken before anything is granted under it.
+    journal_.join({{store::key_scheduler_claim, to_record(claim)}, {store::key_scheduler_meta, to_record(scheduler_meta{{claim.generation, 0}})}},
+                  [this] { load(store::prefix_videos, {}); });
+  }
+
+  /// Everything that decides needs it; what only reads does not.
+  [[nodiscard]] bool may_decide() { return loaded_ && hold_->holds(now()); }
+  [[nodiscard]] error refusal() const {
+    return loaded_ ? error{errc::unavailable, "the scheduler does not reach the storage nodes; try again in a few seconds"} : starting();
   }
 
   void load(const std::string& prefix, const std::string& after) {
@@ -96,15 +163,20 @@ private:
     const auto counts = rules_->count();
     log(ports::log_level::info, "scheduler ready videos={} leases={} pending_tasks={}", counts.videos, counts.leases, counts.pending_tasks);
     caf::anon_send(directory_, service_change{service_scheduler, env_.config.name, caf::actor_cast<caf::strong_actor_ptr>(this)});
+    std::vector<node_name> here_now;
+    for (const auto& [node, handle] : storages_) here_now.push_back(node);
+    for (const auto& node : here_now) get_to_know(node);
     tick();
   }
 
   [[nodiscard]] static error starting() { return {errc::unavailable, "the scheduler is starting; try again in a second"}; }
 
   void tick() {
-    decision out;
-    rules_->on_tick(now(), env_.random->next(), out);
-    apply(std::move(out));
+    if (may_decide()) {
+      decision out;
+      rules_->on_tick(now(), env_.random->next(), out);
+      apply(std::move(out));
+    }
     if (env_.metrics != nullptr) {
       const auto counts = rules_->count();
       env_.metrics->set("latham_videos", static_cast<double>(counts.videos));
@@ -120,6 +192,9 @@ private:
     ports::kv_batch batch;
     store::append_writes(out.writes, batch);
     journal_.join(std::move(batch), [this, effects = std::move(out.effects), answer = std::move(answer)] {
+      // The claim lapsed while this was written: another may own the shard and know nothing of it. Nobody is told; what was
+      // written is looked at anew, if the shard is ours again.
+      if (!hold_->holds(now())) return stop("its claim lapsed while records were written", {errc::unavailable, "no majority of the storage nodes answers in time"});
       // The answer goes first: a worker learns that its commit counts before it is given the next lease.
       if (answer) answer();
       for (const auto& effect : effects) perform(effect);
@@ -244,11 +319,29 @@ private:
 
   void on_storage_up(const node_name& node, const caf::strong_actor_ptr& storage) {
     if (!storage || !is_valid_node_name(node)) return;
-    storages_[node] = caf::actor_cast<storage_actor>(storage);
+    auto& known = storages_[node];
+    auto handle = caf::actor_cast<storage_actor>(storage);
+    if (known == handle) return;
+    known = handle;
+    claim_at(node);
+    if (loaded_) get_to_know(node);
   }
 
-  void on_work_request(const work_request& what, const caf::strong_actor_ptr& worker) {
-    if (!loaded_ || !worker || !is_valid_node_name(what.worker)) return;
+  /// A storage node that this disk has never heard of announces all its uploads again.
+  void get_to_know(const node_name& node) {
+    if (known_storages_.contains(node) || !storages_.contains(node)) return;
+    request(storages_.at(node), env_.config.request_timeout, again_atom::value, env_.config.shard)
+      .then(
+        [this, node](bool) {
+          if (!known_storages_.insert(node).second) return;
+          journal_.join({{store::storage_known_key(node), to_record(storage_known{node})}}, [] {});
+        },
+        [this, node](caf::error&) { later(milliseconds{1'000}, [this, node] { get_to_know(node); }); });
+  }
+
+  caf::result<work_answer> on_work_request(const work_request& what, const caf::strong_actor_ptr& worker) {
+    if (!may_decide()) return to_caf(refusal());
+    if (!worker || !is_valid_node_name(what.worker)) return to_caf({errc::invalid_argument, "this is no worker"});
     auto handle = caf::actor_cast<worker_actor>(worker);
     auto& known = workers_[what.worker];
     if (known != handle) {
@@ -260,8 +353,11 @@ private:
     decision out;
     auto capped = what;
     capped.slots = std::min<std::uint32_t>(what.slots, batch_max);
-    rules_->on_work_request(capped, now(), env_.random->next(), out);
-    apply(std::move(out));
+    const auto waiting = rules_->on_work_request(capped, now(), env_.random->next(), out);
+    std::uint32_t granted = 0;
+    for (const auto& effect : out.effects)
+      if (const auto* grant = std::get_if<grant_effect>(&effect)) granted += grant->worker == what.worker ? 1 : 0;
+    return after(std::move(out), work_answer{granted, waiting});
   }
 
   void on_down(const caf::down_msg& down) {
@@ -292,8 +388,8 @@ private:
   }
 
   caf::result<errc> on_media_ready(const media_ready& event) {
-    if (!loaded_) return to_caf(starting());
-    if (event.priority > priority_class::high || event.video.is_nil() || event.source.bytes == 0) return errc::invalid_argument;
+    if (!may_decide()) return to_caf(refusal());
+    if (event.priority > priority_class::high || event.video.is_nil() || event.source.bytes == 0 || event.video.shard() != env_.config.shard) return errc::invalid_argument;
     decision out;
     const auto code = rules_->on_media_ready(event, now(), out);
     if (!out.writes.empty()) log(ports::log_level::info, "video queued video={} bytes={}", to_string(event.video), event.source.bytes);
@@ -301,7 +397,7 @@ private:
   }
 
   caf::result<errc_list> on_renewals(const renewal_list& renewals) {
-    if (!loaded_) return to_caf(starting());
+    if (!may_decide()) return to_caf(refusal());
     if (renewals.size() > batch_max) return to_caf({errc::invalid_argument, "at most 64 renewals at once"});
     decision out;
     errc_list codes;
@@ -310,7 +406,7 @@ private:
   }
 
   caf::result<errc> on_plan_page(const plan_page& page) {
-    if (!loaded_) return to_caf(starting());
+    if (!may_decide()) return to_caf(refusal());
     if (page.chunks.size() > ports::plan_page_chunks_max) return errc::invalid_argument;
     decision out;
     const auto code = rules_->on_plan_page(page, now(), out);
@@ -318,7 +414,7 @@ private:
   }
 
   caf::result<errc_list> on_commits(const commit_list& commits) {
-    if (!loaded_) return to_caf(starting());
+    if (!may_decide()) return to_caf(refusal());
     if (commits.size() > batch_max) return to_caf({errc::invalid_argument, "at most 64 commits at once"});
     decision out;
     errc_list codes;
@@ -328,12 +424,14 @@ private:
   }
 
   caf::result<errc> on_failure(const task_failure& failure) {
-    if (!loaded_) return to_caf(starting());
+    if (!may_decide()) return to_caf(refusal());
     log(ports::log_level::warn, "task failed task={} epoch={} code={} detail=\"{}\"", to_string(failure.task), to_string(failure.held), to_string(failure.code), failure.message);
     decision out;
     const auto code = rules_->on_failure(failure, now(), env_.random->next(), out);
     return after(std::move(out), code);
   }
+
+  shard_info shards() const { return {{env_.config.shard}, true}; }
 
   caf::result<video_view> find(video_id id) {
     if (!loaded_) return to_caf(starting());
@@ -348,7 +446,7 @@ private:
   }
 
   caf::result<bool> remove(video_id id) {
-    if (!loaded_) return to_caf(starting());
+    if (!may_decide()) return to_caf(refusal());
     decision out;
     if (const auto code = rules_->on_delete(id, now(), out); code != errc::none) return to_caf({code, "there is no video " + to_string(id)});
     log(ports::log_level::info, "video deleted video={}", to_string(id));
@@ -356,7 +454,7 @@ private:
   }
 
   caf::result<video_view> retry(video_id id) {
-    if (!loaded_) return to_caf(starting());
+    if (!may_decide()) return to_caf(refusal());
     decision out;
     const auto code = rules_->on_retry(id, now(), out);
     if (code == errc::conflict) return to_caf({code, "only a failed video can be retried"});
@@ -372,13 +470,15 @@ private:
   }
 
   caf::result<blob_list> unused(video_id id, const blob_list& blobs) {
-    if (!loaded_) return to_caf(starting());
+    if (!may_decide()) return to_caf(refusal());
     if (blobs.size() > batch_max) return to_caf({errc::invalid_argument, "at most 64 blobs at once"});
     return after({}, rules_->unreferenced(id, blobs));
   }
 
   directory_actor directory_;
-  std::unique_ptr<scheduler> rules_;
+  std::optional<shard_hold> hold_;  // once the disk has said what its last claim was
+  std::unique_ptr<scheduler> rules_; // once the shard is ours
+  std::set<node_name> known_storages_;
   journal journal_;
   bool loaded_ = false;
   std::map<node_name, worker_actor> workers_;

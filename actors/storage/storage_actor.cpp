@@ -2,6 +2,7 @@
 
 #include "actors/journal.hpp"
 #include "actors/role_actor.hpp"
+#include "actors/scheduler/scheduler_map.hpp"
 #include "core/backoff.hpp"
 #include "core/codec.hpp"
 #include "core/upload/output_grant.hpp"
@@ -16,6 +17,7 @@ namespace {
 
 constexpr std::uint32_t page = 500;           // records per read while loading
 constexpr std::uint32_t outbox_parallel = 16; // announcements under way
+constexpr std::uint16_t shards_max = 1000;    // whose claims are kept
 constexpr std::uint64_t output_bytes_max = 2 * gib;  // a day of sound is 1.4 GB
 
 class storage : public role_actor<storage_actor> {
@@ -45,6 +47,8 @@ public:
       [this](remove_atom, const blob_list& blobs) { return remove(blobs); },
       [this](find_atom, video_id id) { return find(id); },
       [this](list_atom, const std::string& tenant, video_id before, std::uint32_t limit) { return list(tenant, before, limit); },
+      [this](const claim_request& request) { return claim(request); },
+      [this](again_atom, std::uint16_t shard) { return announce_again(shard); },
       [](local_call& call) { call.run(); },
     };
   }
@@ -52,7 +56,7 @@ public:
   /// An ended actor lives as long as somebody holds it, and the scheduler holds us as we hold it.
   void on_exit() override {
     journal_.drop();
-    destroy(scheduler_);
+    schedulers_.clear();
   }
 
 private:
@@ -83,6 +87,18 @@ private:
         outputs_[record->blob] = {*record, now()};
       }
       if (pairs->size() == page) return load_outputs(pairs->back().first);
+      load_claims();
+    }));
+  }
+
+  void load_claims() {
+    env_.records->scan(store::prefix_claims, {}, shards_max, here<ports::kv_pairs>([this](expected<ports::kv_pairs> pairs) {
+      if (!pairs) return cannot_load(pairs.error());
+      for (const auto& [key, value] : *pairs) {
+        auto record = from_record<shard_claim>(value);
+        if (!record) return cannot_load(record.error());
+        claims_.load(std::move(*record), now());
+      }
       loaded();
     }));
   }
@@ -95,17 +111,32 @@ private:
   void loaded() {
     loaded_ = true;
     log(ports::log_level::info, "storage ready uploads_open={} outputs_unconfirmed={}", uploads_.open(), outputs_.size());
+    listen(directory_, service_claimant, [this](const service_change& change) {
+      if (change.handle) caf::anon_send(caf::actor_cast<scheduler_actor>(change.handle), storage_up_atom::value, env_.config.name, caf::actor_cast<caf::strong_actor_ptr>(this));
+    });
     listen(directory_, service_scheduler, [this](const service_change& change) { on_scheduler(change); });
     caf::anon_send(directory_, service_change{service_storage, env_.config.name, caf::actor_cast<caf::strong_actor_ptr>(this)});
     tick();
   }
 
   void on_scheduler(const service_change& change) {
-    scheduler_ = change.handle ? caf::actor_cast<scheduler_actor>(change.handle) : scheduler_actor{};
-    if (!scheduler_) return;
-    send(scheduler_, storage_up_atom::value, env_.config.name, caf::actor_cast<caf::strong_actor_ptr>(this));
-    announcing_.clear();
-    announce();
+    schedulers_.on_change(change);
+    if (!change.handle) return;
+    auto handle = caf::actor_cast<scheduler_actor>(change.handle);
+    request(handle, env_.config.request_timeout, shards_atom::value)
+      .then(
+        [this, node = change.node, handle](const shard_info& info) {
+          if (!schedulers_.on_info(node, handle, info)) return;
+          // What an earlier one has not answered is asked again, and its late answers count for nothing.
+          ++announcement_;
+          announcing_.clear();
+          announce();
+        },
+        [this, change](caf::error&) {
+          later(milliseconds{1'000}, [this, change] {
+            if (schedulers_.is(change.node, change.handle)) on_scheduler(change);
+          });
+        });
   }
 
   [[nodiscard]] static error starting() { return {errc::unavailable, "storage is starting; try again in a second"}; }
@@ -115,8 +146,9 @@ private:
   caf::result<upload_ticket> begin(const upload_request& request) {
     if (!loaded_) return to_caf(starting());
     const auto wall = env_.clock->wall();
-    const auto id = make_id<video_id>(wall, env_.config.shard, env_.random->next());
-    const auto blob = make_id<blob_id>(wall, env_.config.shard, env_.random->next());
+    const auto shard = schedulers_.pick(env_.random->next(), env_.config.shard);
+    const auto id = make_id<video_id>(wall, shard, env_.random->next());
+    const auto blob = make_id<blob_id>(wall, shard, env_.random->next());
     auto record = uploads_.begin(request, id, blob, env_.random->next(), env_.config.name, wall, now());
     if (!record) return to_caf(record.error());
     auto answer = make_response_promise<upload_ticket>();
@@ -244,25 +276,69 @@ private:
 
   /// At least once: what the scheduler has not confirmed is said again, after a wait or when it comes back.
   void announce() {
-    if (!scheduler_) return;
     for (const auto& event : uploads_.outbox(outbox_parallel)) {
       if (announcing_.size() >= outbox_parallel) return;
-      if (!announcing_.insert(event.video).second) continue;
-      const auto again = [this, id = event.video] {
-        later(milliseconds{1000}, [this, id] {
+      const auto scheduler = schedulers_.of(event.video.shard());
+      if (!scheduler || !announcing_.insert(event.video).second) continue;
+      const auto again = [this, id = event.video, mine = announcement_] {
+        if (mine != announcement_) return;
+        later(milliseconds{1000}, [this, id, mine] {
+          if (mine != announcement_) return;
           announcing_.erase(id);
           announce();
         });
       };
-      request(scheduler_, env_.config.request_timeout, event)
+      request(scheduler, env_.config.request_timeout, event)
         .then(
-          [this, again, id = event.video](errc code) {
+          [this, again, id = event.video, mine = announcement_](errc code) {
+            // An answer that was on its way while another scheduler asked for everything again says nothing of that one.
+            if (mine != announcement_) return;
             if (code != errc::none) return again();
             announcing_.erase(id);
             if (auto record = uploads_.announced(id)) persist(*record, [this] { announce(); });
           },
           [again](caf::error&) { again(); });
     }
+  }
+
+  caf::result<bool> announce_again(std::uint16_t shard) {
+    if (!loaded_) return to_caf(starting());
+    ++announcement_;
+    announcing_.clear();
+    auto answer = make_response_promise<bool>();
+    ports::kv_batch batch;
+    for (auto some = uploads_.announce_again(shard, page); !some.empty(); some = uploads_.announce_again(shard, page))
+      for (const auto& record : some) batch.push_back({store::upload_key(record.what.video), to_record(record)});
+    const auto uploads = batch.size();
+    // Nor does it refer to any output: those of jobs that are done again are found by the reaper.
+    for (auto& [blob, entry] : outputs_) {
+      if (entry.record.video.shard() != shard || !entry.record.confirmed) continue;
+      entry.record.confirmed = false;
+      entry.since = now();
+      batch.push_back({store::output_key(blob), to_record(entry.record)});
+    }
+    log(ports::log_level::info, "uploads are announced again shard={} count={}", shard, uploads);
+    journal_.join(std::move(batch), [this, answer]() mutable {
+      answer.deliver(true);
+      announce();
+    });
+    return answer;
+  }
+
+  // ---- Shards ------------------------------------------------------------------------------------------------------
+
+  caf::result<claim_answer> claim(const claim_request& request) {
+    if (!loaded_) return to_caf(starting());
+    if (request.wanted.shard >= shards_max || !is_valid_node_name(request.wanted.holder)) return to_caf({errc::invalid_argument, "this is no claim of a shard"});
+    auto out = claims_.on_claim(request, now());
+    auto answer = make_response_promise<claim_answer>();
+    ports::kv_batch batch;
+    if (out.write) {
+      log(ports::log_level::info, "shard claimed shard={} generation={} holder={} incarnation={:x}", out.write->shard, out.write->generation, out.write->holder, out.write->incarnation);
+      batch.push_back({store::claim_key(out.write->shard), to_record(*out.write)});
+    }
+    journal_.join(std::move(batch), [answer, reply = out.answer]() mutable { answer.deliver(reply); });
+    return answer;
   }
 
   // ---- Output blobs ------------------------------------------------------------------------------------------------
@@ -272,9 +348,9 @@ private:
     if (bytes_max == 0 || bytes_max > output_bytes_max) return to_caf({errc::too_large, "an output blob holds 1 byte to 2 GiB"});
     if (const auto* upload = uploads_.find(video); upload != nullptr && upload->state == upload_state::removed)
       return to_caf({errc::not_found, "the video " + to_string(video) + " is deleted"});
-    const ports::write_token token{make_id<blob_id>(env_.clock->wall(), env_.config.shard, env_.random->next()), env_.random->next(), bytes_max};
+    const ports::write_token token{make_id<blob_id>(env_.clock->wall(), video.shard(), env_.random->next()), env_.random->next(), bytes_max};
     auto answer = make_response_promise<output_ticket>();
-    const output_grant record{token.blob, video};
+    const output_grant record{token.blob, video, false};
     outputs_[token.blob] = {record, now()};
     // The record first, for the same reason as in `begin`: what a crash leaves is found by the reaper.
     journal_.join({{store::output_key(token.blob), to_record(record)}}, [this, answer, token] {
@@ -303,7 +379,7 @@ private:
       env_.blobs->stat(outputs[i].blob, here<ports::blob_stat>([this, answer, all, i, want = outputs[i]](expected<ports::blob_stat> stat) mutable {
         if (stat && stat->sealed && stat->bytes == want.bytes && stat->digest == want.digest) {
           all->flags[i] = 1;
-          forget_output(want.blob);  // referred to for good: the reaper need not look at it again
+          confirm_output(want.blob);
         }
         if (--all->left == 0) answer.deliver(std::move(all->flags));
       }));
@@ -340,6 +416,14 @@ private:
     if (outputs_.erase(blob) != 0) journal_.join({{store::output_key(blob), std::nullopt}}, [] {});
   }
 
+  /// Referred to: the reaper need not look at it again.
+  void confirm_output(blob_id blob) {
+    const auto at = outputs_.find(blob);
+    if (at == outputs_.end() || at->second.record.confirmed) return;
+    at->second.record.confirmed = true;
+    journal_.join({{store::output_key(blob), to_record(at->second.record)}}, [] {});
+  }
+
   // ---- Housekeeping ------------------------------------------------------------------------------------------------
 
   void tick() {
@@ -354,24 +438,24 @@ private:
   /// Output blobs that were granted long ago and never verified: of a worker that died, or of a commit that was fenced.
   /// The scheduler says which of them it refers to; the rest is removed.
   void reap() {
-    if (!scheduler_ || reaping_) return;
+    if (reaping_) return;
     std::map<video_id, blob_list> old;
     std::size_t total = 0;
     for (const auto& [blob, entry] : outputs_) {
-      if (now() - entry.since <= env_.config.output_grace || total == batch_max) continue;
+      if (entry.record.confirmed || now() - entry.since <= env_.config.output_grace || total == batch_max || !schedulers_.of(entry.record.video.shard())) continue;
       old[entry.record.video].push_back(blob);
       ++total;
     }
     if (old.empty()) return;
     const auto& [video, blobs] = *old.begin();
     reaping_ = true;
-    request(scheduler_, env_.config.request_timeout, unused_atom::value, video, blobs)
+    request(schedulers_.of(video.shard()), env_.config.request_timeout, unused_atom::value, video, blobs)
       .then(
         [this, asked = blobs](const blob_list& unused) {
           reaping_ = false;
           const std::set<blob_id> gone(unused.begin(), unused.end());
           for (const auto blob : asked)
-            if (!gone.contains(blob)) forget_output(blob);
+            if (!gone.contains(blob)) confirm_output(blob);
           if (unused.empty()) return;
           log(ports::log_level::info, "outputs reaped count={}", unused.size());
           // Not through `remove`: a promise made while a response is handled would answer the scheduler, and an error
@@ -387,7 +471,9 @@ private:
   };
 
   directory_actor directory_;
-  scheduler_actor scheduler_;
+  scheduler_map schedulers_;
+  shard_claims claims_;
+  std::uint64_t announcement_ = 0;  // grows when what was announced so far is void
   uploads uploads_;
   journal journal_;
   std::map<blob_id, output_entry_state> outputs_;

@@ -189,12 +189,12 @@ private:
     std::uint64_t before = 0;
     for (const auto& chunk : grant_.chunks) {
       if (finished < before + chunk.frames) {
-        caf::anon_send(parent_, lease_renewal{grant_.held, chunk.index, finished - before});
+        caf::anon_send(parent_, lease_renewal{grant_.video, grant_.held, chunk.index, finished - before});
         return;
       }
       before += chunk.frames;
     }
-    caf::anon_send(parent_, lease_renewal{grant_.held, running_, finished});
+    caf::anon_send(parent_, lease_renewal{grant_.video, grant_.held, running_, finished});
   }
 
   void on_engine_end(const expected<void>& result) {

@@ -1,8 +1,11 @@
 #include "actors/transcoder/transcoder_actor.hpp"
 
 #include "actors/role_actor.hpp"
+#include "actors/scheduler/scheduler_map.hpp"
 #include "actors/transcoder/slot_actor.hpp"
+#include "core/scheduler/slot_offers.hpp"
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -11,12 +14,18 @@ namespace latham {
 namespace {
 
 constexpr milliseconds report_again{300};
+constexpr std::size_t leases_per_slot_max = 2;
+constexpr milliseconds homeless_max{1'500};  // a lease that found no free slot for so long is given back
+
+/// Epochs are a scheduler's own: two may grant the same one.
+using lease_key = std::pair<std::uint16_t, epoch>;
+lease_key key_of(video_id video, epoch held) { return {video.shard(), held}; }
 
 using transcoder_interface = worker_actor::extend_with<slot_parent>;
 
 class transcoder : public role_actor<transcoder_interface> {
 public:
-  transcoder(caf::actor_config& config, const env* e, directory_actor directory) : role_actor(config, *e), directory_{std::move(directory)} {
+  transcoder(caf::actor_config& config, const env* e, directory_actor directory) : role_actor(config, *e), directory_{std::move(directory)}, offers_{e->config.slots} {
     for (std::uint32_t i = 0; i < env_.config.slots; ++i) free_.insert(i);
   }
 
@@ -33,7 +42,7 @@ public:
       [this](const task_commit& commit) { return on_commit(commit); },
       [this](const task_failure& end) { on_slot_end(end); },
       [this](const lease_renewal& progress) {
-        if (auto at = running_.find(progress.held); at != running_.end()) at->second.progress = progress;
+        if (auto at = running_.find(key_of(progress.video, progress.held)); at != running_.end()) at->second.progress = progress;
       },
       [](local_call& call) { call.run(); },
     };
@@ -41,13 +50,14 @@ public:
 
   /// The node stops: its leases are handed back, unharmed, instead of running out. Best effort.
   void on_exit() override {
-    for (const auto& [held, l] : running_) {
-      if (scheduler_) caf::anon_send(scheduler_, task_failure{{l.grant.video, l.grant.kind, l.progress.index}, held, errc::cancelled, "the worker stops"});
+    for (const auto& [key, l] : running_) {
+      if (const auto scheduler = schedulers_.of(key.first))
+        caf::anon_send(scheduler, task_failure{{l.grant.video, l.grant.kind, l.progress.index}, key.second, errc::cancelled, "the worker stops"});
       if (l.actor) caf::anon_send_exit(l.actor, caf::exit_reason::user_shutdown);
     }
     running_.clear();
     commits_.clear();
-    destroy(scheduler_);
+    schedulers_.clear();
   }
 
 private:
@@ -58,21 +68,38 @@ private:
     lease_renewal progress;
     instant valid_until;
     milliseconds ttl{};
+    node_name from;     // whose slot it takes
+    instant since;
   };
 
   void on_scheduler(const service_change& change) {
-    scheduler_ = change.handle ? caf::actor_cast<scheduler_actor>(change.handle) : scheduler_actor{};
-    if (scheduler_) {
-      log(ports::log_level::info, "worker sees scheduler node={}", change.node);
-      ask();
+    schedulers_.on_change(change);
+    asked_.erase(change.node);
+    if (!change.handle) {
+      offers_.remove(change.node);
+      return ask();
     }
+    offers_.add(change.node);
+    auto handle = caf::actor_cast<scheduler_actor>(change.handle);
+    request(handle, env_.config.request_timeout, shards_atom::value)
+      .then(
+        [this, node = change.node, handle](const shard_info& info) {
+          if (!schedulers_.on_info(node, handle, info)) return;
+          log(ports::log_level::info, "worker sees scheduler node={}", node);
+          ask(node);
+        },
+        [this, change](caf::error&) {
+          later(report_again, [this, change] {
+            if (schedulers_.is(change.node, change.handle)) on_scheduler(change);
+          });
+        });
   }
 
   void on_storage(const service_change& change) {
     if (change.handle) {
       storages_[change.node] = caf::actor_cast<storage_actor>(change.handle);
       // A handle whose link was cut stays dead: what runs goes on with the new one.
-      for (const auto& [held, l] : running_)
+      for (const auto& [key, l] : running_)
         if (l.actor) caf::anon_send(l.actor, storage_up_atom::value, change.node, change.handle);
     } else {
       storages_.erase(change.node);
@@ -81,14 +108,43 @@ private:
   }
 
   void ask() {
-    if (!scheduler_) return;
-    const auto slots = storages_.empty() ? 0u : env_.config.slots;  // without storage there is nothing to read or write
-    caf::anon_send(scheduler_, work_request{env_.config.name, env_.config.incarnation, env_.engine->id(), slots}, caf::actor_cast<caf::strong_actor_ptr>(this));
-    asked_ = now();
+    std::vector<node_name> all;
+    for (const auto& [node, e] : schedulers_.all()) all.push_back(node);
+    for (const auto& node : all) ask(node);
+  }
+
+  void ask(const node_name& node) {
+    const auto at = schedulers_.all().find(node);
+    if (at == schedulers_.all().end() || at->second.info.shards.empty()) return;
+    // Without storage there is nothing to read or write.
+    const auto slots = storages_.empty() ? 0u : offers_.allowance(node);
+    auto& last = asked_[node];
+    last.at = now();
+    last.slots = slots;
+    request(at->second.handle, env_.config.request_timeout, work_request{env_.config.name, env_.config.incarnation, env_.engine->id(), slots},
+            caf::actor_cast<caf::strong_actor_ptr>(this))
+      .then(
+        [this, node](const work_answer& answer) {
+          offers_.on_answer(node, answer.granted + answer.waiting);
+          // What one scheduler says may change what the others may have.
+          for (const auto& [other, last_question] : asked_)
+            if (schedulers_.all().contains(other) && !storages_.empty() && offers_.allowance(other) != last_question.slots) soon_ask(other);
+        },
+        [](caf::error&) {});  // the next tick asks again
+  }
+
+  /// In the next turn, and once: answers of several schedulers may each move the same one's part.
+  void soon_ask(const node_name& node) {
+    if (!to_ask_.insert(node).second) return;
+    soon([this, node] {
+      to_ask_.erase(node);
+      ask(node);
+    });
   }
 
   void tick() {
     expire();
+    give_back_homeless();
     renew();
     ask();
     if (env_.metrics != nullptr) env_.metrics->set("latham_slots_busy", static_cast<double>(running_.size()));
@@ -96,94 +152,122 @@ private:
   }
 
   void on_grant(const work_grant& grant) {
-    if (running_.contains(grant.held)) return;
-    if (running_.size() >= 2 * std::size_t{env_.config.slots}) return;  // a scheduler that cannot count: its lease runs out
-    auto& l = running_[grant.held];
+    const auto key = key_of(grant.video, grant.held);
+    if (running_.contains(key)) return;
+    const auto node = node_of(grant.video.shard());
+    if (node.empty()) return;                                               // of a scheduler that went: its lease runs out
+    if (running_.size() >= leases_per_slot_max * std::size_t{env_.config.slots}) return;  // one that cannot count
+    auto& l = running_[key];
+    l.from = node;
+    l.since = now();
+    offers_.on_granted(node);
     l.grant = grant;
     l.ttl = milliseconds{grant.ttl_ms};
-    l.progress = {grant.held, grant.first, 0};
+    l.progress = {grant.video, grant.held, grant.first, 0};
     // The scheduler's clock for this lease started after we asked for work.
-    l.valid_until = std::max(asked_, now() - l.ttl / 2) + l.ttl;
+    const auto asked = asked_.contains(node) ? asked_.at(node).at : instant{};
+    l.valid_until = std::max(asked, now() - l.ttl / 2) + l.ttl;
     start_waiting();
   }
 
   /// A lease may come a moment before the slot that it is for is free: the scheduler knows of the last commit first.
   void start_waiting() {
-    std::vector<epoch> homeless;
-    for (auto& [held, l] : running_) {
+    std::vector<lease_key> homeless;
+    for (auto& [key, l] : running_) {
       if (l.actor) continue;
       auto storage = storages_.find(l.grant.source.store);
       if (storage == storages_.end()) {
-        homeless.push_back(held);
+        homeless.push_back(key);
         continue;
       }
       if (free_.empty()) continue;
       l.slot = *free_.begin();
       free_.erase(free_.begin());
       log(ports::log_level::debug, "slot starts slot={} video={} kind={} first={} count={} epoch={}", l.slot, to_string(l.grant.video), to_string(l.grant.kind), l.grant.first,
-          l.grant.chunks.size(), to_string(held));
+          l.grant.chunks.size(), to_string(key.second));
       l.actor = spawn_slot(this, env_, l.slot, l.grant, storage->second, caf::actor_cast<slot_parent>(this));
       monitor(l.actor);
       slots_.emplace(l.actor.address(), l.slot);
     }
-    for (const auto held : homeless) {
-      const auto& grant = running_.at(held).grant;
-      give_back(task_failure{{grant.video, grant.kind, grant.first}, held, errc::cancelled, "the worker does not reach storage " + grant.source.store});
-      running_.erase(held);
+    for (const auto& key : homeless) {
+      const auto& grant = running_.at(key).grant;
+      give_back(task_failure{{grant.video, grant.kind, grant.first}, grant.held, errc::cancelled, "the worker does not reach storage " + grant.source.store});
+      release(key);
     }
+  }
+
+  /// Two schedulers may have been offered the same slot.
+  void give_back_homeless() {
+    std::vector<lease_key> late;
+    for (const auto& [key, l] : running_)
+      if (!l.actor && now() - l.since > homeless_max) late.push_back(key);
+    for (const auto& key : late) {
+      const auto& grant = running_.at(key).grant;
+      give_back(task_failure{{grant.video, grant.kind, grant.first}, grant.held, errc::cancelled, "the worker has no slot free"});
+      release(key);
+    }
+  }
+
+  [[nodiscard]] node_name node_of(std::uint16_t shard) const {
+    for (const auto& [node, e] : schedulers_.all())
+      if (std::find(e.info.shards.begin(), e.info.shards.end(), shard) != e.info.shards.end()) return node;
+    return {};
   }
 
   // ---- Leases --------------------------------------------------------------------------------------------------------
 
   void renew() {
-    if (!scheduler_ || running_.empty()) return;
-    renewal_list renewals;
-    for (const auto& [held, l] : running_)
-      if (renewals.size() < batch_max) renewals.push_back(l.progress);
-    request(scheduler_, env_.config.request_timeout, renewals)
-      .then(
-        [this, renewals, sent = now()](const errc_list& codes) {
-          for (std::size_t i = 0; i < renewals.size() && i < codes.size(); ++i) {
-            auto at = running_.find(renewals[i].held);
-            if (at == running_.end()) continue;
-            if (codes[i] == errc::none)
-              at->second.valid_until = std::max(at->second.valid_until, sent + at->second.ttl);
-            else
-              drop(renewals[i].held, "the scheduler gave it to another");
-          }
-        },
-        [this](caf::error& e) {
-          // The next tick tries again; `expire` bounds it.
-          log(ports::log_level::debug, "renewal failed detail=\"{}\"", system().render(e));
-        });
+    std::map<node_name, renewal_list> by_scheduler;
+    for (const auto& [key, l] : running_)
+      if (auto node = node_of(key.first); !node.empty() && by_scheduler[node].size() < batch_max) by_scheduler[node].push_back(l.progress);
+    for (const auto& [node, renewals] : by_scheduler)
+      request(schedulers_.all().at(node).handle, env_.config.request_timeout, renewals)
+        .then(
+          [this, renewals = renewals, sent = now()](const errc_list& codes) {
+            for (std::size_t i = 0; i < renewals.size() && i < codes.size(); ++i) {
+              const auto key = key_of(renewals[i].video, renewals[i].held);
+              auto at = running_.find(key);
+              if (at == running_.end()) continue;
+              if (codes[i] == errc::none)
+                at->second.valid_until = std::max(at->second.valid_until, sent + at->second.ttl);
+              else
+                drop(key, "the scheduler gave it to another");
+            }
+          },
+          [this](caf::error& e) {
+            // The next tick tries again; `expire` bounds it.
+            log(ports::log_level::debug, "renewal failed detail=\"{}\"", system().render(e));
+          });
   }
 
   void expire() {
-    std::vector<epoch> lost;
-    for (const auto& [held, l] : running_)
-      if (l.valid_until <= now()) lost.push_back(held);
-    for (const auto held : lost) drop(held, "it could not be renewed in time");
+    std::vector<lease_key> lost;
+    for (const auto& [key, l] : running_)
+      if (l.valid_until <= now()) lost.push_back(key);
+    for (const auto& key : lost) drop(key, "it could not be renewed in time");
   }
 
-  void drop(epoch held, std::string_view why) {
-    auto at = running_.find(held);
+  void drop(const lease_key& key, std::string_view why) {
+    auto at = running_.find(key);
     if (at == running_.end()) return;
-    log(ports::log_level::info, "lease lost epoch={} video={} reason=\"{}\"", to_string(held), to_string(at->second.grant.video), why);
+    log(ports::log_level::info, "lease lost epoch={} video={} reason=\"{}\"", to_string(key.second), to_string(at->second.grant.video), why);
     count("latham_leases_lost_total");
     if (at->second.actor) caf::anon_send_exit(at->second.actor, caf::exit_reason::user_shutdown);
-    release(held);
+    release(key);
   }
 
-  void release(epoch held) {
-    auto at = running_.find(held);
+  void release(lease_key key) {
+    auto at = running_.find(key);
     if (at == running_.end()) return;
+    offers_.on_ended(at->second.from);
     running_.erase(at);
   }
 
   void on_slot_end(const task_failure& end) {
-    if (!running_.contains(end.held)) return;
+    const auto key = key_of(end.task.video, end.held);
+    if (!running_.contains(key)) return;
     if (end.code != errc::none && end.code != errc::fenced) give_back(end);
-    release(end.held);
+    release(key);
   }
 
   /// Only now is the slot free: the engine runs one session at a time on it, and the actor's end is the session's end.
@@ -192,11 +276,11 @@ private:
     if (slot == slots_.end()) return;
     free_.insert(slot->second);
     slots_.erase(slot);
-    for (const auto& [held, l] : running_) {
+    for (const auto& [key, l] : running_) {
       if (!l.actor || l.actor.address() != down.source) continue;
       // It ended without a word: a bug in the slot, not in the video.
-      give_back(task_failure{{l.grant.video, l.grant.kind, l.progress.index}, held, errc::crashed, "the slot failed"});
-      release(epoch{held});
+      give_back(task_failure{{l.grant.video, l.grant.kind, l.progress.index}, key.second, errc::crashed, "the slot failed"});
+      release(key);
       break;
     }
     start_waiting();
@@ -204,7 +288,7 @@ private:
 
   /// Best effort: if this is lost, the lease runs out.
   void give_back(const task_failure& failure) {
-    if (scheduler_) request(scheduler_, env_.config.request_timeout, failure).then([](errc) {}, [](caf::error&) {});
+    if (const auto scheduler = schedulers_.of(failure.task.video.shard())) request(scheduler, env_.config.request_timeout, failure).then([](errc) {}, [](caf::error&) {});
   }
 
   // ---- Reports -------------------------------------------------------------------------------------------------------
@@ -217,13 +301,14 @@ private:
   }
 
   void send_plan(const plan_page& page, caf::typed_response_promise<errc> answer) {
-    if (!running_.contains(page.held)) {
+    if (!running_.contains(key_of(page.video, page.held))) {
       answer.deliver(errc::fenced);
       return;
     }
     const auto again = [this, page, answer] { later(report_again, [this, page, answer] { send_plan(page, answer); }); };
-    if (!scheduler_) return again();
-    request(scheduler_, env_.config.request_timeout, page)
+    const auto scheduler = schedulers_.of(page.video.shard());
+    if (!scheduler) return again();
+    request(scheduler, env_.config.request_timeout, page)
       .then([answer](errc code) mutable { answer.deliver(code); },
             [this, again](caf::error& e) {
               log(ports::log_level::debug, "plan not taken yet detail=\"{}\"", system().render(e));
@@ -233,8 +318,8 @@ private:
 
   caf::result<errc> on_commit(const task_commit& commit) {
     auto answer = make_response_promise<errc>();
-    commits_.push_back({commit, answer});
-    if (!committing_) send_commits();
+    commits_[commit.task.video.shard()].push_back({commit, answer});
+    send_commits(commit.task.video.shard());
     return answer;
   }
 
@@ -243,33 +328,43 @@ private:
     caf::typed_response_promise<errc> answer;
   };
 
-  void send_commits() {
+  /// One batch of a shard is under way at a time; what comes meanwhile joins the next.
+  void send_commits(std::uint16_t shard) {
+    if (committing_.contains(shard)) return;
     std::vector<open_commit> batch;
     std::vector<open_commit> rest;
-    for (auto& open : commits_) {
-      if (!running_.contains(open.message.held))
+    for (auto& open : commits_[shard]) {
+      if (!running_.contains(key_of(open.message.task.video, open.message.held)))
         open.answer.deliver(errc::fenced);
       else if (batch.size() < batch_max)
         batch.push_back(std::move(open));
       else
         rest.push_back(std::move(open));
     }
-    commits_ = std::move(rest);
-    committing_ = !batch.empty();
-    if (batch.empty()) return;
-    auto retry = [this](std::vector<open_commit> unanswered) {
-      for (auto& open : unanswered) commits_.push_back(std::move(open));
-      later(report_again, [this] { send_commits(); });
+    commits_[shard] = std::move(rest);
+    if (batch.empty()) {
+      commits_.erase(shard);
+      return;
+    }
+    committing_.insert(shard);
+    auto retry = [this, shard](std::vector<open_commit> unanswered) {
+      for (auto& open : unanswered) commits_[shard].push_back(std::move(open));
+      later(report_again, [this, shard] {
+        committing_.erase(shard);
+        send_commits(shard);
+      });
     };
-    if (!scheduler_) return retry(std::move(batch));
+    const auto scheduler = schedulers_.of(shard);
+    if (!scheduler) return retry(std::move(batch));
     commit_list messages;
     for (const auto& open : batch) messages.push_back(open.message);
     auto shared = std::make_shared<std::vector<open_commit>>(std::move(batch));  // shared by the two outcomes
-    request(scheduler_, env_.config.request_timeout, messages)
+    request(scheduler, env_.config.request_timeout, messages)
       .then(
-        [this, shared](const errc_list& codes) {
+        [this, shared, shard](const errc_list& codes) {
           for (std::size_t i = 0; i < shared->size(); ++i) (*shared)[i].answer.deliver(i < codes.size() ? codes[i] : errc::internal);
-          send_commits();
+          committing_.erase(shard);
+          send_commits(shard);
         },
         [this, retry, shared](caf::error& e) {
           log(ports::log_level::debug, "commits not taken yet count={} detail=\"{}\"", shared->size(), system().render(e));
@@ -278,14 +373,20 @@ private:
   }
 
   directory_actor directory_;
-  scheduler_actor scheduler_;
+  scheduler_map schedulers_;
+  slot_offers offers_;
   std::map<node_name, storage_actor> storages_;
   std::set<std::uint32_t> free_;
   std::map<caf::actor_addr, std::uint32_t> slots_;  // of slot actors that have not ended yet
-  std::map<epoch, lease> running_;
-  std::vector<open_commit> commits_;
-  bool committing_ = false;
-  instant asked_;
+  std::map<lease_key, lease> running_;
+  std::map<std::uint16_t, std::vector<open_commit>> commits_;  // by shard
+  std::set<std::uint16_t> committing_;                         // a batch of it is under way, or waits to be said again
+  struct question {
+    instant at;
+    std::uint32_t slots = 0;
+  };
+  std::map<node_name, question> asked_;
+  std::set<node_name> to_ask_;
 };
 
 }  // namespace

@@ -42,13 +42,14 @@ typename Inspector::result_type inspect(Inspector& f, work_grant& x) {
 
 /// Still at it. `done` is frames or samples of the running task, for the progress bar only.
 struct lease_renewal {
+  video_id video;
   epoch held;
   std::uint32_t index = 0;
   std::uint64_t done = 0;
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, lease_renewal& x) {
-  return f(x.held, x.index, x.done);
+  return f(x.video, x.held, x.index, x.done);
 }
 
 /// A page of the plan: append-only, idempotent by first_chunk.

@@ -128,6 +128,19 @@ typename Inspector::result_type inspect(Inspector& f, scheduler_meta& x) {
   return f(x.last);
 }
 
+/// A storage node that told this scheduler of all its uploads since the scheduler's disk was new. One that is not known is
+/// asked to announce everything again: that is how a scheduler that lost its disk gets its jobs back.
+struct storage_known {
+  static constexpr std::uint8_t record_format = 1;
+
+  node_name storage;
+  friend bool operator==(const storage_known&, const storage_known&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, storage_known& x) {
+  return f(x.storage);
+}
+
 struct erase_video {
   video_id video;  // the video, all its tasks
   std::uint32_t chunks = 0;

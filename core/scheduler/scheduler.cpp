@@ -119,14 +119,14 @@ void scheduler::add_task(video_entry& v, task_id id, const chunk_plan& chunk, de
 
 // ---- Workers -------------------------------------------------------------------------------------------------------
 
-void scheduler::on_work_request(const work_request& what, instant now, std::uint64_t random, decision& out) {
+std::uint32_t scheduler::on_work_request(const work_request& what, instant now, std::uint64_t random, decision& out) {
   std::vector<epoch> orphaned;
   for (const auto& [held, l] : leases_)
     if (l.record.worker == what.worker && l.record.incarnation != what.incarnation) orphaned.push_back(held);
   for (const auto held : orphaned) expire(held, "worker " + what.worker + " was restarted", now, random, out);
   if (what.slots == 0) {
     workers_.erase(what.worker);
-    return;
+    return runnable_by(what.engine, now);
   }
   auto [at, fresh] = workers_.try_emplace(what.worker);
   at->second.what = what;
@@ -135,6 +135,21 @@ void scheduler::on_work_request(const work_request& what, instant now, std::uint
     for (const auto& [held, l] : leases_) at->second.leases += l.record.worker == what.worker ? 1 : 0;
   }
   hand_out(now, out);
+  return runnable_by(what.engine, now);
+}
+
+std::uint32_t scheduler::runnable_by(const engine_id& engine, instant now) const {
+  // Counted up to what matters: a worker shares a handful of slots out by it.
+  std::uint32_t count = 0;
+  for (const auto& id : active_) {
+    const auto& v = videos_.at(id);
+    if (!v.record.engine.empty() && v.record.engine != engine) continue;
+    for (const auto& key : v.pending) {
+      count += v.tasks.at(key).not_before <= now ? 1 : 0;
+      if (count == batch_max) return count;
+    }
+  }
+  return count;
 }
 
 void scheduler::on_worker_lost(const node_name& worker) { workers_.erase(worker); }

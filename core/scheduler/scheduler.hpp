@@ -99,7 +99,8 @@ public:
   [[nodiscard]] errc on_media_ready(const media_ready& event, instant now, decision& out);
 
   // -- Workers
-  void on_work_request(const work_request& request, instant now, std::uint64_t random, decision& out);
+  /// Answers how many tasks this worker could run beyond those it has been granted.
+  std::uint32_t on_work_request(const work_request& request, instant now, std::uint64_t random, decision& out);
   /// The worker's link ended: a hint only. It gets no more work, its leases run out by themselves.
   void on_worker_lost(const node_name& worker);
   /// fenced: the holder must drop the work.
@@ -182,6 +183,7 @@ private:
   bool grant_one(worker_entry& to, instant now, decision& out);
   void expire(epoch held, const std::string& why, instant now, std::uint64_t random, decision& out);
   [[nodiscard]] std::uint32_t free_slots() const;
+  [[nodiscard]] std::uint32_t runnable_by(const engine_id& engine, instant now) const;
   /// Greater than every revision shown by an earlier generation, or by the gateway while the bytes came in.
   [[nodiscard]] std::uint64_t first_revision() const noexcept { return std::uint64_t{last_.generation} << 32; }
   [[nodiscard]] std::uint16_t progress_mille(const video_entry& v) const;

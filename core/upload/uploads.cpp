@@ -103,6 +103,18 @@ expected<upload_record> uploads::announced(video_id id) {
   return at->second.record;
 }
 
+std::vector<upload_record> uploads::announce_again(std::uint16_t shard, std::uint32_t limit) {
+  std::vector<upload_record> out;
+  for (auto& [id, s] : sessions_) {
+    if (out.size() == limit) break;
+    if (id.shard() != shard || s.record.state != upload_state::complete || !s.record.announced) continue;
+    s.record.announced = false;
+    unannounced_.insert(id);
+    out.push_back(s.record);
+  }
+  return out;
+}
+
 expected<upload_record> uploads::remove(video_id id) {
   auto at = sessions_.find(id);
   if (at == sessions_.end()) return {errc::not_found, "there is no upload " + to_string(id)};

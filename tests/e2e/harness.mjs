@@ -246,7 +246,7 @@ export class world {
     const to_scheduler = ['--scheduler', `scheduler-0=127.0.0.1:${p1}`];
     const to_storage = ['--storage', `storage-0=127.0.0.1:${p2}`];
     const at = (role) => this.file(`${name}-${role}`);
-    const scheduler = await this.add('scheduler-0', ['--roles', 'scheduler', '--name', 'scheduler-0', '--cluster', `127.0.0.1:${p1}`, '--data', at('sch')]);
+    const scheduler = await this.add('scheduler-0', ['--roles', 'scheduler', '--name', 'scheduler-0', '--cluster', `127.0.0.1:${p1}`, '--data', at('sch'), ...to_storage]);
     const storage = await this.add('storage-0', ['--roles', 'storage', '--name', 'storage-0', '--cluster', `127.0.0.1:${p2}`, '--data', at('sto'), '--free-reserve', '64MB', ...to_scheduler]);
     const nodes = [];
     for (let i = 0; i < workers; ++i)

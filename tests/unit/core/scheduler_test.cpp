@@ -141,7 +141,7 @@ TEST_F(Scheduler, SoundAloneBecomesReadyWithoutAChunk) {
   ASSERT_EQ(work.size(), 2u);
   EXPECT_EQ(work[1].grant.kind, task_kind::audio);
   EXPECT_EQ(rules.view(video, now)->progress_mille, 0);
-  EXPECT_EQ(rules.on_renewal({work[0].grant.held, 0, 100 * aac_frame_samples}, now, out), errc::none);
+  EXPECT_EQ(rules.on_renewal({work[0].grant.video, work[0].grant.held, 0, 100 * aac_frame_samples}, now, out), errc::none);
   EXPECT_EQ(rules.view(video, now)->progress_mille, 249) << "a half of one of two renditions";
   EXPECT_EQ(rules.on_commit(commit_of(work[0].grant, 0, 1), now, out), errc::none);
   EXPECT_FALSE(rules.view(video, now)->playable);
@@ -280,7 +280,7 @@ TEST_F(Scheduler, LateCommitOfExpiredEpochIsFencedAndItsBlobRemoved) {
 TEST_F(Scheduler, AnExpiredLeaseThatNoTickHasSeenIsExpiredAllTheSame) {
   const auto grant = first_chunk();
   now = now + seconds{11};
-  EXPECT_EQ(rules.on_renewal({grant.held, 0, 1}, now, out), errc::fenced);
+  EXPECT_EQ(rules.on_renewal({grant.video, grant.held, 0, 1}, now, out), errc::fenced);
   EXPECT_EQ(rules.on_commit(commit_of(grant, 0, 5), now, out), errc::fenced);
 }
 
@@ -288,7 +288,7 @@ TEST_F(Scheduler, RenewalKeepsALeaseAlive) {
   const auto grant = first_chunk();
   for (int i = 0; i < 10; ++i) {
     tick(seconds{6});
-    EXPECT_EQ(rules.on_renewal({grant.held, 0, 10}, now, out), errc::none);
+    EXPECT_EQ(rules.on_renewal({grant.video, grant.held, 0, 10}, now, out), errc::none);
   }
   EXPECT_EQ(rules.on_commit(commit_of(grant, 0, 5), now, out), errc::none);
 }
@@ -356,7 +356,7 @@ TEST_F(Scheduler, OurOwnTroubleIsNoFaultOfTheVideo) {
 TEST_F(Scheduler, ARestartedWorkerFreesItsOldLeasesAtOnce) {
   const auto grant = first_chunk();
   join("worker-0", 1, 2);
-  EXPECT_EQ(rules.on_renewal({grant.held, 0, 1}, now, out), errc::fenced);
+  EXPECT_EQ(rules.on_renewal({grant.video, grant.held, 0, 1}, now, out), errc::fenced);
   tick(milliseconds{500});
   EXPECT_EQ(grants().size(), 1u);
 }
@@ -430,7 +430,7 @@ TEST_F(Scheduler, DeletingRevokesWorkAndEndsWhenStorageHasForgotten) {
   EXPECT_EQ(rules.outputs(video, 0).error().code, errc::not_found);  // its segments are going away
   ASSERT_EQ(effects<remove_video_effect>().size(), 1u);
   EXPECT_EQ(effects<remove_video_effect>()[0].outputs.at("storage-0"), std::vector<blob_id>({{8, 5}}));
-  EXPECT_EQ(rules.on_renewal({second[0].grant.held, 1, 1}, now, out), errc::fenced);
+  EXPECT_EQ(rules.on_renewal({second[0].grant.video, second[0].grant.held, 1, 1}, now, out), errc::fenced);
   rules.on_video_removed(video, now, out);
   EXPECT_FALSE(rules.view(video, now));
   EXPECT_EQ(rules.on_delete(video, now, out), errc::not_found);
@@ -452,7 +452,7 @@ TEST_F(Scheduler, RevisionsGoOnGrowingAfterARestart) {
   for (const auto& write : out.writes)
     if (const auto* v = std::get_if<video_record>(&write)) durable = *v;
   durable.request.video = video;
-  for (std::uint64_t done = 1; done < 144; ++done) EXPECT_EQ(rules.on_renewal({grant.held, 0, done}, now, out), errc::none);
+  for (std::uint64_t done = 1; done < 144; ++done) EXPECT_EQ(rules.on_renewal({grant.video, grant.held, 0, done}, now, out), errc::none);
   const auto shown = rules.view(video, now)->revision;
   scheduler restarted{{}, 2};
   restarted.load(durable);
