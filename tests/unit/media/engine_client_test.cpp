@@ -172,7 +172,7 @@ TEST_F(EngineClient, TextsComeInOrderAndOnce) {
     spawner.children.back()->end();
     EXPECT_EQ(heard->result.code, errc::none);
   }
-  const std::string long_one(cues_bytes_max * 6, 'x');
+  const std::string long_one(text_file_bytes_max + 1, 'x');
   const std::string bad[] = {text(0) + text(0),
                              text(1) + text(0),
                              text(3),
@@ -575,6 +575,45 @@ TEST_F(EngineClient, AChunkWithoutThePicturesOfItsRecipeIsABreach) {
     EXPECT_EQ(child().killed, !whole);
     session.reset();
   }
+}
+
+TEST_F(EngineClient, MoreBytesThanItsChunkCanHaveAreABreach) {
+  const auto task = video_task();
+  const auto heavy = [](std::uint32_t chunk, std::uint32_t segment, std::size_t size) {
+    const std::string bytes(size, 'x');
+    return make_bulk_frame_head(frame_type::piece, piece_head{chunk, track_kind::video, 0, segment, 48}, bytes) + bytes;
+  };
+  const auto most = chunk_bytes_max(task, 0);
+  ASSERT_LT(most, 3'000'000u) << "two seconds at 800 kbit/s";
+  for (const bool too_much : {false, true}) {
+    child_engine engine{spawner, "engine"};
+    auto heard = std::make_shared<recording_listener>();
+    auto session = engine.start(0, task, heard);
+    auto& now = *spawner.children.back();
+    now.hello();
+    // What one chunk leaves over is not the next one's.
+    now.say(piece(0, output_entry::init_segment) + chunk_done(0));
+    now.say(heavy(1, output_entry::init_segment, most / 2) + heavy(1, 1, most / 2 - 100 + (too_much ? 200 : 0)));
+    EXPECT_EQ(now.killed, too_much);
+    EXPECT_EQ(heard->ends, too_much ? 1 : 0);
+    EXPECT_EQ(heard->pieces.size(), too_much ? 2u : 3u);
+    EXPECT_EQ(heard->result.message.find("more output") != std::string::npos, too_much) << heard->result.message;
+  }
+}
+
+TEST_F(EngineClient, PlanOfMorePagesThanADayHasIsABreach) {
+  child_engine engine{spawner, "engine"};
+  auto task = plan_task();
+  task.how.segment_ms = 60'000;
+  auto session = engine.start(0, task, listener);
+  child().hello();
+  auto plan = small_plan();
+  plan.notes.assign(16, std::string(error_message_bytes_max, 'x'));
+  // Pages of one chunk each, and as long as a page can be: an honest one has 256.
+  std::uint32_t pages = 0;
+  for (; !child().killed && pages < 10'000; ++pages) child().say(make_frame(frame_type::plan, plan_message{plan, pages, {{pages, 0, 48, 0, 0}}, false}));
+  EXPECT_LT(pages, 100u);
+  EXPECT_EQ(listener->result.code, errc::crashed);
 }
 
 TEST_F(EngineClient, WordsBetweenTasksAreABreach) {
