@@ -90,7 +90,7 @@ std::uint64_t pieces_max(const ports::engine_task& task, std::size_t chunk) {
 /// A child and what we know of it. Its callbacks hold it weakly; the slot's owner and sessions hold it shared.
 class lane {
 public:
-  lane(engine_id engine, bool unsafe) : engine_{std::move(engine)}, unsafe_{unsafe} {}
+  lane(engine_id engine, bool unsafe, ports::log_sink* log) : engine_{std::move(engine)}, unsafe_{unsafe}, log_{log} {}
 
   // ---- From the owner
 
@@ -208,8 +208,15 @@ public:
     if (!parsed && !dead()) breach(parsed.error());
   }
 
-  void on_exit(ports::child_exit how) {
+  void on_exit(const ports::child_exit& how) {
     const callback_mark mark{in_callback_};
+    // Not part of the task's error: that is shown to users, and this is for who runs the node. One line for each child.
+    if (log_ && !how.last_words.empty()) {
+      auto said = how.last_words;
+      std::replace(said.begin(), said.end(), '"', '\'');  // nothing that it says is a field of the line
+      log_->write(ports::log_level::warn,
+                  "codec child ended status=" + std::to_string(how.status) + " signal=" + std::to_string(how.signal) + " said=\"" + said + "\"");
+    }
     {
       const std::lock_guard lock{mutex_};
       dead_ = true;
@@ -435,6 +442,7 @@ private:
 
   const engine_id engine_;
   const bool unsafe_;
+  ports::log_sink* const log_;
 
   // Callbacks only, which come in order.
   frame_parser parser_;
@@ -533,7 +541,7 @@ public:
       events.on_bytes = [weak = std::weak_ptr{where}](buffer bytes) {
         if (auto held = weak.lock()) held->on_bytes(bytes);
       };
-      events.on_exit = [weak = std::weak_ptr{where}](ports::child_exit how) {
+      events.on_exit = [weak = std::weak_ptr{where}](const ports::child_exit& how) {
         if (auto held = weak.lock()) held->on_exit(how);
       };
       auto process = spawner_.spawn(options_.arguments, options_.limits, std::move(events));

@@ -20,6 +20,7 @@
 #pragma once
 
 #include "core/model.hpp"
+#include "core/ports/log_sink.hpp"
 #include "core/ports/media_engine.hpp"
 #include "core/ports/process.hpp"
 
@@ -36,6 +37,7 @@ struct child_engine_options {
   std::uint32_t tasks_per_child_max = 32;
   std::uint32_t task_cpu_seconds_max = 24 * 3600;  // of one task; core/task_budget.hpp says less for most
   bool unsafe_codecs = false;  // a child that is not contained gets work all the same
+  ports::log_sink* log = nullptr;  // outlives the engine; is told what a child said before it ended by itself
 };
 
 class child_engine final : public ports::media_engine {

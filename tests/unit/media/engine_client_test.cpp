@@ -30,7 +30,7 @@ struct scripted_child {
 
   void say(std::string bytes) { events.on_bytes(buffer{std::move(bytes)}); }
   void hello(containment in_force = {true, true}) { say(make_frame(frame_type::hello, hello_message{child_protocol_version, "engine", in_force})); }
-  void exit(int status, int signal) { events.on_exit({status, signal}); }
+  void exit(int status, int signal, std::string words = {}) { events.on_exit({status, signal, std::move(words)}); }
   void end(errc code = errc::none, std::string message = {}) { say(make_frame(frame_type::end, end_message{code, std::move(message)})); }
 };
 
@@ -308,6 +308,24 @@ TEST_F(EngineClient, DeathInTheMiddleOfATaskIsACrash) {
   session = engine.start(0, plan_task(), again);
   ASSERT_EQ(spawner.children.size(), 2u);
   EXPECT_TRUE(child(0).destroyed);
+}
+
+TEST_F(EngineClient, LastWordsGoToTheLogAndNotToTheTask) {
+  struct kept_log final : ports::log_sink {
+    [[nodiscard]] bool enabled(ports::log_level) const noexcept override { return true; }
+    void write(ports::log_level, std::string line) override { lines.push_back(std::move(line)); }
+    std::vector<std::string> lines;
+  } log;
+  options.log = &log;
+  child_engine engine{spawner, "engine", options};
+  auto session = engine.start(0, plan_task(), listener);
+  child().hello();
+  child().exit(0, 6, "bug: x == \"y\" does not hold");
+  EXPECT_EQ(log.lines, std::vector<std::string>{"codec child ended status=0 signal=6 said=\"bug: x == 'y' does not hold\""});
+  EXPECT_EQ(listener->result.message, "the codec process ended by signal 6 in the middle of a task");
+  session = engine.start(0, plan_task(), std::make_shared<recording_listener>());
+  spawner.children.back()->exit(3, 0);
+  EXPECT_EQ(log.lines.size(), 1u) << "nothing was said";
 }
 
 TEST_F(EngineClient, DeathBeforeHelloIsACrash) {
