@@ -2,6 +2,7 @@
 
 #include "app/codecs.hpp"
 #include "app/configuration.hpp"
+#include "app/logging.hpp"
 #include "core/manifest/storyboard.hpp"
 #include "core/recipes.hpp"
 #include "core/task_budget.hpp"
@@ -401,7 +402,12 @@ private:
   fs::path directory_;
   net::loop loop_{"latham-process"};
   net::child_process_spawner spawner_{loop_};
-  const media::child_engine_options codecs_ = codec_options(options_.unsafe_codecs);
+  const std::unique_ptr<ports::log_sink> log_ = make_log("warn", false);
+  const media::child_engine_options codecs_ = [this] {
+    auto options = codec_options(options_.unsafe_codecs);
+    options.log = log_.get();
+    return options;
+  }();
   media::child_engine engine_{spawner_, media::engine_identity(), codecs_};
   store::thread_pool reads_{"latham-read", 2, reads_waiting_max};
   std::mutex events_mutex_;

@@ -179,6 +179,7 @@ int serve(const serve_options& o) {
   std::unique_ptr<media::child_engine> engine;
   if (has("worker")) {
     auto options = codec_options(o.unsafe_codecs);
+    options.log = log.get();
     const auto held = check_containment(spawner, options);
     if (!held) return fail(held.error());
     say(held->holds ? ports::log_level::info : ports::log_level::warn, held->words);

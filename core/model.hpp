@@ -277,6 +277,7 @@ struct video_view {
   std::uint32_t chunks = 0;
   std::uint32_t chunks_done = 0;
   bool playable = false;           // its first chunk, if it has a picture, and its sound are there: the manifests can be asked for
+  bool pictures = false;           // a poster and a storyboard come with it; neither with sound alone nor by recipe 1
   std::string source_format;       // "mov, h264" once planned
   std::vector<std::string> notes;
   std::string error_code;          // to_string(errc) when failed
@@ -286,7 +287,7 @@ struct video_view {
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, video_view& x) {
   return f(x.id, x.tenant, x.title, x.state, x.revision, x.created_ms, x.bytes, x.bytes_total, x.progress_mille, x.rungs, x.eta_s,
-           x.duration_ms, x.width, x.height, x.fps, x.chunks, x.chunks_done, x.playable, x.source_format, x.notes, x.error_code, x.error_message);
+           x.duration_ms, x.width, x.height, x.fps, x.chunks, x.chunks_done, x.playable, x.pictures, x.source_format, x.notes, x.error_code, x.error_message);
 }
 
 }  // namespace latham

@@ -108,7 +108,7 @@ json to_json_value(const video_view& v) {
     links["hls"] = "/media/" + id + "/master.m3u8";
     links["dash"] = "/media/" + id + "/manifest.mpd";
   }
-  if (v.state == video_state::ready && !v.rungs.empty()) {  // sound alone has no pictures
+  if (v.state == video_state::ready && v.pictures) {
     links["poster"] = "/media/" + id + "/poster.jpg";
     links["storyboard"] = "/media/" + id + "/storyboard.vtt";
   }

@@ -27,9 +27,10 @@ public:
       return settle(error{errc::crashed, "the codec process speaks another version of the protocol"});
     settle(std::move(hello));
   }
-  void on_exit(ports::child_exit how) {
+  void on_exit(const ports::child_exit& how) {
     const auto text = how.signal != 0 ? "by signal " + std::to_string(how.signal) : "with status " + std::to_string(how.status);
-    settle(error{errc::crashed, "the codec process ended " + text + " before it said hello"});
+    // It has not met a stranger's bytes: what it says is ours, and why the node does not start.
+    settle(error{errc::crashed, "the codec process ended " + text + " before it said hello" + (how.last_words.empty() ? "" : ": " + how.last_words)});
   }
   [[nodiscard]] expected<hello_message> wait() {
     auto answer = promise_.get_future();
@@ -53,7 +54,7 @@ private:
 expected<containment> probe_child(ports::child_spawner& spawner, const engine_id& id, const child_engine_options& options) {
   const auto heard = std::make_shared<first_words>();
   auto child = spawner.spawn(options.arguments, options.limits,
-                             {[heard](const buffer& bytes) { heard->on_bytes(bytes); }, [heard](ports::child_exit how) { heard->on_exit(how); }});
+                             {[heard](const buffer& bytes) { heard->on_bytes(bytes); }, [heard](const ports::child_exit& how) { heard->on_exit(how); }});
   if (!child) return std::move(child).error();
   auto hello = heard->wait();
   if (!hello) return std::move(hello).error();

@@ -21,9 +21,8 @@ namespace {
 
 constexpr int signal_cpu_limit = 24;  // SIGXCPU; this room's pure part names no system header
 constexpr std::uint8_t image_kinds = 2;  // of one chunk: its sheet and the poster
-constexpr std::uint32_t plan_chunks_max = 2'000'000;
 // Of one track: each byte of text may become five, each cue brings its times.
-constexpr std::size_t text_file_bytes_max = cues_bytes_max * 5 + cue_text_bytes_max * 5 + cues_max * 64;
+static_assert(cues_bytes_max * 5 + cue_text_bytes_max * 5 + cues_max * 64 <= text_file_bytes_max);
 
 /// The listener of one session and the promise that nothing reaches it after `close`.
 class listener_gate {
@@ -77,6 +76,7 @@ struct running_task {
   std::uint64_t pieces = 0;  // of the current chunk, but for images
   unsigned images = 0;       // of the current chunk, a bit each
   unsigned texts = 0;        // tracks of text up to the last that came
+  std::uint64_t bytes_left = chunk_bytes_max(task, 0);  // of the current chunk, or of the plan
   std::uint64_t progress = 0;
 };
 
@@ -90,7 +90,7 @@ std::uint64_t pieces_max(const ports::engine_task& task, std::size_t chunk) {
 /// A child and what we know of it. Its callbacks hold it weakly; the slot's owner and sessions hold it shared.
 class lane {
 public:
-  lane(engine_id engine, bool unsafe) : engine_{std::move(engine)}, unsafe_{unsafe} {}
+  lane(engine_id engine, bool unsafe, ports::log_sink* log) : engine_{std::move(engine)}, unsafe_{unsafe}, log_{log} {}
 
   // ---- From the owner
 
@@ -208,8 +208,15 @@ public:
     if (!parsed && !dead()) breach(parsed.error());
   }
 
-  void on_exit(ports::child_exit how) {
+  void on_exit(const ports::child_exit& how) {
     const callback_mark mark{in_callback_};
+    // Not part of the task's error: that is shown to users, and this is for who runs the node. One line for each child.
+    if (log_ && !how.last_words.empty()) {
+      auto said = how.last_words;
+      std::replace(said.begin(), said.end(), '"', '\'');  // nothing that it says is a field of the line
+      log_->write(ports::log_level::warn,
+                  "codec child ended status=" + std::to_string(how.status) + " signal=" + std::to_string(how.signal) + " said=\"" + said + "\"");
+    }
     {
       const std::lock_guard lock{mutex_};
       dead_ = true;
@@ -314,13 +321,21 @@ private:
     return {};
   }
 
+  /// Takes what a frame weighs off what is left: whoever listens may keep all of it in memory for a while.
+  static expected<void> weigh(const frame& f, running_task& task) {
+    if (f.payload.size() > task.bytes_left) return broken("made more output than its task can have");
+    task.bytes_left -= f.payload.size();
+    return {};
+  }
+
   expected<void> on_plan(const frame& f, running_task& task) {
     auto page = decode_message<plan_message>(f);
     if (!page) return page.error();
     if (task.task.kind != ports::engine_task_kind::plan || task.plan_complete) return broken("sent a plan that was not asked for");
     if (page->first_chunk != task.plan_chunks || page->chunks.size() > ports::plan_page_chunks_max ||
-        (page->chunks.empty() && !page->complete) || task.plan_chunks > plan_chunks_max)
+        (page->chunks.empty() && !page->complete) || task.plan_chunks + page->chunks.size() > plan_chunks_max(task.task.how))
       return broken("sent plan pages out of order");
+    if (auto ok = weigh(f, task); !ok) return ok;
     if (auto ok = validate(page->plan); !ok) return ok;
     // Without a picture there is nothing to chunk; with one there is.
     if (has_picture(page->plan) ? page->complete && page->chunks.empty() && task.plan_chunks == 0
@@ -356,6 +371,7 @@ private:
         : is_text  ? head.rendition >= task.task.plan.text.size()
                    : head.rendition != task.task.audio_index)
       return broken("sent a piece of an unknown rendition");
+    if (auto ok = weigh(f, task); !ok) return ok;
     if (is_text) {
       // One file a track, in order: a file has one segment, and there is no telling how long it is.
       if (head.segment != 0 || head.rendition < task.texts) return broken("sent a text twice");
@@ -392,6 +408,7 @@ private:
     ++task.chunks_done;
     task.pieces = 0;
     task.images = 0;
+    task.bytes_left = task.chunks_done < chunks ? chunk_bytes_max(task.task, task.chunks_done) : 0;
     task.gate.deliver([&](ports::engine_listener& to) { to.on_chunk_done(done->chunk); });
     return {};
   }
@@ -425,6 +442,7 @@ private:
 
   const engine_id engine_;
   const bool unsafe_;
+  ports::log_sink* const log_;
 
   // Callbacks only, which come in order.
   frame_parser parser_;
@@ -502,7 +520,7 @@ public:
         held.reset();
       }
       if (!held) {
-        held = std::make_shared<lane>(id_, options_.unsafe_codecs);
+        held = std::make_shared<lane>(id_, options_.unsafe_codecs, options_.log);
         fresh = true;
       }
       where = held;
@@ -523,7 +541,7 @@ public:
       events.on_bytes = [weak = std::weak_ptr{where}](buffer bytes) {
         if (auto held = weak.lock()) held->on_bytes(bytes);
       };
-      events.on_exit = [weak = std::weak_ptr{where}](ports::child_exit how) {
+      events.on_exit = [weak = std::weak_ptr{where}](const ports::child_exit& how) {
         if (auto held = weak.lock()) held->on_exit(how);
       };
       auto process = spawner_.spawn(options_.arguments, options_.limits, std::move(events));

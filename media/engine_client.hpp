@@ -20,6 +20,7 @@
 #pragma once
 
 #include "core/model.hpp"
+#include "core/ports/log_sink.hpp"
 #include "core/ports/media_engine.hpp"
 #include "core/ports/process.hpp"
 
@@ -32,10 +33,13 @@ namespace latham::media {
 
 struct child_engine_options {
   std::vector<std::string> arguments{"codec-child"};
-  ports::child_limits limits{2ull * 1024 * 1024 * 1024, 24 * 3600, 0};  // the CPU limit is for a child's whole life
+  // Of a ladder up to 2160p from ten bits of HDR a child needs 1.9 GiB, and more from larger pictures. The CPU limit is for
+  // a child's whole life.
+  ports::child_limits limits{3ull * 1024 * 1024 * 1024, 24 * 3600, 0};
   std::uint32_t tasks_per_child_max = 32;
   std::uint32_t task_cpu_seconds_max = 24 * 3600;  // of one task; core/task_budget.hpp says less for most
   bool unsafe_codecs = false;  // a child that is not contained gets work all the same
+  ports::log_sink* log = nullptr;  // outlives the engine; is told what a child said before it ended by itself
 };
 
 class child_engine final : public ports::media_engine {

@@ -34,7 +34,9 @@ constexpr std::array inherited_variables = {"PATH",
                                             "LLVM_PROFILE_FILE",
                                             "MALLOC_ARENA_MAX"};
 
-/// After the child's death its stream ends too, unless something it started holds the other end.
+constexpr std::size_t error_bytes_max = 64 * 1024;  // in a child's life
+
+/// After the child's death its streams end too, unless something it started holds the other end.
 constexpr milliseconds stream_end_grace{1000};
 
 struct running_child;
@@ -52,12 +54,26 @@ struct child_process_spawner::family {
 
 namespace {
 
+/// The end of `said` as one line that no terminal and no reader of logs takes for anything else.
+std::string printable_end(const std::string& said) {
+  std::string out;
+  for (const char c : said) {
+    const bool blank = c == '\n' || c == '\r' || c == '\t' || c == ' ';
+    if (blank && (out.empty() || out.back() == ' ')) continue;
+    out += blank ? ' ' : c > ' ' && c <= '~' ? c : '?';
+  }
+  while (!out.empty() && out.back() == ' ') out.pop_back();
+  if (out.size() > ports::last_words_bytes_max) out.erase(0, out.size() - ports::last_words_bytes_max);
+  return out;
+}
+
 struct running_child : std::enable_shared_from_this<running_child> {
   running_child(std::shared_ptr<child_process_spawner::family> f, ports::child_events e)
     : parents{std::move(f)}, grace{parents->where}, events{std::move(e)} {}
 
   // On the loop's thread.
   expected<void> start(const std::vector<std::string>& arguments, const ports::child_limits& limits);
+  void listen_to_errors(std::unique_ptr<stream> from);
   void on_process_exit(ports::child_exit how);
   void maybe_report_exit();
   void write(const buffer& bytes);
@@ -68,9 +84,13 @@ struct running_child : std::enable_shared_from_this<running_child> {
   const std::shared_ptr<child_process_spawner::family> parents;
   process_handle process;
   std::unique_ptr<stream> channel;
+  std::unique_ptr<stream> errors;
+  std::size_t error_bytes = 0;
+  std::string said;  // the end of it
   timer grace;
   int pid = 0;
   bool stream_ended = false;
+  bool errors_ended = true;
   bool killed = false;
   std::optional<ports::child_exit> ended;
   bool reported = false;
@@ -88,6 +108,17 @@ expected<void> running_child::start(const std::vector<std::string>& arguments, c
   auto opened = open_pipe_stream(parents->where, pair->ours.release());
   if (!opened) return std::move(opened).error();
 
+  std::optional<socket_pair> error_pair;
+  std::unique_ptr<stream> error_stream;
+  if (!parents->options.inherit_errors) {
+    auto made_pair = make_socket_pair(true);
+    if (!made_pair) return std::move(made_pair).error();
+    error_pair = std::move(*made_pair);
+    auto opened_errors = open_pipe_stream(parents->where, error_pair->ours.release());
+    if (!opened_errors) return std::move(opened_errors).error();
+    error_stream = std::move(*opened_errors);
+  }
+
   std::vector<std::string> words{"latham"};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
@@ -104,11 +135,9 @@ expected<void> running_child::start(const std::vector<std::string>& arguments, c
 
   std::array<uv_stdio_container_t, 4> descriptors{};
   descriptors[0].flags = UV_IGNORE;
-  for (int i = 1; i <= 2; ++i) {
-    auto& slot = descriptors[static_cast<std::size_t>(i)];
-    slot.flags = parents->options.inherit_output ? UV_INHERIT_FD : UV_IGNORE;
-    slot.data.fd = i;
-  }
+  descriptors[1].flags = UV_IGNORE;
+  descriptors[2].flags = UV_INHERIT_FD;
+  descriptors[2].data.fd = error_pair ? error_pair->theirs.get() : 2;
   descriptors[child_stream_descriptor].flags = UV_INHERIT_FD;
   descriptors[child_stream_descriptor].data.fd = pair->theirs.get();
 
@@ -120,7 +149,7 @@ expected<void> running_child::start(const std::vector<std::string>& arguments, c
   how.stdio_count = static_cast<int>(descriptors.size());
   how.exit_cb = [](uv_process_t* p, std::int64_t status, int signal) {
     const auto self = static_cast<running_child*>(p->data)->shared_from_this();
-    self->on_process_exit({static_cast<int>(status), signal});
+    self->on_process_exit({static_cast<int>(status), signal, {}});
   };
   auto made = process_handle::make([&](uv_process_t* p) {
     p->data = this;
@@ -145,7 +174,30 @@ expected<void> running_child::start(const std::vector<std::string>& arguments, c
     maybe_report_exit();
   };
   channel->start(std::move(on));
+  if (error_stream) listen_to_errors(std::move(error_stream));
   return {};
+}
+
+void running_child::listen_to_errors(std::unique_ptr<stream> from) {
+  errors = std::move(from);
+  errors_ended = false;
+  stream_events on;
+  on.on_bytes = [this](std::span<const std::uint8_t> bytes) {
+    const auto self = shared_from_this();
+    error_bytes += bytes.size();
+    said.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    if (said.size() > 4 * ports::last_words_bytes_max) said.erase(0, said.size() - 2 * ports::last_words_bytes_max);
+    if (error_bytes <= error_bytes_max) return;
+    self->errors_ended = true;
+    self->errors.reset();  // its next write fails; this closure goes with it
+    self->maybe_report_exit();
+  };
+  on.on_end = [this](const error&) {
+    const auto self = shared_from_this();
+    errors_ended = true;
+    maybe_report_exit();
+  };
+  errors->start(std::move(on));
 }
 
 void running_child::on_process_exit(ports::child_exit how) {
@@ -156,11 +208,11 @@ void running_child::on_process_exit(ports::child_exit how) {
     parents->alive.erase(shared_from_this());
     parents->reaped.notify_all();
   }
-  if (killed) stream_ended = true;  // nobody wants its last words
-  if (!stream_ended) {
+  if (killed) stream_ended = errors_ended = true;  // nobody wants its last words
+  if (!stream_ended || !errors_ended) {
     grace.start(stream_end_grace, [self = weak_from_this()] {
       if (const auto child = self.lock()) {
-        child->stream_ended = true;
+        child->stream_ended = child->errors_ended = true;
         child->maybe_report_exit();
       }
     });
@@ -169,9 +221,10 @@ void running_child::on_process_exit(ports::child_exit how) {
 }
 
 void running_child::maybe_report_exit() {
-  if (!ended || !stream_ended || reported) return;
+  if (!ended || !stream_ended || !errors_ended || reported) return;
   reported = true;
   grace.stop();
+  ended->last_words = printable_end(said);
   const std::lock_guard guard{callback_mutex};
   if (!dropped && events.on_exit) events.on_exit(*ended);
 }
@@ -202,6 +255,7 @@ void running_child::kill() {
 void running_child::drop() {
   kill();
   channel.reset();
+  errors.reset();
   grace.stop();
 }
 

@@ -15,7 +15,6 @@ namespace {
 
 constexpr std::uint32_t io_attempts_max = 6;          // of one read or write before the task is given back
 constexpr std::uint32_t appends_in_flight = 4;        // MiB under way to storage
-constexpr std::uint64_t chunk_output_bytes_max = 512 * mib;
 constexpr backoff_policy io_backoff{milliseconds{100}, milliseconds{3'000}};
 
 using slot_interface = caf::typed_actor<caf::reacts_to<abort_atom>, caf::reacts_to<storage_up_atom, node_name, caf::strong_actor_ptr>>;
@@ -51,7 +50,9 @@ public:
     task.plan = grant_.plan;
     task.chunks = grant_.chunks;
     task.audio_index = grant_.first;
-    engine_deadline_ = now() + budget_of(task).whole;
+    const auto budget = budget_of(task);
+    engine_deadline_ = now() + budget.whole;
+    piece_bytes_max_ = budget.output_bytes;
     auto listener = std::make_shared<ear>();
     listener->slot = caf::actor_cast<caf::actor_addr>(this);
     listener->owner = this;
@@ -158,7 +159,8 @@ private:
   void on_piece(std::uint32_t chunk, output_piece piece) {
     last_sign_ = now();
     piece_bytes_ += piece.bytes.size();
-    if (piece_bytes_ > chunk_output_bytes_max * (lease_chunks_max + 1)) return end(errc::internal, "the engine made more output than a chunk can have", running_);
+    // The engine's client counts what each chunk brings; this is what the slot holds of all of them.
+    if (piece_bytes_ > piece_bytes_max_) return end(errc::internal, "the engine made more output than a chunk can have", running_);
     pieces_[chunk].push_back(std::move(piece));
   }
 
@@ -340,7 +342,8 @@ private:
   std::shared_ptr<ports::engine_session> session_;  // shared so that a late completion can see that it is gone
   std::deque<plan_page> plan_pages_;  // the first is on its way
   std::map<std::uint32_t, std::vector<output_piece>> pieces_;
-  std::uint64_t piece_bytes_ = 0;
+  std::uint64_t piece_bytes_ = 0;      // neither committed nor given up
+  std::uint64_t piece_bytes_max_ = 0;
   std::uint32_t running_ = 0;       // index of the task under way
   std::uint32_t reports_open_ = 0;  // chunks on their way to a commit, or pages to the scheduler
   bool engine_done_ = false;

@@ -8,6 +8,7 @@ namespace latham {
 namespace {
 
 constexpr std::uint32_t tile_side = 160;
+constexpr std::uint32_t poster_side_max = 1280;
 
 std::string vtt_time(std::uint64_t frames, rational fps) {
   const auto ms = (frames * 1000 * static_cast<std::uint64_t>(fps.den) * 2 + static_cast<std::uint64_t>(fps.num)) / (2 * static_cast<std::uint64_t>(fps.num));
@@ -25,6 +26,12 @@ tile_size tile_size_of(const source_plan& plan) noexcept {
 std::uint32_t tile_count(const source_plan& plan, const chunk_plan& chunk) noexcept { return segment_count(plan, chunk); }
 
 std::uint64_t poster_frame(const source_plan& plan) noexcept { return std::uint64_t{segment_count(plan, plan.frames) / 10} * plan.segment_frames; }
+
+std::size_t poster_rung(const source_plan& plan) noexcept {
+  std::size_t largest = 0;
+  while (largest + 1 < plan.rungs.size() && std::max(plan.rungs[largest + 1].width, plan.rungs[largest + 1].height) <= poster_side_max) ++largest;
+  return largest;
+}
 
 std::string storyboard_vtt(const output_table& table, const std::string& base) {
   const auto& plan = table.plan;

@@ -34,6 +34,9 @@ struct tile_size {
 /// The frame on the poster: a tenth into the video, where titles are over, at the start of a segment.
 [[nodiscard]] std::uint64_t poster_frame(const source_plan& plan) noexcept;
 
+/// The rung that the poster shows: the largest with no side above 1280, or else the smallest. The plan has rungs.
+[[nodiscard]] std::size_t poster_rung(const source_plan& plan) noexcept;
+
 /// The tiles of all chunks that are there, in order. URLs are `base` + "/storyboard/N.jpg", N the chunk's number from 1.
 [[nodiscard]] std::string storyboard_vtt(const output_table& table, const std::string& base);
 

@@ -21,7 +21,11 @@ struct child_limits {
 struct child_exit {
   int status = 0;  // exit code
   int signal = 0;  // or the signal that ended it
+  // The end of what it wrote to its standard error: printable ASCII on one line, last_words_bytes_max at most. It may be a
+  // stranger's: a child that was taken over says what it likes.
+  std::string last_words{};
 };
+inline constexpr std::size_t last_words_bytes_max = 1000;
 
 /// One running child. Destroying it kills the child and drops its stream; no callback comes after the destructor.
 class child {

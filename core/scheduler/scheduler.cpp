@@ -1,6 +1,7 @@
 #include "core/scheduler/scheduler.hpp"
 
 #include "core/assert.hpp"
+#include "core/manifest/storyboard.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -658,6 +659,7 @@ video_view scheduler::make_view(const video_entry& v, instant now) const {
     };
     out.playable = r.state != video_state::failed && r.state != video_state::deleting && (!has_picture(r.plan) || committed(task_kind::video, 0));
     for (std::uint32_t i = 0; i < r.plan.audio.size(); ++i) out.playable = out.playable && committed(task_kind::audio, i);
+    out.pictures = has_picture(r.plan) && makes_images(r.request.how);
     out.source_format = r.plan.container + ", " + r.plan.video_codec;
     out.notes = r.plan.notes;
     if (r.state == video_state::encoding && out.progress_mille > 0) {

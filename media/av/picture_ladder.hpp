@@ -1,9 +1,9 @@
 // One decoded picture in, the same picture at every rung's size out.
 //
-// Lanczos, and a cascade: each rung is scaled from the next larger one, which costs a quarter less than scaling all of them
-// from the source and looks better. Rotation happens once, on the largest rung, and so does tone mapping. Whatever the source
-// changes to in its middle (size, shape of its pixels, format, range) is fitted into the same rungs: the plan's geometry holds
-// for the whole video, and what is of another shape than its first picture gets black bars.
+// Lanczos (bicubic into the smallest), and a cascade: each rung is scaled from the next larger one, which costs a quarter less
+// than scaling all of them from the source and looks better. Rotation happens once, on the largest rung, and so does tone
+// mapping. Whatever the source changes to in its middle (size, shape of its pixels, format, range) is fitted into the same
+// rungs: the plan's geometry holds for the whole video, and what is of another shape than its first picture gets black bars.
 #pragma once
 
 #include "core/expected.hpp"

@@ -11,7 +11,6 @@ namespace {
 
 constexpr int sheet_quality = 5;   // of 1 (best) to 31
 constexpr int poster_quality = 3;
-constexpr std::uint32_t poster_side_max = 1280;
 constexpr int scaler_flags = SWS_LANCZOS | SWS_ACCURATE_RND | SWS_BITEXACT;
 
 expected<av_frame> make_picture(std::uint32_t width, std::uint32_t height) {
@@ -69,8 +68,7 @@ expected<void> still_pictures::take(const picture_ladder& pictures, std::uint64_
   if (auto ok = draw(pictures.picture(from), *sheet_, index * tile.width, tile.width, tile.height); !ok) return ok;
 
   if (n != poster_frame(plan_)) return {};
-  std::size_t largest = 0;
-  while (largest + 1 < plan_.rungs.size() && std::max(plan_.rungs[largest + 1].width, plan_.rungs[largest + 1].height) <= poster_side_max) ++largest;
+  const auto largest = poster_rung(plan_);
   const auto& size = plan_.rungs[largest];
   auto poster = make_picture(size.width, size.height);
   if (!poster) return std::move(poster).error();

@@ -1,6 +1,8 @@
 // Files that take a decoder over: whatever they make the codec child do, the node, its files and its network are unhurt, and
 // the next file is worked on. The child is a process of its own with the product's limits and sandbox and a planted hole;
 // see attacks/codec_child_attacks.cpp.
+#include "core/recipes.hpp"
+#include "core/task_budget.hpp"
 #include "media/av/engine_identity.hpp"
 #include "media/av/task_runner.hpp"
 #include "media/child_probe.hpp"
@@ -23,6 +25,7 @@ extern "C" {
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include <functional>
 #include <map>
 #include <sstream>
 
@@ -49,6 +52,14 @@ std::vector<std::string> processes_with(const std::string& word) {
   return found;
 }
 
+/// Keeps the lines.
+class kept_log final : public ports::log_sink {
+public:
+  [[nodiscard]] bool enabled(ports::log_level) const noexcept override { return true; }
+  void write(ports::log_level, std::string line) override { lines.push_back(std::move(line)); }
+  std::vector<std::string> lines;  // from the spawner's thread, before the task that it is about ends
+};
+
 class Attacks : public ::testing::Test {
 protected:
   static void SetUpTestSuite() {
@@ -65,6 +76,7 @@ protected:
 #endif
     // The last word is nobody's business but marks our children among all processes.
     options_.arguments = {"codec-child", "contained", word_};
+    options_.log = &log_;
   }
   void TearDown() override {
     engine_.reset();
@@ -107,6 +119,30 @@ protected:
     EXPECT_NE(result.message.find("all shut"), std::string::npos) << result.message;
     expect_fit();
   }
+  /// Plans `source`, makes all of its pictures and sounds behind the wall and in this process, and compares.
+  source_plan expect_the_same_behind_the_wall(const std::string& source) {
+    auto task = plan_of(source);
+    const auto plan = hear(source, task);
+    EXPECT_EQ(to_string(plan->result.code), "none") << plan->result.message;
+    task.plan = plan->plan;
+    task.chunks = plan->chunks;
+    const auto compare = [&] {
+      const auto contained = hear(source, task);
+      EXPECT_EQ(to_string(contained->result.code), "none") << contained->result.message;
+      memory_host host{source};
+      EXPECT_TRUE(run_task(task, host));
+      std::vector<kept_piece> pieces;
+      for (const auto& [chunk, piece] : contained->pieces)
+        pieces.push_back({chunk, piece.kind, piece.rendition, piece.segment, piece.duration, std::string{piece.bytes.view()}});
+      EXPECT_FALSE(pieces.empty());
+      EXPECT_TRUE(pieces == host.pieces) << "the sandbox changed the output";
+    };
+    task.kind = ports::engine_task_kind::video;
+    if (has_picture(task.plan)) compare();
+    task.kind = ports::engine_task_kind::audio;
+    for (task.audio_index = 0; task.audio_index < task.plan.audio.size(); ++task.audio_index) compare();
+    return task.plan;
+  }
   void expect_fit() {
     const auto result = run(clean_);
     EXPECT_EQ(to_string(result.code), "none") << result.message;
@@ -116,13 +152,15 @@ protected:
   struct cost {
     double cpu_s = 0;
     std::int64_t peak_bytes = 0;
+    std::uint64_t address_space_bytes = 0;
   };
   [[nodiscard]] cost child_cost() const {
     const auto child = processes_with(word_);
-    if (child.size() != 1) return {1e9, 1'000'000'000'000};
+    if (child.size() != 1) return {1e9, 1'000'000'000'000, 1'000'000'000'000};
     cost out;
     const auto status = file_bytes(child[0] + "/status");
     out.peak_bytes = std::atol(status.c_str() + status.find("VmHWM:") + 6) * 1024;
+    out.address_space_bytes = static_cast<std::uint64_t>(std::atol(status.c_str() + status.find("VmPeak:") + 7)) * 1024;
     // The fields behind the name, which is in brackets: user and system time are the 12th and 13th.
     const auto stat = file_bytes(child[0] + "/stat");
     std::istringstream fields{stat.substr(stat.rfind(')') + 2)};
@@ -137,6 +175,7 @@ protected:
   static inline std::string clean_;
   const std::string word_ = "attacks-test-" + std::to_string(::getpid());
   const std::int64_t peak_before_ = peak_memory_bytes();
+  kept_log log_;
   net::loop where_{"attacks"};
   child_engine_options options_;
   std::unique_ptr<net::child_process_spawner> spawner_ =
@@ -150,6 +189,54 @@ TEST_F(Attacks, SegmentationFaultEndsOnlyItsChild) {
   const auto result = run("attack segv\n");
   EXPECT_EQ(result.code, errc::crashed);
   EXPECT_NE(result.message.find("signal " + std::to_string(SIGSEGV)), std::string::npos) << result.message;
+  expect_fit();
+}
+
+TEST_F(Attacks, LastWordsOfABugReachTheLog) {
+  const std::pair<std::string, std::string> bugs[] = {{"assert", "bug: argument == 'something else' does not hold at "},
+                                                      {"throw a decoder", "thrown by a decoder"},
+                                                      {"free", "free(): double free"}};
+  for (const auto& [attack, words] : bugs) {
+    SCOPED_TRACE(attack);
+    log_.lines.clear();
+    const auto result = run("attack " + attack + "\n");
+    EXPECT_EQ(result.code, errc::crashed);
+    EXPECT_NE(result.message.find("signal " + std::to_string(SIGABRT)), std::string::npos) << result.message;
+    ASSERT_EQ(log_.lines.size(), 1u);
+    EXPECT_NE(log_.lines[0].find(words), std::string::npos) << log_.lines[0];
+    EXPECT_TRUE(log_.lines[0].starts_with("codec child ended status=0 signal=6 said=")) << log_.lines[0];
+  }
+  expect_fit();
+}
+
+TEST_F(Attacks, LogIsNotFlooded) {
+  const auto result = run("attack shout\n");
+  EXPECT_EQ(result.code, errc::crashed);
+  ASSERT_EQ(log_.lines.size(), 1u);
+  EXPECT_LT(log_.lines[0].size(), 1100u);
+  for (const char c : log_.lines[0]) ASSERT_TRUE(c >= ' ' && c <= '~') << "a line that is ours alone";
+  expect_fit();
+}
+
+TEST_F(Attacks, NodeHoldsNoMorePiecesThanTheTaskCanHave) {
+  const std::string source = "attack flood\n";
+  auto task = plan_of(source);
+  task.kind = ports::engine_task_kind::video;
+  task.plan.time_base = {1, 12800};
+  task.plan.fps = {25, 1};
+  task.plan.frames = 25 * 3600;
+  task.plan.segment_frames = 2;  // so many pieces that their number is no limit
+  task.plan.width = 128;
+  task.plan.height = 72;
+  task.plan.rungs = task.how.rungs;
+  task.chunks = {{0, 0, 25 * 60, 0, 0}};
+  const auto heard = hear(source, task);
+  EXPECT_EQ(heard->result.code, errc::crashed);
+  EXPECT_NE(heard->result.message.find("more output"), std::string::npos) << heard->result.message;
+  std::size_t held = 0;
+  for (const auto& [chunk, piece] : heard->pieces) held += piece.bytes.size();
+  EXPECT_LE(held, chunk_bytes_max(task, 0));
+  EXPECT_GT(held, 1'000'000u);
   expect_fit();
 }
 
@@ -249,24 +336,104 @@ TEST_F(Attacks, EveryFormatIsWorkedOnBehindTheWall) {
     SCOPED_TRACE(format.file);
     const auto source = make_format(format, dir, "128x96", 1);
     ASSERT_FALSE(source.empty());
+    const auto plan = expect_the_same_behind_the_wall(source);
+    ASSERT_EQ(plan.audio.size(), has_picture(plan) ? 1u : 2u) << (plan.notes.empty() ? "" : plan.notes[0]);
+  }
+}
+
+/// What is done to pictures and sound before they are encoded; each with a sign that it was.
+TEST_F(Attacks, EveryTreatmentIsTheSameBehindTheWall) {
+  const scratch_directory dir;
+  const auto ten_bits = [](const std::string& transfer) {
+    return "-pix_fmt yuv420p10le -color_primaries bt2020 -colorspace bt2020nc -color_trc " + transfer +
+           " -c:v libx265 -preset ultrafast -x265-params log-level=none:pools=1 -c:a aac";
+  };
+  const auto is_mapped = [](const source_plan& plan) { return plan.notes == std::vector<std::string>{"HDR was tone-mapped to SDR."}; };
+  const auto turned = [](std::uint32_t degrees) { return [degrees](const source_plan& plan) { return plan.rotation == 360 - degrees; }; };
+  const struct {
+    const char* file;
+    std::string arguments;
+    std::function<bool(const source_plan&)> is_so;
+    std::string after{};  // metadata of a copy
+  } treatments[] = {
+    {"pq.mp4", ten_bits("smpte2084"), is_mapped},
+    {"hlg.mp4", ten_bits("arib-std-b67"), is_mapped},
+    // Its pictures say that they are fields, which is what decides; whether they are made whole right is for others to test.
+    {"fields.ts", "-vf tinterlace=interleave_top,setfield=tff -c:v libx264 -preset ultrafast -flags +ilme+ildct -x264-params tff=1 -c:a mp2",
+     [](const source_plan& plan) { return plan.fps.num * 2 == plan.fps.den * 25; }},
+    {"turned.mp4", "-c:v libx264 -preset ultrafast -c:a aac", turned(90), "rotate=90"},
+    {"upside.mp4", "-c:v libx264 -preset ultrafast -c:a aac", turned(180), "rotate=180"},
+    {"wide.mp4", "-vf setsar=4/3 -c:v libx264 -preset ultrafast -c:a aac", [](const source_plan& plan) { return plan.width > 160; }},
+    {"ten_bits_422.mkv", "-pix_fmt yuv422p10le -c:v libx264 -preset ultrafast -c:a aac", [](const source_plan&) { return true; }},
+    {"full_range_444.mkv", "-pix_fmt yuvj444p -c:v libx264 -preset ultrafast -c:a aac", [](const source_plan&) { return true; }},
+    {"fast.mp4", "-r 100 -c:v libx264 -preset ultrafast -c:a aac", [](const source_plan& plan) { return plan.fps.num == plan.fps.den * 50; }},
+    {"sounds.mkv", "-map 0:v -map 1:a -map 1:a -map 1:a -c:v libx264 -preset ultrafast -c:a:0 aac -c:a:1 ac3 -ac:a:1 6 -c:a:2 flac -ar:a:2 44100",
+     [](const source_plan& plan) { return plan.audio.size() == 3; }},
+  };
+  for (const auto& t : treatments) {
+    SCOPED_TRACE(t.file);
+    auto source = make_format({t.file, t.arguments.c_str()}, dir, "128x96", 1);
+    ASSERT_FALSE(source.empty());
+    if (!t.after.empty()) {
+      const auto copy = dir.file(std::string{"copy_"} + t.file);
+      ASSERT_TRUE(run_command(ffmpeg + "-i " + dir.file(t.file) + " -c copy -metadata:s:v " + t.after + " " + copy));
+      source = file_bytes(copy);
+    }
+    const auto plan = expect_the_same_behind_the_wall(source);
+    EXPECT_TRUE(t.is_so(plan)) << plan.fps.num << "/" << plan.fps.den << ", turned by " << plan.rotation << ", " << plan.width << "x" << plan.height;
+  }
+}
+
+/// The largest ladder from the largest pictures that it has a rung for, ten bits deep and to be tone-mapped: 16 of them fill
+/// x264's lookahead, so more would take no more memory.
+TEST_F(Attacks, UltraHighDefinitionInHighDynamicRangeFitsBehindTheWall) {
+  const scratch_directory dir;
+  const auto path = dir.file("uhd.mp4");
+  ASSERT_TRUE(run_command(ffmpeg + "-f lavfi -i testsrc2=s=3840x2160:r=24,format=yuv420p10le -frames:v 16 -color_primaries bt2020 -colorspace bt2020nc "
+                          "-color_trc smpte2084 -c:v libx265 -preset ultrafast -x265-params "
+                          "log-level=none:pools=1:ref=6:bframes=8:b-adapt=0:rc-lookahead=9:hdr10=1:max-cll=1000,400 -tag:v hvc1 " + path));
+  const auto source = file_bytes(path);
+  auto task = plan_of(source);
+  task.how.rungs = default_ladder();
+  const auto plan = hear(source, task);
+  ASSERT_EQ(to_string(plan->result.code), "none") << plan->result.message;
+  task.plan = plan->plan;
+  task.chunks = plan->chunks;
+  task.kind = ports::engine_task_kind::video;
+  ASSERT_EQ(task.plan.rungs.size(), default_ladder().size());
+  ASSERT_EQ(task.plan.notes, std::vector<std::string>{"HDR was tone-mapped to SDR."});
+  const auto made = hear(source, task);
+  ASSERT_EQ(to_string(made->result.code), "none") << made->result.message;
+  EXPECT_EQ(made->pieces.size(), 2 * default_ladder().size() + 2) << "an init and a segment of each rung, a sheet, a poster";
+  EXPECT_LT(child_cost().address_space_bytes, options_.limits.address_space_bytes * 3 / 4) << "and leaves room for worse";
+}
+
+/// Noise at 50 pictures a second, at the best quality there is, under caps that it cannot keep or only just.
+TEST_F(Attacks, WorstOutputOfAnHonestChildFitsItsBudget) {
+  const scratch_directory dir;
+  const auto path = dir.file("noise.mkv");
+  ASSERT_TRUE(run_command(ffmpeg + "-f lavfi -i nullsrc=s=320x180:r=50:d=4,noise=alls=100:allf=t+u,format=yuv420p -f lavfi -i "
+                          "'aevalsrc=random(0)*2-1|random(1)*2-1:s=48000:d=4' -c:v libx264 -preset ultrafast -qp 0 -c:a flac " + path));
+  const auto source = file_bytes(path);
+  ASSERT_GT(source.size(), 5'000'000u);
+  for (const std::uint32_t cap : {1u, 50u, 400u, 20'000u}) {
+    SCOPED_TRACE(cap);
     auto task = plan_of(source);
+    task.how.rungs = {{160, 90, std::max(1u, cap / 2)}, {320, 180, cap}};
+    task.how.crf_tenths = 10;
+    task.how.audio_kbit = cap < 400 ? 16 : 128;
     const auto plan = hear(source, task);
     ASSERT_EQ(to_string(plan->result.code), "none") << plan->result.message;
     task.plan = plan->plan;
     task.chunks = plan->chunks;
-    ASSERT_EQ(task.plan.audio.size(), has_picture(task.plan) ? 1u : 2u) << (task.plan.notes.empty() ? "" : task.plan.notes[0]);
     for (const auto kind : {ports::engine_task_kind::video, ports::engine_task_kind::audio}) {
-      if (kind == ports::engine_task_kind::video && !has_picture(task.plan)) continue;
       task.kind = kind;
-      const auto contained = hear(source, task);
-      ASSERT_EQ(to_string(contained->result.code), "none") << contained->result.message;
-      // The same, without a wall, in this process.
-      memory_host host{source};
-      ASSERT_TRUE(run_task(task, host));
-      std::vector<kept_piece> pieces;
-      for (const auto& [chunk, piece] : contained->pieces)
-        pieces.push_back({chunk, piece.kind, piece.rendition, piece.segment, piece.duration, std::string{piece.bytes.view()}});
-      EXPECT_TRUE(pieces == host.pieces) << "the sandbox changed the output";
+      const auto made = hear(source, task);
+      ASSERT_EQ(to_string(made->result.code), "none") << made->result.message;
+      std::map<std::uint32_t, std::uint64_t> bytes;
+      for (const auto& [chunk, piece] : made->pieces) bytes[chunk] += piece.bytes.size();
+      for (std::size_t i = 0; i < (kind == ports::engine_task_kind::video ? task.chunks.size() : 1); ++i)
+        EXPECT_LT(bytes[static_cast<std::uint32_t>(i)] * 5, chunk_bytes_max(task, i) * 4) << "a fifth is to spare";
     }
   }
 }

@@ -62,7 +62,6 @@ protected:
   transcoded made_on(const std::string& model, const std::string& source) {
     net::child_process_options program;
     program.program = child_on(model);
-    program.inherit_output = false;  // the emulator warns of features that it lacks
     net::child_process_spawner spawner{where_, program};
     child_engine_options options;
     options.limits = {};

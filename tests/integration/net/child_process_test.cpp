@@ -104,6 +104,27 @@ TEST_F(ChildProcess, ExitCodesAndSignalsAreTold) {
   EXPECT_EQ(crash.exits[0].signal, SIGABRT);
 }
 
+#ifndef LATHAM_SANITIZED  // there it is ours
+TEST_F(ChildProcess, WhatItSaidBeforeItsEndIsToldOnOneLine) {
+  witness w;
+  auto child = spawn(w, "complain");
+  ASSERT_TRUE(child);
+  ASSERT_TRUE(w.wait_for_exit());
+  EXPECT_EQ(w.exits[0].signal, SIGABRT);
+  EXPECT_EQ(w.exits[0].last_words, "bug:?[31m x == y does not hold ??");
+}
+
+TEST_F(ChildProcess, OneThatNeverStopsTalkingIsNoLongerListenedTo) {
+  witness w;
+  auto child = spawn(w, "shout");
+  ASSERT_TRUE(child);
+  ASSERT_TRUE(w.wait_for_exit());
+  EXPECT_EQ(w.exits[0].status, 4) << "and lives on";
+  EXPECT_LT(std::stoul(w.said), 2'000'000u) << "what the kernel holds, and what we read";
+  EXPECT_EQ(w.exits[0].last_words, std::string(ports::last_words_bytes_max, 'z'));
+}
+#endif
+
 TEST_F(ChildProcess, KillEndsIt) {
   witness w;
   auto child = spawn(w, "wait");

@@ -10,6 +10,7 @@
 #include <array>
 #include <atomic>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
@@ -62,6 +63,22 @@ int test_child(std::string_view behaviour) {
     return 5;
   }
   if (behaviour == "abort") std::abort();
+  if (behaviour == "complain") {
+    std::fprintf(stderr, "bug:\x1b[31m x == y\n\tdoes not\r\n hold \xc3\xa9\n");
+    std::abort();
+  }
+  if (behaviour == "shout") {
+    // Until nobody listens, and then a little more.
+    std::size_t written = 0;
+    const std::string words(10'000, 'z');
+    for (;;) {
+      const auto n = ::write(2, words.data(), words.size());
+      if (n <= 0) break;
+      written += static_cast<std::size_t>(n);
+    }
+    say(std::to_string(written));
+    return 4;
+  }
   if (behaviour == "wait") {
     say("ready");
     for (;;) ::pause();

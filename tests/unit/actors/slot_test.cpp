@@ -154,4 +154,21 @@ TEST_F(Slot, ProgressForEverEndsAtTheTasksLimit) {
   EXPECT_LE(*lived, budget_of(engine_.task).whole + env_.config.stall_timeout);
 }
 
+TEST_F(Slot, HoldsNoMoreOfAnEngineThanItsTaskCanHave) {
+  start(task_kind::video);
+  const auto most = budget_of(engine_.task).output_bytes;
+  ASSERT_LT(most, 10'000'000u) << "eight seconds at 800 kbit/s";
+  const buffer piece{std::string(500'000, 'x')};
+  std::uint64_t sent = 0;
+  while (!ended_ && sent < 100'000'000) {
+    engine_.listener->on_piece(0, {track_kind::video, 0, 0, 50, piece});
+    sent += piece.size();
+    actors().run();
+  }
+  ASSERT_TRUE(ended_);
+  EXPECT_GT(sent, most);
+  EXPECT_LE(sent, most + piece.size());
+  EXPECT_TRUE(engine_.cancelled) << "its child is ended";
+}
+
 }  // namespace latham

@@ -21,8 +21,9 @@ protected:
     rules.on_tick(now, 7, out);
   }
 
-  void accept(video_id id = video, priority_class priority = priority_class::normal, const std::string& tenant = "default") {
+  void accept(video_id id = video, priority_class priority = priority_class::normal, const std::string& tenant = "default", std::uint16_t recipe_version = 2) {
     media_ready event;
+    event.how.version = recipe_version;
     event.video = id;
     event.tenant = tenant;
     event.priority = priority;
@@ -90,6 +91,20 @@ protected:
 };
 
 }  // namespace
+
+TEST_F(Scheduler, PicturesArePromisedByTheRecipesThatMakeThem) {
+  for (const std::uint16_t version : {1, 2}) {
+    const video_id id{1, 100u + version};
+    accept(id, priority_class::normal, "default", version);
+    EXPECT_FALSE(rules.view(id, now)->pictures) << "nobody knows yet whether it has a picture";
+    join("worker-0", 1);
+    const auto planning = grants();
+    ASSERT_EQ(planning.size(), 1u);
+    ASSERT_EQ(plan(planning[0].grant, 1), errc::none);
+    EXPECT_EQ(rules.view(id, now)->pictures, version == 2);
+    EXPECT_EQ(rules.on_commit(commit_of(grants().at(0).grant, 0, version), now, out), errc::none);
+  }
+}
 
 TEST_F(Scheduler, AVideoGoesThroughAllItsStates) {
   accept();

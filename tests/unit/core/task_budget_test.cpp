@@ -63,6 +63,46 @@ TEST(TaskBudget, PlanAndSoundGetTheirShare) {
   EXPECT_EQ(budget_of(empty).whole, seconds{840});
 }
 
+TEST(TaskBudget, OutputWeighsLittleMoreThanItsCapsAllow) {
+  auto task = film();
+  const std::uint32_t caps[] = {200, 400, 800, 1400, 2800, 5000};
+  for (std::size_t i = 0; i < 6; ++i) task.plan.rungs[i].maxrate_kbit = caps[i];
+  constexpr std::uint64_t honest = 10'600 * 125 * (8 + 2);  // every cap, and every buffer filled before
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_GT(chunk_bytes_max(task, i), honest * 3 / 2);
+    EXPECT_LT(chunk_bytes_max(task, i), honest * 3);
+  }
+  EXPECT_LT(budget_of(task).output_bytes, 140'000'000u);
+  EXPECT_GE(budget_of(task).output_bytes, 4 * honest);
+  EXPECT_EQ(chunk_bytes_max(task, 4), chunk_bytes_max(task, 5)) << "there is no such chunk";
+  EXPECT_LT(chunk_bytes_max(task, 4), 100'000u);
+  // The largest there is: eight rungs up to 2160p, sixty pictures a second, a lease of four chunks.
+  task.plan.rungs = {{256, 144, 200},   {426, 240, 400},   {640, 360, 800},    {854, 480, 1400},
+                     {1280, 720, 2800}, {1920, 1080, 5000}, {2560, 1440, 9000}, {3840, 2160, 18000}};
+  EXPECT_LT(budget_of(task).output_bytes, 800'000'000u);
+}
+
+TEST(TaskBudget, OutputOfOtherKindsIsBoundedToo) {
+  auto task = film();
+  task.kind = ports::engine_task_kind::audio;
+  task.plan.audio = {{1, "eng", 0}, {2, "deu", 64}};
+  EXPECT_GT(budget_of(task).output_bytes, 270u * 128 * 125);
+  EXPECT_LT(budget_of(task).output_bytes, 270u * 128 * 125 * 3 / 2 + 500'000);
+  const auto first = budget_of(task).output_bytes;
+  task.audio_index = 1;
+  EXPECT_LT(budget_of(task).output_bytes, first);
+  task.plan.fps = {1, 10};  // a show of slides
+  task.plan.frames = 27;
+  task.plan.segment_frames = 1;
+  EXPECT_GT(budget_of(task).output_bytes, 270u * 64 * 125);
+  task.kind = ports::engine_task_kind::text;
+  task.plan.text = {{2, "eng", "", false}, {3, "deu", "", false}};
+  EXPECT_LT(budget_of(task).output_bytes, 2 * text_file_bytes_max + 100'000);
+  task.kind = ports::engine_task_kind::plan;
+  EXPECT_LT(budget_of(task).output_bytes, 20'000'000u);
+  EXPECT_GT(plan_chunks_max(task.how), 24u * 3600 / 2);
+}
+
 TEST(TaskBudget, NonsenseHasABudgetToo) {
   auto task = film();
   task.source_bytes = std::numeric_limits<std::uint64_t>::max();
@@ -74,6 +114,7 @@ TEST(TaskBudget, NonsenseHasABudgetToo) {
     task.kind = kind;
     EXPECT_EQ(budget_of(task).cpu_s, 86'400u);
     EXPECT_LE(budget_of(task).whole, std::chrono::hours{24 * 6});
+    EXPECT_LE(budget_of(task).output_bytes, 2'684'354'560u);
   }
 }
 

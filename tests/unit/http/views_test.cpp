@@ -44,7 +44,7 @@ TEST(Views, ShowAVideo) {
   EXPECT_EQ(json["links"]["hls"], "/media/" + id + "/master.m3u8");
 }
 
-TEST(Views, PromiseNoPicturesOfSoundAlone) {
+TEST(Views, PromisePicturesOnlyWhereThereAreSome) {
   video_view v;
   v.state = video_state::ready;
   v.playable = true;
@@ -57,7 +57,11 @@ TEST(Views, PromiseNoPicturesOfSoundAlone) {
   EXPECT_EQ(json["plan"]["fps"], 0);
   v.rungs = {{{640, 360, 800}, 1000}};
   json = nlohmann::json::parse(to_json(v));
-  EXPECT_NE(json["links"]["poster"], nullptr);
+  EXPECT_EQ(json["links"]["poster"], nullptr) << "made by a recipe without pictures";
+  v.pictures = true;
+  json = nlohmann::json::parse(to_json(v));
+  EXPECT_EQ(json["links"]["poster"], "/media/" + to_string(v.id) + "/poster.jpg");
+  EXPECT_EQ(json["links"]["storyboard"], "/media/" + to_string(v.id) + "/storyboard.vtt");
 }
 
 TEST(Views, PromiseNoPlaylistsBeforeThereAreAny) {

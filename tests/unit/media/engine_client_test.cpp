@@ -30,7 +30,7 @@ struct scripted_child {
 
   void say(std::string bytes) { events.on_bytes(buffer{std::move(bytes)}); }
   void hello(containment in_force = {true, true}) { say(make_frame(frame_type::hello, hello_message{child_protocol_version, "engine", in_force})); }
-  void exit(int status, int signal) { events.on_exit({status, signal}); }
+  void exit(int status, int signal, std::string words = {}) { events.on_exit({status, signal, std::move(words)}); }
   void end(errc code = errc::none, std::string message = {}) { say(make_frame(frame_type::end, end_message{code, std::move(message)})); }
 };
 
@@ -172,7 +172,7 @@ TEST_F(EngineClient, TextsComeInOrderAndOnce) {
     spawner.children.back()->end();
     EXPECT_EQ(heard->result.code, errc::none);
   }
-  const std::string long_one(cues_bytes_max * 6, 'x');
+  const std::string long_one(text_file_bytes_max + 1, 'x');
   const std::string bad[] = {text(0) + text(0),
                              text(1) + text(0),
                              text(3),
@@ -308,6 +308,24 @@ TEST_F(EngineClient, DeathInTheMiddleOfATaskIsACrash) {
   session = engine.start(0, plan_task(), again);
   ASSERT_EQ(spawner.children.size(), 2u);
   EXPECT_TRUE(child(0).destroyed);
+}
+
+TEST_F(EngineClient, LastWordsGoToTheLogAndNotToTheTask) {
+  struct kept_log final : ports::log_sink {
+    [[nodiscard]] bool enabled(ports::log_level) const noexcept override { return true; }
+    void write(ports::log_level, std::string line) override { lines.push_back(std::move(line)); }
+    std::vector<std::string> lines;
+  } log;
+  options.log = &log;
+  child_engine engine{spawner, "engine", options};
+  auto session = engine.start(0, plan_task(), listener);
+  child().hello();
+  child().exit(0, 6, "bug: x == \"y\" does not hold");
+  EXPECT_EQ(log.lines, std::vector<std::string>{"codec child ended status=0 signal=6 said=\"bug: x == 'y' does not hold\""});
+  EXPECT_EQ(listener->result.message, "the codec process ended by signal 6 in the middle of a task");
+  session = engine.start(0, plan_task(), std::make_shared<recording_listener>());
+  spawner.children.back()->exit(3, 0);
+  EXPECT_EQ(log.lines.size(), 1u) << "nothing was said";
 }
 
 TEST_F(EngineClient, DeathBeforeHelloIsACrash) {
@@ -575,6 +593,45 @@ TEST_F(EngineClient, AChunkWithoutThePicturesOfItsRecipeIsABreach) {
     EXPECT_EQ(child().killed, !whole);
     session.reset();
   }
+}
+
+TEST_F(EngineClient, MoreBytesThanItsChunkCanHaveAreABreach) {
+  const auto task = video_task();
+  const auto heavy = [](std::uint32_t chunk, std::uint32_t segment, std::size_t size) {
+    const std::string bytes(size, 'x');
+    return make_bulk_frame_head(frame_type::piece, piece_head{chunk, track_kind::video, 0, segment, 48}, bytes) + bytes;
+  };
+  const auto most = chunk_bytes_max(task, 0);
+  ASSERT_LT(most, 3'000'000u) << "two seconds at 800 kbit/s";
+  for (const bool too_much : {false, true}) {
+    child_engine engine{spawner, "engine"};
+    auto heard = std::make_shared<recording_listener>();
+    auto session = engine.start(0, task, heard);
+    auto& now = *spawner.children.back();
+    now.hello();
+    // What one chunk leaves over is not the next one's.
+    now.say(piece(0, output_entry::init_segment) + chunk_done(0));
+    now.say(heavy(1, output_entry::init_segment, most / 2) + heavy(1, 1, most / 2 - 100 + (too_much ? 200 : 0)));
+    EXPECT_EQ(now.killed, too_much);
+    EXPECT_EQ(heard->ends, too_much ? 1 : 0);
+    EXPECT_EQ(heard->pieces.size(), too_much ? 2u : 3u);
+    EXPECT_EQ(heard->result.message.find("more output") != std::string::npos, too_much) << heard->result.message;
+  }
+}
+
+TEST_F(EngineClient, PlanOfMorePagesThanADayHasIsABreach) {
+  child_engine engine{spawner, "engine"};
+  auto task = plan_task();
+  task.how.segment_ms = 60'000;
+  auto session = engine.start(0, task, listener);
+  child().hello();
+  auto plan = small_plan();
+  plan.notes.assign(16, std::string(error_message_bytes_max, 'x'));
+  // Pages of one chunk each, and as long as a page can be: an honest one has 256.
+  std::uint32_t pages = 0;
+  for (; !child().killed && pages < 10'000; ++pages) child().say(make_frame(frame_type::plan, plan_message{plan, pages, {{pages, 0, 48, 0, 0}}, false}));
+  EXPECT_LT(pages, 100u);
+  EXPECT_EQ(listener->result.code, errc::crashed);
 }
 
 TEST_F(EngineClient, WordsBetweenTasksAreABreach) {

@@ -6,6 +6,7 @@
 // where nothing holds does no harm either.
 //   codec_child_attacks codec-child            contained, as the product's
 //   codec_child_attacks codec-child open       not contained, and saying so
+#include "core/assert.hpp"
 #include "media/av/codec_child_main.hpp"
 #include "net/child_setup.hpp"
 
@@ -21,6 +22,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <spawn.h>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <sys/inotify.h>
@@ -110,9 +112,8 @@ expected<void> write_files(const std::string& directory) {
   const int shared = ::shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
   d.tried("shared memory", shared);
   if (shared >= 0) ::shmctl(shared, IPC_RMID, nullptr);
-  // The parent's log may be there: lines that it did not write.
+  // Standard error is a stream to the parent, which keeps little of it; standard output may be the parent's own.
   d.tried("standard output", ::write(1, "", 0));
-  d.tried("standard error", ::write(2, "", 0));
   return d.answer();
 }
 
@@ -245,6 +246,28 @@ expected<void> dribble(long pause_ms) {
   }
 }
 
+/// Pieces of the chunk's first rendition, as fast as they go.
+expected<void> flood(const ports::engine_task& task) {
+  const std::string bytes(100'000, 'x');
+  for (std::uint32_t segment = 0;; ++segment) {
+    const media::piece_head head{task.chunks.at(0).index, track_kind::video, 0, segment, 25};
+    const auto frame = media::make_bulk_frame_head(media::frame_type::piece, head, bytes) + bytes;
+    for (std::size_t sent = 0; sent < frame.size();) {
+      const auto n = ::write(net::child_stream_descriptor, frame.data() + sent, frame.size() - sent);
+      if (n <= 0) ::_exit(1);
+      sent += static_cast<std::size_t>(n);
+    }
+  }
+}
+
+/// Lines for the parent's log, as many as it takes, and a crash.
+[[noreturn]] void shout() {
+  const std::string words = "\x1b[2J2026-01-01 error all is lost\n";
+  for (long i = 0; i < 1'000'000; ++i)
+    if (::write(2, words.data(), words.size()) < 0) break;
+  ::_exit(1);
+}
+
 expected<void> work(const ports::engine_task& task, media::task_host& host) {
   std::vector<std::uint8_t> head(std::min<std::uint64_t>(task.source_bytes, 4096));
   const auto got = host.read(0, head);
@@ -259,6 +282,17 @@ expected<void> work(const ports::engine_task& task, media::task_host& host) {
     *reinterpret_cast<volatile int*>(std::getenv("NOT_SET")) = 1;
     return {};
   }
+  if (name == "assert") LATHAM_ASSERT(argument == "something else");
+  if (name == "throw") throw std::runtime_error{"thrown by " + argument};
+  if (name == "free") {
+    void* once = std::malloc(64);
+    void* twice = once;
+    asm volatile("" : "+r"(twice));  // or the compiler would see what we are up to
+    std::free(once);
+    std::free(twice);
+  }
+  if (name == "shout") shout();
+  if (name == "flood") return flood(task);
   if (name == "spin")
     for (;;) asm volatile("");
   if (name == "allocate") return allocate();
