@@ -1,5 +1,6 @@
 #include "media/av/packet_survey.hpp"
 
+#include "media/av/promises.hpp"
 #include "media/timestamps.hpp"
 
 extern "C" {
@@ -92,7 +93,8 @@ public:
       restarts_{(in.demuxer->iformat->flags & AVFMT_TS_DISCONT) != 0},
       line_{bounds_of(in.demuxer->streams[streams.video]->time_base, restarts_)} {
     for (unsigned i = 0; i < in.demuxer->nb_streams; ++i) {
-      const bool wanted = i == video_ || std::find(streams.audio.begin(), streams.audio.end(), i) != streams.audio.end();
+      const bool wanted = i == video_ || std::find(streams.audio.begin(), streams.audio.end(), i) != streams.audio.end() ||
+                          counts_in_promise(in, *in.demuxer->streams[i]);
       in.demuxer->streams[i]->discard = wanted ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
     }
     for (const auto index : streams.audio) sounds_.emplace(index, time_line{bounds_of(in.demuxer->streams[index]->time_base, restarts_)});
@@ -327,6 +329,10 @@ expected<std::optional<packet_survey>> survey_matroska(const input& in, const su
   seen.corrupt += end.corrupt;
   seen.disbelieved += end.disbelieved;
   seen.keys = std::move(cues);
+  // It looks cut off: perhaps a cue from before what was read stands until the end. The pass can tell.
+  auto cut = ends_early(in, seen.last_us);
+  if (!cut) return std::move(cut).error();
+  if (*cut) return nothing;
   return std::optional{std::move(seen)};
 }
 
