@@ -70,6 +70,7 @@ expected<void> chunk_reader::reopen() {
   whole_from_ = INT64_MIN;
   sorts_stamps_ = shows_in_unknown_order(in_);
   stamps_.clear();
+  headers_.clear();
   return {};
 }
 
@@ -109,6 +110,7 @@ expected<bool> chunk_reader::find_key(landing want) {
     if (r == AVERROR_EOF || (r < 0 && (++failures > damaged_reads_max || avio_feof(in_.demuxer->pb)))) return false;
     if (r < 0 || packet_->stream_index != static_cast<int>(plan_.video_stream)) continue;
     shift(*packet_);
+    keep_headers();
     const auto pts = in_.picture_time(*packet_);
     if ((packet_->flags & AV_PKT_FLAG_KEY) == 0 || pts == AV_NOPTS_VALUE) {
       // A stream that marks no key frames at all is decoded from its first packet.
@@ -131,6 +133,18 @@ void chunk_reader::shift(AVPacket& packet) {
   else if (position_ >= 0)
     packet.pos = position_;
   input::shift(packet, plan_.shifts);
+}
+
+/// A demuxer says once that headers change. If it said so with a packet that is passed over, the key frame brings them.
+void chunk_reader::keep_headers() {
+  std::size_t bytes = 0;
+  if (const auto* fresh = av_packet_get_side_data(packet_.get(), AV_PKT_DATA_NEW_EXTRADATA, &bytes)) {
+    headers_.assign(fresh, fresh + bytes);
+  } else if (!headers_.empty()) {
+    auto* copy = av_packet_new_side_data(packet_.get(), AV_PKT_DATA_NEW_EXTRADATA, headers_.size());
+    if (!copy) throw std::bad_alloc{};
+    std::copy(headers_.begin(), headers_.end(), copy);
+  }
 }
 
 expected<bool> chunk_reader::back_off() {

@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <memory>
 #include <set>
+#include <vector>
 
 namespace latham::media {
 
@@ -51,6 +52,7 @@ private:
   expected<bool> go_to(std::int64_t back_off_s, landing want);
   expected<bool> go_to_start(landing want);
   void shift(AVPacket& packet);
+  void keep_headers();
   expected<bool> find_key(landing want);
 
   task_host& host_;
@@ -62,6 +64,7 @@ private:
   av_packet packet_ = make_packet_handle();
   bool sorts_stamps_ = false;                  // see shows_in_unknown_order
   std::multiset<std::int64_t> stamps_;         // of packets whose picture is still in the decoder; only if sorts_stamps_
+  std::vector<std::uint8_t> headers_;  // the newest that came with a packet on the way to the key frame
   bool packet_held_ = false;  // find_key read it; the decoder has not seen it
   bool drained_ = false;
   std::int64_t position_ = -1;  // in the file, of the last packet that had one; -1 after a seek

@@ -39,14 +39,14 @@ time_bounds bounds_of(AVRational time_base, bool restarts) {
 /// alone is not seen, nor one without a key frame.
 class size_watch {
 public:
-  explicit size_watch(const AVCodecParameters& stream) : parser_{av_parser_init(static_cast<int>(stream.codec_id))} {
-    codec_ = checked(av_codec_context{avcodec_alloc_context3(nullptr)});
+  explicit size_watch(const AVCodecParameters& stream) : codec_{checked(av_codec_context{avcodec_alloc_context3(nullptr)})} {
     if (avcodec_parameters_to_context(codec_.get(), &stream) < 0) throw std::bad_alloc{};
-    if (parser_) parser_->flags |= PARSER_FLAG_COMPLETE_FRAMES;
+    start();
   }
 
   /// True when this picture has another size than one before.
   bool changes(const AVPacket& packet) {
+    take_headers(packet);
     if (!parser_ || (packet.flags & AV_PKT_FLAG_KEY) == 0) return false;
     std::uint8_t* out = nullptr;
     int bytes = 0;
@@ -59,8 +59,27 @@ public:
   }
 
 private:
-  av_parser parser_;
+  void start() {
+    parser_.reset(av_parser_init(static_cast<int>(codec_->codec_id)));
+    if (parser_) parser_->flags |= PARSER_FLAG_COMPLETE_FRAMES;
+  }
+
+  /// The headers of a stream that has them outside of its packets, when they change: a parser reads them once.
+  void take_headers(const AVPacket& packet) {
+    std::size_t bytes = 0;
+    const auto* headers = av_packet_get_side_data(&packet, AV_PKT_DATA_NEW_EXTRADATA, &bytes);
+    if (!headers || bytes > static_cast<std::size_t>(INT32_MAX) - AV_INPUT_BUFFER_PADDING_SIZE) return;
+    auto* copy = static_cast<std::uint8_t*>(av_mallocz(bytes + AV_INPUT_BUFFER_PADDING_SIZE));
+    if (!copy) throw std::bad_alloc{};
+    std::copy_n(headers, bytes, copy);
+    av_freep(&codec_->extradata);
+    codec_->extradata = copy;
+    codec_->extradata_size = static_cast<int>(bytes);
+    start();
+  }
+
   av_codec_context codec_;
+  av_parser parser_;
   int width_ = 0;
   int height_ = 0;
 };
