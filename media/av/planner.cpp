@@ -1,5 +1,6 @@
 #include "media/av/planner.hpp"
 
+#include "core/findings.hpp"
 #include "media/av/input.hpp"
 #include "media/av/packet_survey.hpp"
 #include "media/av/promises.hpp"
@@ -153,7 +154,7 @@ expected<planned_source> plan_source(task_host& host, std::uint64_t source_bytes
     plan.notes.push_back("The clock of the file starts anew in its middle: the parts were joined.");
   plan.shifts = std::move(seen.shifts);
   if (is_high_dynamic_range(coded)) plan.notes.push_back("HDR was tone-mapped to SDR.");
-  if (seen.resized) plan.notes.push_back("The picture's size changes on the way: it is fitted into its first shape.");
+  if (seen.resized) plan.notes.emplace_back(note_resized);
   plan.rungs = fit_ladder(how.rungs, plan.width, plan.height);
 
   planned_source out;

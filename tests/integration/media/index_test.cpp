@@ -23,7 +23,7 @@ public:
   }
   expected<void> plan(const source_plan&, std::uint32_t, std::vector<chunk_plan>, bool) override { return {}; }
   expected<void> piece(std::uint32_t, track_kind, std::uint8_t, std::uint32_t, std::uint32_t, std::string_view) override { return {}; }
-  expected<void> chunk_done(std::uint32_t) override { return {}; }
+  expected<void> chunk_done(std::uint32_t, const findings&) override { return {}; }
   expected<void> progress(std::uint64_t) override { return {}; }
 
   std::uint64_t read_bytes = 0;
