@@ -3,6 +3,7 @@
 #include "app/codecs.hpp"
 #include "app/configuration.hpp"
 #include "app/logging.hpp"
+#include "core/findings.hpp"
 #include "core/manifest/storyboard.hpp"
 #include "core/recipes.hpp"
 #include "core/task_budget.hpp"
@@ -143,6 +144,7 @@ public:
   [[nodiscard]] const output_table& table() const { return table_; }
   [[nodiscard]] const std::map<std::string, sha256_digest>& files() const { return files_; }
   [[nodiscard]] const std::map<std::string, std::uint64_t>& bytes() const { return bytes_; }
+  [[nodiscard]] std::vector<std::string> notes() const { return found_.notes(table_.plan, how_); }
   [[nodiscard]] const ports::engine_usage& usage() const { return usage_; }
   [[nodiscard]] std::uint32_t slots() const { return slots_count_; }
   /// Of all slots, from the end of the plan on.
@@ -183,7 +185,7 @@ private:
       slot_.chunks.insert(slot_.chunks.end(), chunks.begin(), chunks.end());
     }
     void on_piece(std::uint32_t, output_piece piece) override { slot_.pieces.push_back(std::move(piece)); }
-    void on_chunk_done(std::uint32_t) override {}
+    void on_chunk_done(std::uint32_t, const findings& found) override { slot_.found = found; }
     void on_progress(std::uint64_t done) override { slot_.done.store(done, std::memory_order_relaxed); }
     void on_usage(const ports::engine_usage& used) override { slot_.usage = used; }
     void on_end(expected<void> result) override { slot_.job.post({slot_.number, turn_, std::move(result)}); }
@@ -206,6 +208,7 @@ private:
     source_plan plan;
     std::vector<chunk_plan> chunks;
     std::vector<output_piece> pieces;
+    findings found;
     ports::engine_usage usage;
     std::atomic<std::uint64_t> done{0};
     std::mutex mutex;  // of `session` and `turn`: a read may be answered before `start` has returned the session
@@ -240,6 +243,7 @@ private:
       if (task.kind == ports::engine_task_kind::audio) task.audio_index = s->task.index;
       s->chunks.clear();
       s->pieces.clear();
+      s->found = {};
       s->usage = {};
       s->done = 0;
       s->busy = true;
@@ -339,9 +343,11 @@ private:
       const auto& chunk = chunks_.at(s.task.index);
       table_.chunks[chunk.index] = {chunk, std::move(output)};
       frames_done_ += chunk.frames;
+      found_.add_chunk(s.found);
     } else if (s.task.kind == ports::engine_task_kind::text) {
       table_.text = std::move(output);
     } else {
+      found_.add_sound(table_.plan.audio.at(s.task.index).stream_index, s.found);
       table_.audio[s.task.index] = std::move(output);
       table_.audio_index[s.task.index] = std::move(entries);
     }
@@ -420,6 +426,7 @@ private:
   output_table table_;
   std::map<std::string, sha256_digest> files_;   // by path below the directory
   std::map<std::string, std::uint64_t> bytes_;   // by rendition
+  findings_sum found_;
   ports::engine_usage usage_;
   std::uint64_t frames_done_ = 0;
   double busy_s_ = 0;
@@ -469,7 +476,7 @@ nlohmann::json describe(const local_job& job, const encode_options& o, double wa
     {"rungs", rungs},
     {"audio", audio},
     {"text", text},
-    {"notes", plan.notes},
+    {"notes", job.notes()},
     {"slots", job.slots()},
     {"wall_s", wall_s},
     {"idle_share", job.idle_share()},
@@ -488,7 +495,7 @@ void print_summary(const local_job& job, const encode_options& o, double wall_s)
                 static_cast<double>(plan.frames) / wall_s);
   else
     std::printf("%s: sound alone, %zu renditions, %.1f s of it in %.1f s\n", o.directory.c_str(), plan.audio.size(), static_cast<double>(plan.frames) / plan.fps.to_double(), wall_s);
-  for (const auto& note : plan.notes) std::printf("  note: %s\n", note.c_str());
+  for (const auto& note : job.notes()) std::printf("  note: %s\n", note.c_str());
   std::printf("  HLS   %s/master.m3u8\n  DASH  %s/manifest.mpd\n", o.directory.c_str(), o.directory.c_str());
 }
 

@@ -243,6 +243,22 @@ typename Inspector::result_type inspect(Inspector& f, output_ref& x) {
   return f(x.blob, x.store, x.bytes, x.index_bytes, x.digest, x.renditions);
 }
 
+/// What only decoding shows of a source: found by a task of its chunk or track, and a function of source, recipe and engine like
+/// the output itself. core/findings.hpp puts it into words.
+///
+/// Lost is what the output has something else in the place of. Video counts frames of the output grid, so that a picture that
+/// two chunks decode counts where it is shown, and only there; sound counts samples of the output.
+struct findings {
+  std::uint64_t lost = 0;
+  std::uint64_t first_lost = 0;  // from the start of the output; 0 when nothing is lost
+  bool reshaped = false;         // a picture of another shape than the first one was fitted into it
+  friend bool operator==(const findings&, const findings&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, findings& x) {
+  return f(x.lost, x.first_lost, x.reshaped);
+}
+
 // ---- States ------------------------------------------------------------------------------------------------------
 
 /// receiving -> queued -> planning -> encoding -> finishing -> ready; any -> failed (retry -> queued); any -> deleting.

@@ -30,7 +30,7 @@
 
 namespace latham::media {
 
-inline constexpr std::uint16_t child_protocol_version = 7;
+inline constexpr std::uint16_t child_protocol_version = 8;
 inline constexpr std::size_t frame_header_bytes = 9;
 inline constexpr std::uint32_t piece_bytes_max = 64 * 1024 * 1024;  // one segment of one rendition
 inline constexpr std::size_t error_message_bytes_max = 1000;
@@ -143,10 +143,12 @@ typename Inspector::result_type inspect(Inspector& f, piece_head& x) {
 
 struct chunk_done_message {
   std::uint32_t chunk = 0;
+  findings found{};
+  friend bool operator==(const chunk_done_message&, const chunk_done_message&) = default;
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, chunk_done_message& x) {
-  return f(x.chunk);
+  return f(x.chunk, x.found);
 }
 
 struct progress_message {

@@ -1,8 +1,10 @@
 #include "media/engine_client.hpp"
 
 #include "core/assert.hpp"
+#include "core/findings.hpp"
 #include "core/manifest/storyboard.hpp"
 #include "core/task_budget.hpp"
+#include "media/audio_segments.hpp"
 #include "media/child_protocol.hpp"
 #include "media/text_cues.hpp"
 
@@ -397,6 +399,11 @@ private:
     if (task.task.kind == ports::engine_task_kind::plan || task.chunks_done >= chunks ||
         done->chunk != (is_video ? task.task.chunks[task.chunks_done].index : 0))
       return broken("finished a chunk that it was not working on");
+    const bool is_audio = task.task.kind == ports::engine_task_kind::audio;
+    if (is_video   ? !is_possible_of_chunk(done->found, task.task.chunks[task.chunks_done])
+        : is_audio ? done->found.reshaped || !is_possible(done->found, 0, audio_samples(task.task.plan, task.task.how.audio_rate_hz))
+                   : done->found != findings{})
+      return broken("lost more of the source than there is");
     if (is_video && makes_images(task.task.how)) {
       const auto& chunk = task.task.chunks[task.chunks_done];
       const auto poster = poster_frame(task.task.plan);
@@ -409,7 +416,7 @@ private:
     task.pieces = 0;
     task.images = 0;
     task.bytes_left = task.chunks_done < chunks ? chunk_bytes_max(task.task, task.chunks_done) : 0;
-    task.gate.deliver([&](ports::engine_listener& to) { to.on_chunk_done(done->chunk); });
+    task.gate.deliver([&](ports::engine_listener& to) { to.on_chunk_done(done->chunk, done->found); });
     return {};
   }
 

@@ -50,6 +50,7 @@ void outputs_equal_a_calm_run::on_task(const task_record& r) {
   auto& digest = expected_[r.id];
   if (digest == sha256_digest{}) digest = build_output_blob(model_pieces(video->second.model, video->second.seed, r.id.kind, r.id.index)).digest;
   if (r.output.digest != digest) throw violation{"outputs_equal_a_calm_run", to_string(r.id) + " has other bytes"};
+  if (r.found != model_findings(video->second.model, video->second.seed, r.id.kind, r.id.index)) throw violation{"outputs_equal_a_calm_run", to_string(r.id) + " found something else"};
 }
 
 void watched_kv::commit(ports::kv_batch batch, ports::completion<void> done) {

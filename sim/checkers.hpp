@@ -73,7 +73,7 @@ public:
   void on_task(const task_record& r) override;
 };
 
-/// A committed output is the one that a calm run makes.
+/// A committed output is the one that a calm run makes, and so is what was found in the source on the way.
 class outputs_equal_a_calm_run : public record_checker {
 public:
   explicit outputs_equal_a_calm_run(const accepted_videos& videos) : videos_{videos} {}

@@ -138,7 +138,7 @@ private:
         const bool audio = r.task_.kind == ports::engine_task_kind::audio;
         const auto index = audio ? r.task_.audio_index : r.task_.chunks[r.done_].index;
         for (auto& piece : model_pieces(r.header_->video, r.header_->seed, r.task_.kind, index)) r.listener_->on_piece(audio ? 0 : index, std::move(piece));
-        r.listener_->on_chunk_done(audio ? 0 : index);
+        r.listener_->on_chunk_done(audio ? 0 : index, model_findings(r.header_->video, r.header_->seed, r.task_.kind, index));
         if (!audio) r.frames_ += r.task_.chunks[r.done_].frames;
         ++r.done_;
         r.next();
@@ -202,6 +202,16 @@ std::vector<output_piece> model_pieces(const model_video& video, std::uint64_t s
                      buffer{filler(seed ^ (first + s) * 0x9e3779b97f4a7c15ull ^ (rendition + 1) * 0x517cc1b727220a95ull ^ (audio ? 1 : 0), 2000 + 100 * r)}});
   }
   return out;
+}
+
+findings model_findings(const model_video& video, std::uint64_t seed, ports::engine_task_kind kind, std::uint32_t index) {
+  const bool audio = kind == ports::engine_task_kind::audio;
+  const auto drawn = (seed ^ (index + 1) * 0x9e3779b97f4a7c15ull ^ (audio ? 1 : 0)) >> 7;
+  if (drawn % 4 != 0) return {};
+  const auto frames = std::uint64_t{video.segments_per_chunk} * video.segment_frames;
+  const auto lost = 1 + drawn / 4 % (frames / 2);
+  if (audio) return {lost, lost, false};
+  return {lost, index * frames + frames / 2 - 1, drawn % 8 == 0};
 }
 
 std::unique_ptr<ports::media_engine> make_model_engine(engine_world world) { return std::make_unique<engine>(std::move(world)); }

@@ -28,6 +28,9 @@ inline constexpr std::size_t model_source_bytes_min = 64;
 /// The pieces of one task, as every engine must make them.
 [[nodiscard]] std::vector<output_piece> model_pieces(const model_video& video, std::uint64_t seed, ports::engine_task_kind kind, std::uint32_t index);
 
+/// What each engine must find in the source by the same task: damage in some of them.
+[[nodiscard]] findings model_findings(const model_video& video, std::uint64_t seed, ports::engine_task_kind kind, std::uint32_t index);
+
 /// What the model of one node's engine needs of its world.
 struct engine_world {
   events* time = nullptr;

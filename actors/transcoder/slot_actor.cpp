@@ -96,8 +96,8 @@ private:
     void on_piece(std::uint32_t chunk, output_piece piece) override {
       tell([s = owner, chunk, piece = std::move(piece)]() mutable { s->on_piece(chunk, std::move(piece)); });
     }
-    void on_chunk_done(std::uint32_t chunk) override {
-      tell([s = owner, chunk] { s->on_chunk_done(chunk); });
+    void on_chunk_done(std::uint32_t chunk, const findings& found) override {
+      tell([s = owner, chunk, found] { s->on_chunk_done(chunk, found); });
     }
     void on_progress(std::uint64_t done) override {
       tell([s = owner, done] { s->on_progress(done); });
@@ -164,17 +164,18 @@ private:
     pieces_[chunk].push_back(std::move(piece));
   }
 
-  void on_chunk_done(std::uint32_t chunk) {
+  void on_chunk_done(std::uint32_t chunk, const findings& found) {
     last_sign_ = now();
     auto pieces = std::make_shared<std::vector<output_piece>>(std::move(pieces_[chunk]));
     pieces_.erase(chunk);
     const auto index = grant_.kind == task_kind::audio ? grant_.first : chunk;
     ++reports_open_;
     running_ = index + 1;
-    auto built = here<built_chunk>([this, index](expected<built_chunk> result) {
+    auto built = here<built_chunk>([this, index, found](expected<built_chunk> result) {
       if (!result) return end(result.error().code, result.error().message, index);
       auto job = std::make_shared<upload>();
       job->task = {grant_.video, grant_.kind, index};
+      job->found = found;
       job->summaries = std::move(result->renditions);
       job->index_bytes = result->blob.index_bytes;
       job->digest = result->blob.digest;
@@ -212,6 +213,7 @@ private:
 
   struct upload {
     task_id task;
+    findings found;
     std::vector<rendition_summary> summaries;
     std::uint32_t index_bytes = 0;
     sha256_digest digest;
@@ -286,7 +288,7 @@ private:
   }
 
   void commit(const upload_ptr& job) {
-    task_commit message{job->task, grant_.held, {job->ticket.token.blob, job->ticket.store, job->bytes.size(), job->index_bytes, job->digest, job->summaries}};
+    task_commit message{job->task, grant_.held, {job->ticket.token.blob, job->ticket.store, job->bytes.size(), job->index_bytes, job->digest, job->summaries}, job->found};
     piece_bytes_ -= std::min<std::uint64_t>(piece_bytes_, job->bytes.size());
     request(parent_, caf::infinite, message)
       .then(

@@ -63,8 +63,8 @@ public:
   virtual void on_plan(source_plan plan, std::uint32_t first_chunk, std::vector<chunk_plan> chunks, bool complete) = 0;
   /// A finished piece of chunk `chunk` (0 for audio and text).
   virtual void on_piece(std::uint32_t chunk, output_piece piece) = 0;
-  /// All pieces of `chunk` were delivered.
-  virtual void on_chunk_done(std::uint32_t chunk) = 0;
+  /// All pieces of `chunk` were delivered, and this is what decoding showed of the source.
+  virtual void on_chunk_done(std::uint32_t chunk, const findings& found) = 0;
   /// Output frames (video) or samples (audio) finished since start; at most five times a second.
   virtual void on_progress(std::uint64_t done) = 0;
   /// Comes just before the end of a task that was worked on; for measuring, so nobody has to listen.

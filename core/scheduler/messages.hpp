@@ -70,10 +70,11 @@ struct task_commit {
   task_id task;
   epoch held;
   output_ref output;
+  findings found;
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, task_commit& x) {
-  return f(x.task, x.held, x.output);
+  return f(x.task, x.held, x.output, x.found);
 }
 
 /// The holder gives the rest of its lease back. Errors that are the input's fault end the job.

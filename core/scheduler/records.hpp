@@ -83,7 +83,7 @@ typename Inspector::result_type inspect(Inspector& f, video_record& x) {
 enum class task_state : std::uint8_t { pending = 0, leased = 1, committed = 2 };
 
 struct task_record {
-  static constexpr std::uint8_t record_format = 1;
+  static constexpr std::uint8_t record_format = 2;  // 2: findings
 
   task_id id;
   task_state state = task_state::pending;
@@ -92,11 +92,12 @@ struct task_record {
   epoch held;                       // of the newest grant; commits under any other are fenced
   std::string last_error;
   output_ref output;                // committed tasks of all kinds but plan
+  findings found;                   // of the same
   friend bool operator==(const task_record&, const task_record&) = default;
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, task_record& x) {
-  return f(x.id, x.state, x.chunk, x.attempts, x.held, x.last_error, x.output);
+  return f(x.id, x.state, x.chunk, x.attempts, x.held, x.last_error, x.output, x.found);
 }
 
 /// A run of consecutive tasks of one kind, granted to one worker.

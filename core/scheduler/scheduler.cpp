@@ -1,6 +1,7 @@
 #include "core/scheduler/scheduler.hpp"
 
 #include "core/assert.hpp"
+#include "core/findings.hpp"
 #include "core/manifest/storyboard.hpp"
 
 #include <algorithm>
@@ -343,9 +344,14 @@ errc scheduler::on_commit(const task_commit& commit, instant now, decision& out)
   auto lease = leases_.find(commit.held);
   auto* t = leased_task(commit.task, commit.held);
   if (v == nullptr || commit.task.kind == task_kind::plan || lease == leases_.end() || lease->second.expires <= now || t == nullptr) return drop();
+  const bool possible = commit.task.kind == task_kind::video   ? is_possible_of_chunk(commit.found, t->record.chunk)
+                        : commit.task.kind == task_kind::audio ? is_possible_of_sound(commit.found, v->record.plan, v->record.request.how.audio_rate_hz)
+                                                               : commit.found == findings{};
+  if (!possible) return errc::invalid_argument;
   lease->second.expires = now + config_.lease_ttl;
   t->record.state = task_state::committed;
   t->record.output = commit.output;
+  t->record.found = commit.found;
   t->record.last_error.clear();
   out.writes.push_back(t->record);
   if (commit.task.kind == task_kind::video) {
@@ -661,7 +667,13 @@ video_view scheduler::make_view(const video_entry& v, instant now) const {
     for (std::uint32_t i = 0; i < r.plan.audio.size(); ++i) out.playable = out.playable && committed(task_kind::audio, i);
     out.pictures = has_picture(r.plan) && makes_images(r.request.how);
     out.source_format = r.plan.container + ", " + r.plan.video_codec;
-    out.notes = r.plan.notes;
+    findings_sum found;
+    for (const auto& [key, t] : v.tasks) {
+      if (t.record.state != task_state::committed) continue;
+      if (key.first == task_kind::video) found.add_chunk(t.record.found);
+      if (key.first == task_kind::audio && key.second < r.plan.audio.size()) found.add_sound(r.plan.audio[key.second].stream_index, t.record.found);
+    }
+    out.notes = found.notes(r.plan, r.request.how);
     if (r.state == video_state::encoding && out.progress_mille > 0) {
       const auto spent = now - v.encoding_since;
       out.eta_s = spent.count() / 1'000'000'000 * (1000 - out.progress_mille) / out.progress_mille;

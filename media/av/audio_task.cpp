@@ -226,6 +226,14 @@ public:
     return convert(frame.extended_data, frame.nb_samples, skip);
   }
 
+  /// Something is missing before the next frame: it goes to its very place, and silence fills the hole.
+  void align_anew() { aligned_ = false; }
+
+  /// Position on the output of what is shown at `stamp`, or of what comes next.
+  [[nodiscard]] std::int64_t position_of(std::int64_t stamp) const {
+    return stamp == AV_NOPTS_VALUE ? to_.position() : av_rescale_q(stamp, time_base_, {1, to_.rate()}) - origin_;
+  }
+
   /// What the resampler still holds.
   expected<void> flush() {
     if (!resampler_) return {};
@@ -290,6 +298,52 @@ private:
   int rate_ = 0;
   bool aligned_ = false;
   std::vector<float> samples_;
+};
+
+/// Counts what the decoder refused, in samples of the output.
+///
+/// A recording begins and ends in the middle of a packet, which is no damage; what lies between two that can be decoded is.
+class lost_sound {
+public:
+  lost_sound(std::int64_t total, int rate) : total_{total}, edge_max_{edge_ms_max * rate / 1000} {}
+
+  void refuse(std::int64_t at, std::int64_t samples) {
+    if (at >= total_) return;
+    const auto from = std::max({at, counted_, std::int64_t{0}});
+    const auto to = std::min(at + samples, total_);
+    if (from >= to) return;
+    counted_ = to;
+    if (waiting_ == 0) waiting_first_ = from;
+    waiting_ += to - from;
+  }
+  /// Something could be decoded. True when sound before it is missing.
+  bool go_on() {
+    const bool missing = waiting_ > 0;
+    settle(!std::exchange(began_, true));
+    return missing;
+  }
+  findings finish() {
+    settle(true);
+    return found_;
+  }
+
+private:
+  static constexpr std::int64_t edge_ms_max = 100;
+
+  void settle(bool edge) {
+    const auto lost = std::exchange(waiting_, 0);
+    if (lost == 0 || (edge && lost <= edge_max_)) return;
+    if (found_.lost == 0) found_.first_lost = static_cast<std::uint64_t>(waiting_first_);
+    found_.lost += static_cast<std::uint64_t>(lost);
+  }
+
+  const std::int64_t total_;
+  const std::int64_t edge_max_;
+  std::int64_t counted_ = 0;        // nothing before this counts again
+  std::int64_t waiting_ = 0;        // refused since the last that could be decoded
+  std::int64_t waiting_first_ = 0;
+  bool began_ = false;
+  findings found_;
 };
 
 /// Packets in file order in, the same with times on the plan's clock out; a time that cannot be believed is taken away, and the
@@ -440,15 +494,26 @@ expected<void> run_audio_task(const ports::engine_task& task, task_host& host) {
 
   packet_clock clock{task.plan, stream->time_base};
   auto frame = make_frame_handle();
+  lost_sound lost{encoder.total(), encoder.rate()};
   // A packet that cannot be decoded leaves a gap, and gaps are filled.
+  const auto refuse = [&](const AVPacket* some) {
+    if (!some || some->size == 0 || (some->flags & AV_PKT_FLAG_DISCARD) != 0) return;
+    auto samples = av_rescale_q(std::clamp<std::int64_t>(some->duration, 0, INT32_MAX), stream->time_base, {1, encoder.rate()});
+    if (const auto* d = decoder->get(); samples == 0 && d->frame_size > 0 && d->sample_rate > 0)
+      samples = av_rescale(d->frame_size, encoder.rate(), d->sample_rate);
+    lost.refuse(resampler.position_of(some->pts), samples);
+  };
   const auto decode = [&](AVPacket* some) -> expected<void> {
     const stage_clock::scope stage{host.clock, &ports::engine_usage::decode_us};
     const int sent = avcodec_send_packet(decoder->get(), some);
     if (sent == AVERROR(ENOMEM)) throw std::bad_alloc{};
+    if (sent < 0) refuse(some);
     for (;;) {
       const int got = avcodec_receive_frame(decoder->get(), frame.get());
       if (got == AVERROR(ENOMEM)) throw std::bad_alloc{};
+      if (got < 0 && got != AVERROR(EAGAIN) && got != AVERROR_EOF) refuse(some);
       if (got < 0) return {};
+      if (lost.go_on()) resampler.align_anew();
       if (auto ok = resampler.take(*frame); !ok) return ok;
     }
   };
@@ -467,7 +532,7 @@ expected<void> run_audio_task(const ports::engine_task& task, task_host& host) {
   if (!encoder.full())
     if (auto ok = resampler.flush(); !ok) return ok;
   if (auto ok = encoder.finish(); !ok) return ok;
-  return host.chunk_done(0);
+  return host.chunk_done(0, lost.finish());
 }
 
 }  // namespace latham::media

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace latham::media {
 
@@ -16,6 +17,10 @@ constexpr std::array<std::int64_t, 4> back_off_tries_s = {2, 10, 30, 120};
 constexpr int damaged_reads_max = 1000;
 // Before a chunk's first frame, in seconds: long enough for a decoder's reordering to settle after the last skipped picture.
 constexpr std::int64_t decode_all_s = 1;
+// Between two blocks of Matroska, but for the head of a cluster: more is bytes that made no sense to the demuxer.
+constexpr std::int64_t block_gap_bytes_max = 1024;
+constexpr std::int64_t tear_near_s = 1;
+constexpr std::size_t damage_max = 100'000;  // places kept in mind; more than a chunk and its way have pictures
 constexpr std::size_t stamps_max = 17;  // the longest reordering of H.264 and HEVC, and one
 
 }  // namespace
@@ -62,7 +67,8 @@ expected<void> chunk_reader::reopen() {
   if (!found || in_.container != plan_.container || found->time_base.num != plan_.time_base.num ||
       found->time_base.den != plan_.time_base.den || plan_.video_codec != avcodec_get_name(found->codecpar->codec_id))
     return {errc::corrupt, "the source is not the one that was planned"};
-  in_.use_only(plan_.video_stream);
+  // Matroska's demuxer steps over what it cannot read without a word; that blocks of all tracks follow one another tells.
+  if (in_.container != "matroska") in_.use_only(plan_.video_stream);
   auto decoder = open_decoder(*found);
   if (!decoder) return std::move(decoder).error();
   decoder_ = std::move(decoder).value();
@@ -70,6 +76,12 @@ expected<void> chunk_reader::reopen() {
   whole_from_ = INT64_MIN;
   sorts_stamps_ = shows_in_unknown_order(in_);
   stamps_.clear();
+  headers_.clear();
+  refused_.clear();
+  torn_.clear();
+  decodable_ = tear_ahead_ = false;
+  last_time_ = sent_time_ = INT64_MIN;
+  read_at_ = read_end_ = -1;
   return {};
 }
 
@@ -77,7 +89,7 @@ expected<bool> chunk_reader::go_to(std::int64_t back_off_s, landing want) {
   if (!decoder_ || packet_held_ || drained_)
     if (auto ok = reopen(); !ok) return ok.error();
   from_start_ = false;
-  position_ = -1;
+  position_ = read_at_ = read_end_ = -1;
   auto* demuxer = in_.demuxer.get();
   const auto target = chunk_.seek_pts - av_rescale_q(back_off_s, AVRational{1, 1}, stream().time_base);
   int r = -1;
@@ -107,8 +119,11 @@ expected<bool> chunk_reader::find_key(landing want) {
     if (in_.io->failure().code != errc::none) return in_.io->failure();
     if (r == AVERROR(ENOMEM)) throw std::bad_alloc{};
     if (r == AVERROR_EOF || (r < 0 && (++failures > damaged_reads_max || avio_feof(in_.demuxer->pb)))) return false;
-    if (r < 0 || packet_->stream_index != static_cast<int>(plan_.video_stream)) continue;
-    shift(*packet_);
+    tear_ahead_ = tear_ahead_ || r < 0;
+    if (r < 0) continue;
+    watch(*packet_);
+    if (packet_->stream_index != static_cast<int>(plan_.video_stream)) continue;
+    keep_headers();
     const auto pts = in_.picture_time(*packet_);
     if ((packet_->flags & AV_PKT_FLAG_KEY) == 0 || pts == AV_NOPTS_VALUE) {
       // A stream that marks no key frames at all is decoded from its first packet.
@@ -131,6 +146,60 @@ void chunk_reader::shift(AVPacket& packet) {
   else if (position_ >= 0)
     packet.pos = position_;
   input::shift(packet, plan_.shifts);
+}
+
+/// A demuxer says once that headers change. If it said so with a packet that is passed over, the key frame brings them.
+void chunk_reader::keep_headers() {
+  std::size_t bytes = 0;
+  if (const auto* fresh = av_packet_get_side_data(packet_.get(), AV_PKT_DATA_NEW_EXTRADATA, &bytes)) {
+    headers_.assign(fresh, fresh + bytes);
+  } else if (!headers_.empty()) {
+    auto* copy = av_packet_new_side_data(packet_.get(), AV_PKT_DATA_NEW_EXTRADATA, headers_.size());
+    if (!copy) throw std::bad_alloc{};
+    std::copy(headers_.begin(), headers_.end(), copy);
+  }
+}
+
+/// Shifts a packet of the video; sees from any packet whether bytes before it were lost.
+void chunk_reader::watch(const AVPacket& packet) {
+  const auto* from = in_.stream(static_cast<std::uint32_t>(packet.stream_index));
+  if (in_.container == "matroska" && packet.pos >= 0 && from && (from->disposition & AV_DISPOSITION_ATTACHED_PIC) == 0) {
+    tear_ahead_ = tear_ahead_ || (read_end_ >= 0 && packet.pos > read_end_ + block_gap_bytes_max);
+    // Several packets of one block have its position.
+    read_end_ = (packet.pos == read_at_ ? read_end_ : packet.pos) + packet.size;
+    read_at_ = packet.pos;
+  }
+  if (packet.stream_index != static_cast<int>(plan_.video_stream)) return;
+  shift(*packet_);
+  const auto time = in_.picture_time(packet);
+  if (time == AV_NOPTS_VALUE) return;
+  const auto keep = [this](std::int64_t side) {
+    if (side != INT64_MIN && torn_.size() < damage_max) torn_.insert(side);
+  };
+  if (std::exchange(tear_ahead_, (packet.flags & AV_PKT_FLAG_CORRUPT) != 0)) {
+    keep(last_time_);
+    keep(time);
+  }
+  if (tear_ahead_) keep(time);
+  last_time_ = time;
+}
+
+void chunk_reader::refuse(std::int64_t time) {
+  if (!decodable_ || time == INT64_MIN || refused_.size() >= damage_max) return;
+  refused_.insert(time);
+  // Others that refer to it may not come out either, and their neighbours be taken for out of order.
+  torn_.insert(time);
+}
+
+bool chunk_reader::refused(std::int64_t from, std::int64_t to) const {
+  const auto at = refused_.lower_bound(std::max(from, whole_from_));
+  return at != refused_.end() && *at <= to;
+}
+
+bool chunk_reader::torn(std::int64_t from, std::int64_t to) const {
+  const auto near = av_rescale_q(tear_near_s, AVRational{1, 1}, to_av(plan_.time_base.num, plan_.time_base.den));
+  const auto at = torn_.lower_bound(from > INT64_MIN + near ? from - near : INT64_MIN);
+  return at != torn_.end() && (to > INT64_MAX - near || *at <= to + near);
 }
 
 expected<bool> chunk_reader::back_off() {
@@ -164,6 +233,7 @@ expected<bool> chunk_reader::next(AVFrame& into, std::int64_t& pts) {
     const int got = avcodec_receive_frame(decoder_.get(), &into);
     if (got == AVERROR(ENOMEM)) throw std::bad_alloc{};
     if (got >= 0) {
+      decodable_ = true;
       pts = into.pts != AV_NOPTS_VALUE ? into.pts - in_.picture_delay : into.best_effort_timestamp;
       if (sorts_stamps_ && !stamps_.empty()) pts = stamps_.extract(stamps_.begin()).value();
       if (pts == AV_NOPTS_VALUE || into.width <= 0 || into.height <= 0) continue;
@@ -172,15 +242,17 @@ expected<bool> chunk_reader::next(AVFrame& into, std::int64_t& pts) {
     }
     if (got == AVERROR_EOF || drained_) return false;
     // EAGAIN, or a picture that could not be decoded: either way the decoder wants the next packet.
+    if (got != AVERROR(EAGAIN)) refuse(sent_time_);
     for (int failures = 0; !packet_held_;) {
       const stage_clock::scope reading{host_.clock, &ports::engine_usage::demux_us};
       const int r = av_read_frame(in_.demuxer.get(), packet_.get());
       if (in_.io->failure().code != errc::none) return in_.io->failure();
       if (r == AVERROR(ENOMEM)) throw std::bad_alloc{};
       if (r == AVERROR_EOF || (r < 0 && (++failures > damaged_reads_max || avio_feof(in_.demuxer->pb)))) break;
+      tear_ahead_ = tear_ahead_ || r < 0;
       if (r < 0) continue;
+      watch(*packet_);
       if (packet_->stream_index == static_cast<int>(plan_.video_stream)) {
-        shift(*packet_);
         packet_held_ = true;
       } else {
         av_packet_unref(packet_.get());
@@ -196,9 +268,13 @@ expected<bool> chunk_reader::next(AVFrame& into, std::int64_t& pts) {
     const auto time = packet_held_ ? in_.picture_time(*packet_) : AV_NOPTS_VALUE;
     const bool may_skip = !sorts_stamps_ && time != AV_NOPTS_VALUE && time < skip_until_;
     decoder_->skip_frame = may_skip ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
+    const bool is_shown = packet_held_ && packet_->size > 0 && (packet_->flags & AV_PKT_FLAG_DISCARD) == 0;
+    sent_time_ = is_shown && time != AV_NOPTS_VALUE ? time : INT64_MIN;
+    decodable_ = decodable_ || (packet_held_ && (packet_->flags & AV_PKT_FLAG_KEY) != 0);
     const int sent = avcodec_send_packet(decoder_.get(), packet_held_ ? packet_.get() : nullptr);
     if (sent == AVERROR(ENOMEM)) throw std::bad_alloc{};
     if (sent == AVERROR(EAGAIN)) continue;  // cannot be after a receive that wanted more, and costs one more turn if it can
+    if (sent < 0) refuse(sent_time_);
     av_packet_unref(packet_.get());
     packet_held_ = false;
   }

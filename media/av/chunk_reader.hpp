@@ -10,6 +10,9 @@
 // because the picture that is on the screen when the chunk begins may be one of those. Only pictures from there on are given,
 // and none that is shown before the key frame, whose references are missing: what comes is what a decoder that began at the
 // start of the file would give, without a hole.
+//
+// What is damaged shows only here, and the reader keeps in mind where: packets that the decoder refused, and places where the
+// container lost bytes. Whether that is to be seen in the output is the sampler's to say.
 #pragma once
 
 #include "core/expected.hpp"
@@ -19,6 +22,7 @@
 #include <cstdint>
 #include <memory>
 #include <set>
+#include <vector>
 
 namespace latham::media {
 
@@ -38,6 +42,14 @@ public:
   /// Nothing comes before the first picture.
   [[nodiscard]] bool is_from_start() const noexcept { return from_start_; }
 
+  /// A picture that belongs on the screen at some time from `from` to `to`, both included, was refused by the decoder. Known
+  /// once a later picture was given. What cannot be decoded because the stream begins before its first key frame is not meant.
+  [[nodiscard]] bool refused(std::int64_t from, std::int64_t to) const;
+
+  /// The container lost bytes, or the decoder refused a picture, between `from` and `to` or within a second of that: if no
+  /// picture is there, it is because of that.
+  [[nodiscard]] bool torn(std::int64_t from, std::int64_t to) const;
+
   /// Holds until back_off.
   [[nodiscard]] const AVStream& stream() const { return *in_.stream(plan_.video_stream); }
 
@@ -51,6 +63,9 @@ private:
   expected<bool> go_to(std::int64_t back_off_s, landing want);
   expected<bool> go_to_start(landing want);
   void shift(AVPacket& packet);
+  void watch(const AVPacket& packet);
+  void refuse(std::int64_t time);
+  void keep_headers();
   expected<bool> find_key(landing want);
 
   task_host& host_;
@@ -62,6 +77,7 @@ private:
   av_packet packet_ = make_packet_handle();
   bool sorts_stamps_ = false;                  // see shows_in_unknown_order
   std::multiset<std::int64_t> stamps_;         // of packets whose picture is still in the decoder; only if sorts_stamps_
+  std::vector<std::uint8_t> headers_;  // the newest that came with a packet on the way to the key frame
   bool packet_held_ = false;  // find_key read it; the decoder has not seen it
   bool drained_ = false;
   std::int64_t position_ = -1;  // in the file, of the last packet that had one; -1 after a seek
@@ -69,6 +85,14 @@ private:
   std::int64_t whole_from_ = INT64_MIN;  // pictures shown before this lack references
   std::int64_t believed_until_ = INT64_MAX;
   bool from_start_ = false;
+  std::set<std::int64_t> refused_;   // times of pictures
+  std::set<std::int64_t> torn_;      // times of the pictures on both sides of each place
+  bool decodable_ = false;           // a key frame was given to the decoder, or a picture came out
+  bool tear_ahead_ = false;          // and the next picture is its other side
+  std::int64_t last_time_ = INT64_MIN;  // of the picture read last, and of the one decoded last
+  std::int64_t sent_time_ = INT64_MIN;
+  std::int64_t read_at_ = -1;        // the last packet of any stream, and where it ends
+  std::int64_t read_end_ = -1;
   int backed_off_ = 0;
   bool gave_up_ = false;
 };

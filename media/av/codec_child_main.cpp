@@ -110,8 +110,8 @@ public:
     return check(channel_.send(make_bulk_frame_head(frame_type::piece, head, bytes), bytes));
   }
 
-  expected<void> chunk_done(std::uint32_t chunk) override {
-    return check(channel_.send(make_frame(frame_type::chunk_done, chunk_done_message{chunk})));
+  expected<void> chunk_done(std::uint32_t chunk, const findings& found) override {
+    return check(channel_.send(make_frame(frame_type::chunk_done, chunk_done_message{chunk, found})));
   }
 
   expected<void> progress(std::uint64_t done) override {

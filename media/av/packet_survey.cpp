@@ -1,5 +1,6 @@
 #include "media/av/packet_survey.hpp"
 
+#include "media/av/promises.hpp"
 #include "media/timestamps.hpp"
 
 extern "C" {
@@ -38,14 +39,14 @@ time_bounds bounds_of(AVRational time_base, bool restarts) {
 /// alone is not seen, nor one without a key frame.
 class size_watch {
 public:
-  explicit size_watch(const AVCodecParameters& stream) : parser_{av_parser_init(static_cast<int>(stream.codec_id))} {
-    codec_ = checked(av_codec_context{avcodec_alloc_context3(nullptr)});
+  explicit size_watch(const AVCodecParameters& stream) : codec_{checked(av_codec_context{avcodec_alloc_context3(nullptr)})} {
     if (avcodec_parameters_to_context(codec_.get(), &stream) < 0) throw std::bad_alloc{};
-    if (parser_) parser_->flags |= PARSER_FLAG_COMPLETE_FRAMES;
+    start();
   }
 
   /// True when this picture has another size than one before.
   bool changes(const AVPacket& packet) {
+    take_headers(packet);
     if (!parser_ || (packet.flags & AV_PKT_FLAG_KEY) == 0) return false;
     std::uint8_t* out = nullptr;
     int bytes = 0;
@@ -58,8 +59,27 @@ public:
   }
 
 private:
-  av_parser parser_;
+  void start() {
+    parser_.reset(av_parser_init(static_cast<int>(codec_->codec_id)));
+    if (parser_) parser_->flags |= PARSER_FLAG_COMPLETE_FRAMES;
+  }
+
+  /// The headers of a stream that has them outside of its packets, when they change: a parser reads them once.
+  void take_headers(const AVPacket& packet) {
+    std::size_t bytes = 0;
+    const auto* headers = av_packet_get_side_data(&packet, AV_PKT_DATA_NEW_EXTRADATA, &bytes);
+    if (!headers || bytes > static_cast<std::size_t>(INT32_MAX) - AV_INPUT_BUFFER_PADDING_SIZE) return;
+    auto* copy = static_cast<std::uint8_t*>(av_mallocz(bytes + AV_INPUT_BUFFER_PADDING_SIZE));
+    if (!copy) throw std::bad_alloc{};
+    std::copy_n(headers, bytes, copy);
+    av_freep(&codec_->extradata);
+    codec_->extradata = copy;
+    codec_->extradata_size = static_cast<int>(bytes);
+    start();
+  }
+
   av_codec_context codec_;
+  av_parser parser_;
   int width_ = 0;
   int height_ = 0;
 };
@@ -92,7 +112,8 @@ public:
       restarts_{(in.demuxer->iformat->flags & AVFMT_TS_DISCONT) != 0},
       line_{bounds_of(in.demuxer->streams[streams.video]->time_base, restarts_)} {
     for (unsigned i = 0; i < in.demuxer->nb_streams; ++i) {
-      const bool wanted = i == video_ || std::find(streams.audio.begin(), streams.audio.end(), i) != streams.audio.end();
+      const bool wanted = i == video_ || std::find(streams.audio.begin(), streams.audio.end(), i) != streams.audio.end() ||
+                          counts_in_promise(in, *in.demuxer->streams[i]);
       in.demuxer->streams[i]->discard = wanted ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
     }
     for (const auto index : streams.audio) sounds_.emplace(index, time_line{bounds_of(in.demuxer->streams[index]->time_base, restarts_)});
@@ -327,6 +348,10 @@ expected<std::optional<packet_survey>> survey_matroska(const input& in, const su
   seen.corrupt += end.corrupt;
   seen.disbelieved += end.disbelieved;
   seen.keys = std::move(cues);
+  // It looks cut off: perhaps a cue from before what was read stands until the end. The pass can tell.
+  auto cut = ends_early(in, seen.last_us);
+  if (!cut) return std::move(cut).error();
+  if (*cut) return nothing;
   return std::optional{std::move(seen)};
 }
 

@@ -113,13 +113,14 @@ expected<void> picture_ladder::show(const AVFrame& source) {
 
 expected<void> picture_ladder::place(step& to, const AVFrame& source) {
   const auto inner = fitted(source, {to.width, to.height});
+  bars_ = inner.width != to.width || inner.height != to.height;
   const auto* picture = &source;
   if (tones_) {
     auto mapped = tones_->map(source, inner.width, inner.height);
     if (!mapped) return std::move(mapped).error();
     picture = *mapped;
   }
-  if (inner.width == to.width && inner.height == to.height) return scale(to, *picture);
+  if (!bars_) return scale(to, *picture);
   if (inner_.width != inner.width || inner_.height != inner.height) {
     inner_ = {};
     inner_.picture = make_frame_handle();

@@ -29,6 +29,9 @@ public:
   /// Picture of plan.rungs[i]: yuv420p, limited range, no side data.
   [[nodiscard]] const AVFrame& picture(std::size_t i) const { return *steps_[i].picture; }
 
+  /// The picture shown last is of another shape than the first one, and stands between bars.
+  [[nodiscard]] bool has_bars() const noexcept { return bars_; }
+
 private:
   struct size {
     int width = 0;
@@ -60,6 +63,7 @@ private:
   std::vector<step> steps_;  // as plan.rungs
   step upright_;             // the largest rung before it is rotated
   step inner_;               // what stands between bars
+  bool bars_ = false;
 };
 
 }  // namespace latham::media

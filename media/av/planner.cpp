@@ -1,7 +1,9 @@
 #include "media/av/planner.hpp"
 
+#include "core/findings.hpp"
 #include "media/av/input.hpp"
 #include "media/av/packet_survey.hpp"
+#include "media/av/promises.hpp"
 #include "media/av/sound_planner.hpp"
 #include "media/av/tone_mapper.hpp"
 #include "media/av/tracks.hpp"
@@ -36,22 +38,6 @@ bool is_picture_stream(const AVStream& stream) {
 std::string seconds_text(double s) {
   const auto tenths = std::llround(s * 10);
   return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " s";
-}
-
-/// Does the container promise more than the bytes hold? Only said where the promise is exact.
-bool ends_early(const input& in, const AVStream& video, const packet_survey& seen) {
-  const int entries = avformat_index_get_entries_count(&video);
-  if (in.container == "mov" && entries > 0) {
-    const auto* last = avformat_index_get_entry(const_cast<AVStream*>(&video), entries - 1);
-    if (last && last->pos >= 0 && static_cast<std::uint64_t>(last->pos) + static_cast<std::uint64_t>(last->size) > in.io->size())
-      return true;
-  }
-  const auto promised = in.demuxer->duration;
-  const bool exact = (in.container == "mov" || in.container == "matroska" || in.container == "flv") && !has_subtitles(in);
-  if (!exact || promised == AV_NOPTS_VALUE || promised <= 0) return false;
-  const auto start = in.demuxer->start_time != AV_NOPTS_VALUE ? in.demuxer->start_time : 0;
-  const auto missing = promised - (seen.last_us - start);
-  return missing > 2 * AV_TIME_BASE && missing > promised / 20 && in.container != "mov";
 }
 
 /// Size as displayed: square pixels, rotated, even. False when that is no size.
@@ -156,7 +142,9 @@ expected<planned_source> plan_source(task_host& host, std::uint64_t source_bytes
 
   if (auto ok = take_part(plan, how.part); !ok) return std::move(ok).error();
 
-  plan.truncated = ends_early(in, stream, seen);
+  auto cut = ends_early(in, seen.last_us);
+  if (!cut) return std::move(cut).error();
+  plan.truncated = *cut;
   if (plan.truncated)
     plan.notes.push_back("The file ends early: only its first " + seconds_text(length) + " could be used.");
   else if (seen.damaged || seen.corrupt > seen.shifts.size() + 1)  // where recordings were joined, one is to be expected
@@ -166,7 +154,7 @@ expected<planned_source> plan_source(task_host& host, std::uint64_t source_bytes
     plan.notes.push_back("The clock of the file starts anew in its middle: the parts were joined.");
   plan.shifts = std::move(seen.shifts);
   if (is_high_dynamic_range(coded)) plan.notes.push_back("HDR was tone-mapped to SDR.");
-  if (seen.resized) plan.notes.push_back("The picture's size changes on the way: it is fitted into its first shape.");
+  if (seen.resized) plan.notes.emplace_back(note_resized);
   plan.rungs = fit_ladder(how.rungs, plan.width, plan.height);
 
   planned_source out;

@@ -5,8 +5,7 @@
 // there: the number of frames against the number of packets (a file of two packets that claims years must not make years of
 // frames), the index against the length of the file (a cut-off file is planned as far as it goes, and says so).
 //
-// What only decoding shows is not in the notes: pictures that turn out to be damaged are held over without a word, a change of
-// the pixels' shape gets its bars without one.
+// What only decoding shows is not in the plan's notes: the tasks that decode find it (core/findings.hpp).
 #pragma once
 
 #include "core/expected.hpp"

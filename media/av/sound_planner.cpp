@@ -1,5 +1,6 @@
 #include "media/av/sound_planner.hpp"
 
+#include "media/av/promises.hpp"
 #include "media/av/tracks.hpp"
 #include "media/chunk_planner.hpp"
 #include "media/timestamps.hpp"
@@ -111,15 +112,6 @@ private:
   std::int64_t end_ = 0;
 };
 
-/// Does the container promise more than the bytes hold? Only said where the promise is exact.
-bool ends_early(const input& in, double length_s) {
-  const bool exact = (in.container == "mov" || in.container == "matroska" || in.container == "flac") && !has_subtitles(in);
-  const auto promised = in.demuxer->duration;
-  if (!exact || promised == AV_NOPTS_VALUE || promised <= 0) return false;
-  const auto missing = static_cast<double>(promised) / AV_TIME_BASE - length_s;
-  return missing > 2 && missing > length_s / 20;
-}
-
 std::string seconds_text(double s) {
   const auto tenths = std::llround(s * 10);
   return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " s";
@@ -148,12 +140,16 @@ expected<planned_source> plan_sound(const input& in, const recipe& how) {
   find_text(in, plan);
 
   std::map<unsigned, track_survey> tracks;
-  for (unsigned i = 0; i < in.demuxer->nb_streams; ++i) in.demuxer->streams[i]->discard = AVDISCARD_ALL;
+  for (unsigned i = 0; i < in.demuxer->nb_streams; ++i) {
+    auto& stream = *in.demuxer->streams[i];
+    stream.discard = counts_in_promise(in, stream) ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
+  }
   for (const auto& track : plan.audio) {
     auto& stream = *in.demuxer->streams[track.stream_index];
     stream.discard = AVDISCARD_DEFAULT;
     tracks.try_emplace(track.stream_index, stream, *in.demuxer->iformat);
   }
+  std::int64_t words_end_us = 0;  // of subtitles
   std::uint64_t packets = 0, corrupt = 0;
   bool damaged = false;
   auto packet = make_packet_handle();
@@ -172,6 +168,9 @@ expected<planned_source> plan_sound(const input& in, const recipe& how) {
       if ((packet->flags & AV_PKT_FLAG_CORRUPT) != 0) ++corrupt;
       at->second.take(*packet);
       if (at->second.line().shifts().size() > time_shifts_max) break;  // refused below; a crafted file must not make the list longer
+    } else if (const auto* words = in.stream(static_cast<std::uint32_t>(packet->stream_index)); words && packet->pts != AV_NOPTS_VALUE) {
+      const auto duration = std::clamp<std::int64_t>(packet->duration, 0, std::numeric_limits<std::int32_t>::max());
+      words_end_us = std::max(words_end_us, av_rescale_q(std::min(packet->pts, INT64_MAX / 2) + duration, words->time_base, {1, AV_TIME_BASE}));
     }
     av_packet_unref(packet.get());
   }
@@ -214,7 +213,10 @@ expected<planned_source> plan_sound(const input& in, const recipe& how) {
   plan.frames = static_cast<std::uint64_t>(std::max(1.0, std::ceil(samples / aac_frame_samples)));
   if (auto ok = take_part(plan, how.part); !ok) return std::move(ok).error();
 
-  plan.truncated = ends_early(in, length_s);
+  const auto begin_us = in.demuxer->start_time != AV_NOPTS_VALUE ? in.demuxer->start_time : 0;
+  auto cut = ends_early(in, std::max(begin_us + static_cast<std::int64_t>(length_s * AV_TIME_BASE), words_end_us));
+  if (!cut) return std::move(cut).error();
+  plan.truncated = *cut;
   if (plan.truncated)
     plan.notes.push_back("The file ends early: only its first " + seconds_text(length_s) + " could be used.");
   else if (damaged || corrupt > plan.shifts.size() + 1)  // where recordings were joined, one is to be expected

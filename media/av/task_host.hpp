@@ -26,7 +26,7 @@ public:
   /// `bytes` are only lent.
   [[nodiscard]] virtual expected<void> piece(std::uint32_t chunk, track_kind kind, std::uint8_t rendition, std::uint32_t segment,
                                              std::uint32_t duration, std::string_view bytes) = 0;
-  [[nodiscard]] virtual expected<void> chunk_done(std::uint32_t chunk) = 0;
+  [[nodiscard]] virtual expected<void> chunk_done(std::uint32_t chunk, const findings& found) = 0;
   /// May be called for every frame; the host thins it out.
   [[nodiscard]] virtual expected<void> progress(std::uint64_t done) = 0;
 

@@ -141,7 +141,7 @@ expected<void> run_text_task(const ports::engine_task& task, task_host& host) {
     if (cues == 0) continue;
     if (auto sent = host.piece(0, track_kind::text, static_cast<std::uint8_t>(i), 0, cues, file); !sent) return sent;
   }
-  return host.chunk_done(0);
+  return host.chunk_done(0, {});
 }
 
 }  // namespace latham::media

@@ -36,11 +36,6 @@ void find_audio(const input& in, source_plan& plan) {
   }
 }
 
-bool has_subtitles(const input& in) {
-  const auto* const* streams = in.demuxer->streams;
-  return std::any_of(streams, streams + in.demuxer->nb_streams, [](const AVStream* s) { return s->codecpar->codec_type == AVMEDIA_TYPE_SUBTITLE; });
-}
-
 void find_text(const input& in, source_plan& plan) {
   std::size_t pictures = 0, foreign = 0, beyond = 0;
   for (unsigned i = 0; i < in.demuxer->nb_streams; ++i) {

@@ -15,10 +15,6 @@ namespace latham::media {
 /// `plan.notes` what is left out.
 void find_audio(const input& in, source_plan& plan);
 
-/// A cue may stand longer than anything else lasts, so a container with subtitles does not promise how long its picture and its
-/// sound are.
-[[nodiscard]] bool has_subtitles(const input& in);
-
 /// The same for `plan.text`, text_tracks_max at most. Subtitles that are pictures are left out.
 void find_text(const input& in, source_plan& plan);
 

@@ -1,6 +1,9 @@
 // The sampler: frame n of the output shows the last source picture with pts <= (n + 1/2) / fps after the origin. That holds a
 // picture over a gap of a variable rate, takes jitter out, and depends on n and the source alone, so that two chunks agree
 // about their border without talking. Before the first picture of the video, the first one is shown.
+//
+// A frame that does not show what belongs there is lost: its picture was refused by the decoder, or the decoder had to make up
+// a part of it, or the container lost it. What it shows instead is the picture before, or what the decoder made.
 
 #include "media/av/video_task.hpp"
 
@@ -56,7 +59,7 @@ public:
     }
     if (makes_images(task_.how)) stills_ = std::make_unique<still_pictures>(host_, plan_, chunk_, tags);
     whole_pictures pictures{reader};
-    if (auto ok = sample(pictures); !ok) return ok;
+    if (auto ok = sample(reader, pictures); !ok) return ok;
     for (std::uint64_t n = end_frame(); n < chunk_.first_frame + frames_encoded_min; ++n)
       if (auto ok = encode(n); !ok) return ok;
     const stage_clock::scope stage{host_.clock, &ports::engine_usage::encode_us};
@@ -64,7 +67,7 @@ public:
       if (auto ok = rung->finish(); !ok) return ok;
     if (stills_)
       if (auto ok = stills_->finish(); !ok) return ok;
-    return host_.chunk_done(chunk_.index);
+    return host_.chunk_done(chunk_.index, found_);
   }
 
 private:
@@ -73,11 +76,33 @@ private:
     return last_pts_of_frame(static_cast<std::int64_t>(n), plan_.origin_pts, plan_.time_base, plan_.fps);
   }
 
-  expected<void> sample(whole_pictures& pictures) {
+  /// What is on the screen.
+  struct screen {
+    bool empty = true;
+    std::int64_t pts = 0;
+    bool damaged = false;
+  };
+
+  /// Frame n is shown with what is on the screen until `next`.
+  [[nodiscard]] bool is_lost(std::uint64_t n, const screen& now, std::int64_t next, const chunk_reader& reader) const {
+    // Before the first picture of all, the first one is shown; nothing else may come too late.
+    if (now.empty && !reader.is_from_start()) return true;
+    if (now.damaged || reader.refused(now.empty ? INT64_MIN : now.pts, last_pts_of(n))) return true;
+    // Held for longer than a frame: that may be meant, or because something is missing.
+    return !now.empty && n > 0 && last_pts_of(n - 1) >= now.pts && reader.torn(now.pts, next);
+  }
+  void look(std::uint64_t n, const screen& now, std::int64_t next, const chunk_reader& reader) {
+    found_.reshaped = found_.reshaped || ladder_->has_bars();
+    if (!is_lost(n, now, next, reader)) return;
+    if (found_.lost++ == 0) found_.first_lost = n;
+  }
+
+  expected<void> sample(const chunk_reader& reader, whole_pictures& pictures) {
     auto shown = make_frame_handle();  // the last picture so far
     auto fresh = make_frame_handle();
     bool have_shown = false;
     bool shown_lacks = false;  // its predecessor: see whole_pictures
+    screen now;
     auto n = chunk_.first_frame;
     while (n < end_frame()) {
       std::int64_t pts = 0;
@@ -90,24 +115,32 @@ private:
         if (!again) return std::move(again).error();
         if (*again) {
           have_shown = shown_lacks = false;
+          now = {};
           continue;
         }
       }
       if (!*got) break;
       if (last_pts_of(n) < pts) {
         if (auto ok = show(have_shown ? *shown : *fresh); !ok) return ok;
-        for (; n < end_frame() && last_pts_of(n) < pts; ++n)
+        if (!have_shown) now.damaged = pictures.is_damaged();
+        for (; n < end_frame() && last_pts_of(n) < pts; ++n) {
+          look(n, now, pts, reader);
           if (auto ok = emit(n); !ok) return ok;
+        }
       }
       std::swap(shown, fresh);
       have_shown = true;
       shown_lacks = pictures.lacks_neighbour();
+      now = {false, pts, pictures.is_damaged()};
     }
     if (n < end_frame()) {
       if (!have_shown) return {errc::unprocessable, "The picture cannot be decoded: the file is damaged, upload it again."};
       if (auto ok = show(*shown); !ok) return ok;
-      for (; n < end_frame(); ++n)
+      for (; n < end_frame(); ++n) {
+        // That a cut-off file ends in the middle of a picture goes without saying.
+        if (!plan_.truncated) look(n, now, INT64_MAX, reader);
         if (auto ok = emit(n); !ok) return ok;
+      }
     }
     return {};
   }
@@ -137,6 +170,7 @@ private:
   std::unique_ptr<picture_ladder> ladder_;
   std::vector<std::unique_ptr<rung_encoder>> rungs_;
   std::unique_ptr<still_pictures> stills_;
+  findings found_;
 };
 
 }  // namespace

@@ -78,6 +78,7 @@ expected<bool> whole_pictures::next(AVFrame& into, std::int64_t& pts) {
     filter_holds_at_ = false;
   }
   pts = at_.pts;
+  damaged_ = at_.picture->decode_error_flags != 0 || (at_.picture->flags & AV_FRAME_FLAG_CORRUPT) != 0;
   const bool interlaced = is_interlaced(*at_.picture) && at_.picture->width >= side_min && at_.picture->height >= side_min;
   lacks_neighbour_ = interlaced && !before_.there && !reader_.is_from_start();
   if (interlaced) {

@@ -34,6 +34,9 @@ public:
   /// The picture that next gave lacked its predecessor: it is not what it would be had the reader begun earlier.
   [[nodiscard]] bool lacks_neighbour() const noexcept { return lacks_neighbour_; }
 
+  /// The decoder made up a part of the picture that next gave.
+  [[nodiscard]] bool is_damaged() const noexcept { return damaged_; }
+
   /// As chunk_reader::back_off; after true, pictures come from further back.
   [[nodiscard]] expected<bool> back_off();
 
@@ -52,6 +55,7 @@ private:
   entry before_, at_, after_;
   bool started_ = false;
   bool lacks_neighbour_ = false;
+  bool damaged_ = false;
   std::unique_ptr<picture_filter> filter_;
   bool filter_holds_at_ = false;  // and what came before it: the filter only needs the picture after
 };

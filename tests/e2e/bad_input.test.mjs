@@ -1,10 +1,10 @@
 // What strangers send: each is answered with the right status or ends in state failed, with a sentence that says what to do;
 // nothing of it stays on the disk; and the server serves a good video afterwards.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import net from 'node:net';
-import { blob_files, chance, digests, form, json, parse_playlist, renditions_of, request, scenario, seconds, until, upload, fetch_ok } from './harness.mjs';
-import { ffmpeg, make_source } from './sources.mjs';
+import { blob_files, chance, digests, form, json, latham, parse_playlist, renditions_of, request, running, scenario, seconds, until, upload, video, within, fetch_ok } from './harness.mjs';
+import { ffmpeg, make_source, silent_output } from './sources.mjs';
 
 const upload_max = 8_000_000;
 
@@ -130,6 +130,37 @@ scenario('a file that was cut off is used as far as it goes, and says so', 60 * 
   assert.ok(v.plan.duration_s > 1 && v.plan.duration_s < 3.5, `${v.plan.duration_s} s`);
   assert.equal(v.notes.length, 1);
   assert.match(v.notes[0], /ends early/);
+});
+
+scenario('pictures that cannot be decoded are counted in the notes, with and without a server', 120 * seconds, async (w) => {
+  const server = await w.one_process();
+  const follower = w.follow(server.url);
+  const name = 'd.mp4';
+  const bytes = await bytes_of(w, name, '-f', 'lavfi', '-i', 'testsrc2=s=320x180:r=25:d=16', ...h264, '-g', '50', '-sc_threshold', '0');
+  // All pictures of the third and the sixth GOP.
+  const packets = (await silent_output('ffprobe', ['-v', 'error', '-select_streams', 'v', '-show_entries', 'packet=pos,size', '-of', 'csv=p=0', w.file(name)])).toString().trim().split('\n').map((line) => line.split(',').map(Number));
+  assert.equal(packets.length, 400);
+  for (const gop of [2, 5]) for (const [size, at] of packets.slice(gop * 50, gop * 50 + 50)) bytes.fill(0, at, at + size);
+  await writeFile(w.file('damaged.mp4'), bytes);
+  const note = '100 pictures could not be decoded and were replaced (first at 0:04).';
+  const { id } = await upload(server.url, bytes);
+  assert.deepEqual((await follower.ends(id)).notes, [note]);
+  const shown = await video(server.url, id);
+  assert.equal(shown.state, 'ready');
+  assert.deepEqual(shown.notes, [note]);
+  for (const slots of ['1', '3']) {
+    const run = new running(latham, ['encode', w.file('damaged.mp4'), w.file(`out-${slots}`), '--slots', slots, '--json']);
+    assert.equal((await within(60 * seconds, 'latham encode', run.ended)).code, 0);
+    assert.deepEqual(JSON.parse(run.lines.join('\n')).notes, [note]);
+  }
+  const run = new running(latham, ['encode', w.file('damaged.mp4'), w.file('out')]);
+  assert.equal((await within(60 * seconds, 'latham encode', run.ended)).code, 0);
+  assert.ok(run.lines.some((line) => line === `  note: ${note}`), run.lines.join('\n'));
+  // What is known is kept: the same after a restart.
+  follower.close();
+  await server.restart();
+  await server.ready();
+  assert.deepEqual((await video(server.url, id)).notes, [note]);
 });
 
 scenario('wrong requests get the right status and a sentence, and leave nothing', 120 * seconds, async (w) => {

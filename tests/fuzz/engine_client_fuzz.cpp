@@ -1,6 +1,7 @@
 // A child that was taken over says what it likes, in good frames: its parent neither crashes nor passes on what the task
 // does not allow, and every task ends exactly once.
 #include "core/assert.hpp"
+#include "core/findings.hpp"
 #include "media/child_protocol.hpp"
 #include "media/engine_client.hpp"
 
@@ -55,7 +56,9 @@ struct judge final : ports::engine_listener {
   void on_piece(std::uint32_t chunk, output_piece piece) override {
     LATHAM_ASSERT(!ended && task.kind != ports::engine_task_kind::plan && chunk == done && !piece.bytes.empty() && ++pieces < 10);
   }
-  void on_chunk_done(std::uint32_t chunk) override {
+  void on_chunk_done(std::uint32_t chunk, const findings& found) override {
+    const auto& chunks = task.chunks;
+    LATHAM_ASSERT(done >= chunks.size() ? !found.reshaped : is_possible_of_chunk(found, chunks[done]));
     LATHAM_ASSERT(!ended && chunk == done++);
     pieces = 0;
   }

@@ -167,7 +167,7 @@ public:
       if (piece.kind == track_kind::video && piece.rendition == 0) duration += piece.duration;
     });
   }
-  void on_chunk_done(std::uint32_t) override {}
+  void on_chunk_done(std::uint32_t, const findings&) override {}
   void on_progress(std::uint64_t) override {}
   void on_end(expected<void> r) override {
     tell([&] {

@@ -278,6 +278,82 @@ TEST_F(BadInput, CutOffMatroskaSaysSo) {
   EXPECT_TRUE(v.plan.truncated);
 }
 
+// A cue may stand longer than anything else, so what subtitles promise is held against the subtitles that are there.
+TEST_F(BadInput, CutOffFilesWithSubtitlesSaySo) {
+  std::string words;
+  for (int s = 0; s < 20; ++s) words += std::to_string(s + 1) + "\n00:00:" + (s < 10 ? "0" : "") + std::to_string(s) + ",000 --> 00:00:" + (s < 10 ? "0" : "") + std::to_string(s) + ",800\nHello\n\n";
+  write_file(dir_.file("w.srt"), words);
+  const std::string picture = "-f lavfi -i testsrc2=s=160x90:r=25:d=20 ", sound = "-f lavfi -i \"anoisesrc=d=20\" ";
+  const std::string encoder = "-c:v libx264 -preset ultrafast -g 25 -crf 5 ";
+  struct one {
+    std::string name, arguments;
+  };
+  const std::string srt = "-i " + dir_.file("w.srt") + " ";
+  for (const auto& [name, arguments] : {one{"s.mkv", picture + srt + encoder + "-c:s srt"}, one{"t.mkv", picture + sound + srt + "-map 0 -map 1 -map 2 " + encoder + "-c:s ass"},
+                                        one{"s.mp4", picture + srt + encoder + "-c:s mov_text -movflags +faststart"}, one{"a.mkv", sound + srt + "-c:a flac -c:s srt"},
+                                        one{"a.m4a.mp4", sound + srt + "-c:a aac -c:s mov_text -movflags +faststart"}}) {
+    SCOPED_TRACE(name);
+    const auto bytes = made(arguments, name);
+    const auto whole = judge(bytes);
+    ASSERT_EQ(to_string(whole.code), "none") << whole.message;
+    EXPECT_FALSE(whole.plan.truncated);
+    EXPECT_TRUE(whole.plan.notes.empty()) << whole.plan.notes[0];
+    const auto half = judge(bytes.substr(0, bytes.size() / 2));
+    ASSERT_EQ(to_string(half.code), "none") << half.message;
+    EXPECT_EQ(half.plan.text.size(), 1u);
+    EXPECT_TRUE(half.plan.truncated);
+    ASSERT_FALSE(half.plan.notes.empty());
+    EXPECT_NE(half.plan.notes[0].find("ends early"), std::string::npos) << half.plan.notes[0];
+  }
+}
+
+TEST_F(BadInput, CutOffFilesOfOtherContainersSaySo) {
+  const std::string picture = "-f lavfi -i testsrc2=s=160x90:r=25:d=20 ", sound = "-f lavfi -i \"anoisesrc=d=20\" ", encoder = "-c:v libx264 -preset ultrafast -g 25 -crf 5 ";
+  struct one {
+    std::string name, arguments;
+  };
+  for (const auto& [name, arguments] : {one{"p.flv", picture + encoder}, one{"p.avi", picture + "-c:v mpeg4 -q:v 3"}, one{"a.wav", sound + "-c:a pcm_s16le"},
+                                        one{"a.flv", sound + "-c:a aac"},
+                                        // The picture is whole and lies before the sound.
+                                        one{"late.mp4", picture + sound + encoder + "-c:a aac -movflags +faststart -max_interleave_delta 1"}}) {
+    SCOPED_TRACE(name);
+    const auto bytes = made(arguments, name);
+    const auto whole = judge(bytes);
+    ASSERT_EQ(to_string(whole.code), "none") << whole.message;
+    EXPECT_FALSE(whole.plan.truncated);
+    const auto half = judge(bytes.substr(0, bytes.size() / 2));
+    ASSERT_EQ(to_string(half.code), "none") << half.message;
+    EXPECT_TRUE(half.plan.truncated);
+  }
+}
+
+/// A clock that begins late is no reason to think that something is missing, in files with and without subtitles.
+TEST_F(BadInput, FilesThatBeginLateAreNotCutOff) {
+  write_file(dir_.file("w.srt"), "1\n00:00:00,500 --> 00:00:01,000\nHello\n");
+  const std::string picture = "-f lavfi -i testsrc2=s=160x90:r=25:d=4 ", sound = "-f lavfi -i sine=d=4 ", words = "-i " + dir_.file("w.srt") + " ";
+  for (const auto& [name, arguments] : {std::pair{"p.mkv", picture + "-c:v mpeg4"}, {"pw.mkv", picture + words + "-c:v mpeg4 -c:s srt"}, {"a.mkv", sound + "-c:a flac"},
+                                        {"aw.mkv", sound + words + "-c:a flac -c:s srt"}, {"p.flv", picture + "-c:v flv1"}}) {
+    SCOPED_TRACE(name);
+    const auto v = judge(made(arguments + " -output_ts_offset 9", name));
+    ASSERT_EQ(to_string(v.code), "none") << v.message;
+    EXPECT_FALSE(v.plan.truncated);
+    EXPECT_TRUE(v.plan.notes.empty());
+  }
+}
+
+/// A cue from the beginning stands until long after all else: the container lasts as long as it does.
+TEST_F(BadInput, ACueThatOutlastsThePictureIsNoPromise) {
+  write_file(dir_.file("w.srt"), "1\n00:00:00,500 --> 00:10:00,000\nHello\n");
+  for (const std::string name : {"l.mkv", "l.mp4"}) {
+    SCOPED_TRACE(name);
+    const auto v = judge(made("-f lavfi -i testsrc2=s=160x90:r=25:d=6 -i " + dir_.file("w.srt") + " -c:v libx264 -preset ultrafast -g 25 -c:s " +
+                                (name == "l.mkv" ? "srt" : "mov_text"), name));
+    ASSERT_EQ(to_string(v.code), "none") << v.message;
+    EXPECT_FALSE(v.plan.truncated);
+    EXPECT_EQ(v.plan.frames, 150u);
+  }
+}
+
 TEST_F(BadInput, TinyFileThatClaimsYears) {
   auto bytes = video("-movflags +faststart -use_editlist 0");
   const auto at = bytes.find("stts");

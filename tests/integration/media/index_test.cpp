@@ -3,6 +3,7 @@
 #include "media/av/planner.hpp"
 #include "tests/support/media/exactness.hpp"
 #include "tests/support/media/sparse_movie.hpp"
+#include "tests/support/media/two_headers.hpp"
 
 #include <ctime>
 
@@ -22,7 +23,7 @@ public:
   }
   expected<void> plan(const source_plan&, std::uint32_t, std::vector<chunk_plan>, bool) override { return {}; }
   expected<void> piece(std::uint32_t, track_kind, std::uint8_t, std::uint32_t, std::uint32_t, std::string_view) override { return {}; }
-  expected<void> chunk_done(std::uint32_t) override { return {}; }
+  expected<void> chunk_done(std::uint32_t, const findings&) override { return {}; }
   expected<void> progress(std::uint64_t) override { return {}; }
 
   std::uint64_t read_bytes = 0;
@@ -119,6 +120,56 @@ TEST_F(Index, CutOffFilesArePlannedAsFarAsTheyGo) {
     EXPECT_TRUE(index->plan == pass->plan);
     ASSERT_EQ(index->chunks.size(), pass->chunks.size());
     for (std::size_t i = 0; i < pass->chunks.size(); ++i) EXPECT_EQ(index->chunks[i].seek_pts, pass->chunks[i].seek_pts);
+  }
+}
+
+// Two sample descriptions, as edited and appended recordings have: from some sample on the decoder needs other headers.
+TEST_F(Index, HeadersThatChangeInTheMiddleAreReadByThePass) {
+  source s;
+  s.num = 25;
+  s.frames = 100;
+  s.audio = "";
+  s.video = "-c:v libx264 -preset veryfast -profile:v baseline -crf 18 -g 30 -sc_threshold 0 -pix_fmt yuv420p";
+  const auto first = make_source(dir_, s, "first");
+  auto other = s;
+  other.drawn = [](int n) { return n + 100; };
+  other.video = "-c:v libx264 -preset veryfast -profile:v high -x264-params cabac=1:8x8dct=1:ref=4:bframes=0 -crf 18 -g 30 -sc_threshold 0 -pix_fmt yuv420p";
+  for (const bool resized : {false, true}) {
+    SCOPED_TRACE(resized);
+    if (resized) {
+      other.width = 480;
+      other.height = 270;
+    }
+    const auto second = make_source(dir_, other, "second");
+    const auto joined = join_with_two_headers(file_bytes(first), file_bytes(second));
+    ASSERT_FALSE(joined.empty());
+    const auto path = dir_.file("two.mp4");
+    write_file(path, joined);
+    ASSERT_EQ(barcodes_of(path, 320, 180).size(), 200u) << "the test's own file";
+    // The index alone is not enough: what the headers say is found by the pass.
+    memory_host by_pass{joined};
+    const auto pass = plan_source(by_pass, joined.size(), small_recipe(), {false, 0});
+    memory_host by_index{joined};
+    const auto index = plan_source(by_index, joined.size(), small_recipe(), {true, 0});
+    ASSERT_TRUE(pass && index);
+    EXPECT_TRUE(index->plan == pass->plan);
+    EXPECT_TRUE(index->chunks == pass->chunks);
+    auto both = s;
+    both.frames = 200;
+    both.chunks_min = 4;
+    // A reader that cannot search and goes through the file from its start meets the new headers on packets that it passes over.
+    ports::engine_task task;
+    task.kind = ports::engine_task_kind::video;
+    task.source_bytes = joined.size();
+    task.how = small_recipe();
+    task.plan = index->plan;
+    task.chunks = {index->chunks.back()};
+    ASSERT_TRUE(run_task(task, by_pass));
+    task.plan.shifts = {{joined.size(), 0}};
+    ASSERT_TRUE(run_task(task, by_index));
+    EXPECT_TRUE(by_pass.pieces == by_index.pieces);
+    if (resized) both.notes = {"size changes"};
+    expect_exact(both, path, dir_);
   }
 }
 

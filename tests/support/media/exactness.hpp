@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/assert.hpp"
+#include "core/findings.hpp"
 #include "media/audio_segments.hpp"
 #include "media/av/planner.hpp"
 #include "media/av/task_runner.hpp"
@@ -62,7 +63,7 @@ struct source {
   double sound_s = 0;                          // of the source's sound, if it is not as long as the picture
   std::size_t tracks = 1;                      // of sound, if there is any
   std::size_t chunks_min = 2;                  // a test of one chunk tests no border
-  std::vector<std::string> notes;              // words that the plan's notes have to say, one for each note
+  std::vector<std::string> notes;              // words that the notes have to say, one for each note
   trim part{};                                 // of the recipe
   std::string read_back;                       // a filter that looks at the output before its numbers are read
 };
@@ -98,6 +99,8 @@ struct transcoded {
   std::vector<kept_piece> video;
   std::vector<kept_piece> audio;
   std::vector<kept_piece> images;
+  findings_sum found;
+  std::vector<std::string> notes;  // of the plan, and what was found
 };
 
 inline transcoded transcode(const std::string& bytes, const recipe& how = small_recipe()) {
@@ -118,6 +121,9 @@ inline transcoded transcode(const std::string& bytes, const recipe& how = small_
     task.chunks = {*chunk};
     const auto ok = run_task(task, host);
     EXPECT_TRUE(ok) << "chunk " << chunk->index << ": " << ok.error().message;
+    if (!ok) continue;
+    EXPECT_TRUE(is_possible_of_chunk(host.found.back(), *chunk));
+    out.found.add_chunk(host.found.back());
   }
   for (auto& piece : std::exchange(host.pieces, {})) (piece.kind == track_kind::image ? out.images : out.video).push_back(std::move(piece));
   task.kind = ports::engine_task_kind::audio;
@@ -125,7 +131,11 @@ inline transcoded transcode(const std::string& bytes, const recipe& how = small_
   for (task.audio_index = 0; task.audio_index < task.plan.audio.size(); ++task.audio_index) {
     const auto ok = run_task(task, host);
     EXPECT_TRUE(ok) << "audio: " << ok.error().message;
+    if (!ok) continue;
+    EXPECT_TRUE(is_possible(host.found.back(), 0, audio_samples(task.plan, how.audio_rate_hz)) && !host.found.back().reshaped);
+    out.found.add_sound(task.plan.audio[task.audio_index].stream_index, host.found.back());
   }
+  out.notes = out.found.notes(out.plan, how);
   out.audio = std::move(host.pieces);
   return out;
 }
@@ -230,9 +240,10 @@ inline void expect_exact(const source& s, const std::string& path, const scratch
   const double fps = s.fps > 0 ? s.fps : static_cast<double>(s.num) / s.den;
   EXPECT_NEAR(plan.fps.to_double(), fps, 0.001);
   EXPECT_FALSE(plan.truncated);
-  EXPECT_EQ(plan.notes.size(), s.notes.size()) << (plan.notes.empty() ? "" : plan.notes.back());
-  for (std::size_t i = 0; i < std::min(plan.notes.size(), s.notes.size()); ++i)
-    EXPECT_NE(plan.notes[i].find(s.notes[i]), std::string::npos) << plan.notes[i];
+  // Of a source that is whole, decoding finds nothing to say.
+  EXPECT_EQ(result.notes.size(), s.notes.size()) << (result.notes.empty() ? "" : result.notes.back());
+  for (std::size_t i = 0; i < std::min(result.notes.size(), s.notes.size()); ++i)
+    EXPECT_NE(result.notes[i].find(s.notes[i]), std::string::npos) << result.notes[i];
   EXPECT_GE(result.chunks.size(), s.chunks_min);
   const auto durations = video_durations(plan);
   for (std::size_t i = 0; i < plan.rungs.size(); ++i) {

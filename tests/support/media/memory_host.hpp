@@ -46,8 +46,9 @@ public:
     pieces.push_back({chunk, kind, rendition, segment, duration, std::string{bytes}});
     return {};
   }
-  expected<void> chunk_done(std::uint32_t chunk) override {
+  expected<void> chunk_done(std::uint32_t chunk, const findings& f) override {
     done.push_back(chunk);
+    found.push_back(f);
     return {};
   }
   expected<void> progress(std::uint64_t p) override {
@@ -65,6 +66,7 @@ public:
   bool complete = false;
   std::vector<kept_piece> pieces;
   std::vector<std::uint32_t> done;
+  std::vector<findings> found;  // of each that is done
   std::uint64_t last_progress = 0;
 
 private:

@@ -44,9 +44,10 @@ public:
     const std::lock_guard lock{mutex_};
     pieces.emplace_back(chunk, std::move(piece));
   }
-  void on_chunk_done(std::uint32_t chunk) override {
+  void on_chunk_done(std::uint32_t chunk, const findings& f) override {
     const std::lock_guard lock{mutex_};
     done.push_back(chunk);
+    found.push_back(f);
   }
   void on_progress(std::uint64_t p) override {
     const std::lock_guard lock{mutex_};
@@ -85,6 +86,7 @@ public:
   bool plan_complete = false;
   std::vector<std::pair<std::uint32_t, output_piece>> pieces;
   std::vector<std::uint32_t> done;
+  std::vector<findings> found;  // of each that is done
   std::vector<std::uint64_t> progress;
   int ends = 0;
   error result;

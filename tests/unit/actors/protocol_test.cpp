@@ -77,7 +77,7 @@ TEST_F(Protocol, ListsCrossTheWire) {
   EXPECT_EQ(round_trip(blob_list{{1, 2}, {3, 4}}), (blob_list{{1, 2}, {3, 4}}));
   EXPECT_EQ(round_trip(output_list{some_output()}), output_list{some_output()});
   expect_same(renewal_list{{{1, 2}, 3, 4}});
-  expect_same(commit_list{{{{1, 2}, task_kind::video, 3}, {1, 2}, some_output()}});
+  expect_same(commit_list{{{{1, 2}, task_kind::video, 3}, {1, 2}, some_output(), {4, 5, true}}});
 }
 
 TEST_F(Protocol, WorkCrossesTheWire) {

@@ -475,6 +475,53 @@ TEST_F(Scheduler, RevisionsGoOnGrowingAfterARestart) {
   EXPECT_GT(restarted.view(video, now)->revision, shown);
 }
 
+TEST_F(Scheduler, WhatTasksFoundIsSaidInTheNotesAndKept) {
+  accept();
+  join("worker-0", 3);
+  ASSERT_EQ(plan(grants().at(0).grant, 2, 1), errc::none);
+  auto work = grants();
+  ASSERT_EQ(work.size(), 3u);
+  for (auto& g : work) {
+    const auto index = g.grant.first;
+    auto commit = commit_of(g.grant, index, 1 + static_cast<std::uint64_t>(g.grant.kind) * 10 + index);
+    if (g.grant.kind == task_kind::video) commit.found = {1 + index, index * 144 + 48, false};
+    EXPECT_EQ(rules.on_commit(commit, now, out), errc::none);
+    EXPECT_EQ(rules.on_commit(commit, now, out), errc::none) << "the same again counts once";
+  }
+  const std::vector<std::string> said{"3 pictures could not be decoded and were replaced (first at 0:02)."};
+  EXPECT_EQ(rules.view(video, now)->notes, said);
+  EXPECT_EQ(effects<publish_effect>().back().view.notes, said);
+
+  scheduler restarted{{}, 2};
+  for (const auto& write : out.writes) {
+    if (const auto* v = std::get_if<video_record>(&write)) restarted.load(*v);
+    if (const auto* t = std::get_if<task_record>(&write)) restarted.load(*t);
+  }
+  restarted.loaded(now, out);
+  EXPECT_EQ(restarted.view(video, now)->notes, said);
+}
+
+TEST_F(Scheduler, OnlyCommittedTasksCount) {
+  const auto grant = first_chunk();
+  auto commit = commit_of(grant, 0, 5);
+  commit.found = {7, 0, true};
+  EXPECT_EQ(rules.on_commit(commit, now, out), errc::none);
+  EXPECT_EQ(rules.view(video, now)->notes.size(), 2u);
+  rules.on_verified(video, 1, {{video, task_kind::video, 0}}, now, out);
+  EXPECT_TRUE(rules.view(video, now)->notes.empty()) << "storage lost it: it will be found again";
+}
+
+TEST_F(Scheduler, ACommitThatLostMoreThanItsTaskIsRefused) {
+  const auto grant = first_chunk();
+  auto commit = commit_of(grant, 0, 5);
+  for (const auto& found : {findings{145, 0, false}, findings{1, 144, false}, findings{0, 1, false}, findings{~0ull, ~0ull, true}}) {
+    commit.found = found;
+    EXPECT_EQ(rules.on_commit(commit, now, out), errc::invalid_argument);
+  }
+  commit.found = {144, 0, true};
+  EXPECT_EQ(rules.on_commit(commit, now, out), errc::none);
+}
+
 TEST_F(Scheduler, LongFailureTextsAreCut) {
   const auto grant = first_chunk();
   EXPECT_EQ(rules.on_failure({{video, task_kind::video, 0}, grant.held, errc::unprocessable, std::string(10'000, 'x')}, now, 7, out), errc::none);

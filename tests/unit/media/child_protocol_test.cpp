@@ -40,7 +40,8 @@ TEST(ChildProtocol, BytesAreFrozen) {
             "0e000000" "05" "67127f31" "0100000000000000" "0e" "01000000" "78");
   EXPECT_EQ(hex(make_bulk_frame_head(frame_type::piece, piece_head{1, track_kind::audio, 2, 3, 4}, "abc")),
             "11000000" "07" "01b85ea7" "01000000" "01" "02" "03000000" "04000000");
-  EXPECT_EQ(hex(make_frame(frame_type::chunk_done, chunk_done_message{5})), "04000000" "08" "efe67226" "05000000");
+  EXPECT_EQ(hex(make_frame(frame_type::chunk_done, chunk_done_message{5, {6, 7, true}})),
+            "15000000" "08" "14969910" "05000000" "0600000000000000" "0700000000000000" "01");
   EXPECT_EQ(hex(make_frame(frame_type::progress, progress_message{6})), "08000000" "09" "5f34cd44" "0600000000000000");
   EXPECT_EQ(hex(make_frame(frame_type::end, end_message{errc::unsupported, "no"})), "47000000" "0a" "1b06603a" "06" "02000000" "6e6f" + std::string(128, '0'));
 }

@@ -114,7 +114,9 @@ std::string image(std::uint8_t what) {
 std::string text(std::uint8_t track, std::uint32_t segment = 0) {
   return make_bulk_frame_head(frame_type::piece, piece_head{0, track_kind::text, track, segment, 1}, "WEBVTT\n") + "WEBVTT\n";
 }
-std::string chunk_done(std::uint32_t chunk) { return make_frame(frame_type::chunk_done, chunk_done_message{chunk}); }
+std::string chunk_done(std::uint32_t chunk, const findings& found = {}) {
+  return make_frame(frame_type::chunk_done, chunk_done_message{chunk, found});
+}
 std::string plan_page(std::uint32_t first, bool complete) {
   return make_frame(frame_type::plan, plan_message{small_plan(), first, {{first, 0, 48, 0, 0}}, complete});
 }
@@ -174,6 +176,7 @@ TEST_F(EngineClient, TextsComeInOrderAndOnce) {
   }
   const std::string long_one(text_file_bytes_max + 1, 'x');
   const std::string bad[] = {text(0) + text(0),
+                             chunk_done(0, {1, 0, false}),  // nothing is decoded that could be lost
                              text(1) + text(0),
                              text(3),
                              text(0, 1),
@@ -260,7 +263,7 @@ TEST_F(EngineClient, PiecesArriveWithTheirChunk) {
   child_engine engine{spawner, "engine"};
   auto session = engine.start(0, video_task(), listener);
   child().hello();
-  child().say(piece(0, output_entry::init_segment) + piece(0, 0) + chunk_done(0) + piece(1, output_entry::init_segment) + piece(1, 1));
+  child().say(piece(0, output_entry::init_segment) + piece(0, 0) + chunk_done(0, {2, 46, true}) + piece(1, output_entry::init_segment) + piece(1, 1));
   child().say(make_frame(frame_type::progress, progress_message{96}) + chunk_done(1));
   child().end();
   EXPECT_EQ(listener->result.code, errc::none);
@@ -269,6 +272,7 @@ TEST_F(EngineClient, PiecesArriveWithTheirChunk) {
   EXPECT_EQ(listener->pieces[3].second.bytes.view(), "bytes");
   EXPECT_EQ(listener->pieces[3].second.duration, 48u);
   EXPECT_EQ(listener->done, (std::vector<std::uint32_t>{0, 1}));
+  EXPECT_EQ(listener->found, (std::vector<findings>{{2, 46, true}, {}}));
   EXPECT_EQ(listener->progress, std::vector<std::uint64_t>{96});
 }
 
@@ -519,6 +523,9 @@ INSTANTIATE_TEST_SUITE_P(
     breach{"too_many_pieces", true, hello_bytes + piece(0, 0) + piece(0, 0) + piece(0, 0)},
     breach{"a_picture_twice", true, hello_bytes + image(0) + image(1) + image(0)}, breach{"a_picture_of_no_kind", true, hello_bytes + image(2)},
     breach{"a_picture_while_planning", false, hello_bytes + image(0)},
+    breach{"loss_of_more_than_the_chunk", true, hello_bytes + chunk_done(0, {49, 0, false})},
+    breach{"loss_in_another_chunk", true, hello_bytes + chunk_done(0, {1, 48, false})},
+    breach{"loss_of_nothing_somewhere", true, hello_bytes + chunk_done(0, {0, 1, false})},
     breach{"chunks_out_of_order", true, hello_bytes + chunk_done(1)},
     breach{"chunk_beyond_the_last", true, hello_bytes + chunk_done(0) + chunk_done(1) + chunk_done(2)}),
   [](const auto& one) { return std::string{one.param.name}; });
