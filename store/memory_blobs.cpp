@@ -63,6 +63,13 @@ struct memory_blobs::state {
     return next();
   }
 
+  /// Space that a blob takes, or may still take.
+  static std::uint64_t claim(const blob_record& r) { return r.state == blob_state::open ? r.bytes_max : r.state == blob_state::sealed ? r.bytes : 0; }
+  void put(blob_record& into, const blob_record& record) {
+    claimed += claim(record) - claim(into);
+    into = record;
+  }
+
   blob_record* find(blob_id blob) {
     const auto at = blobs.find(blob);
     return at == blobs.end() ? nullptr : &at->second.record;
@@ -76,6 +83,7 @@ struct memory_blobs::state {
   std::mutex mutex;
   std::map<blob_id, stored> blobs;
   std::map<blob_id, std::deque<operation>> queues;
+  std::uint64_t claimed = 0;  // by all blobs
   std::size_t waiting = 0;
   std::uint64_t life = 0;
   errc failing = errc::none;
@@ -89,12 +97,10 @@ void memory_blobs::reserve(ports::write_token token, ports::completion<void> don
     if (auto ok = s->writable(); !ok) return ok;
     auto record = reserved_record(s->find(token.blob), token);
     if (!record) return std::move(record).error();
-    std::uint64_t promised = token.bytes_max;
-    for (const auto& [id, blob] : s->blobs) {
-      if (id != token.blob) promised += blob.record.state == blob_state::open ? blob.record.bytes_max : blob.record.bytes;
-    }
-    if (promised > s->options.capacity_bytes) return {errc::disk_full, "no space for a blob of this size"};
-    s->blobs[token.blob].record = *record;
+    const auto* before = s->find(token.blob);
+    if (s->claimed - (before == nullptr ? 0 : state::claim(*before)) + state::claim(*record) > s->options.capacity_bytes)
+      return {errc::disk_full, "no space for a blob of this size"};
+    s->put(s->blobs[token.blob].record, *record);
     return {};
   });
 }
@@ -146,8 +152,10 @@ void memory_blobs::seal(ports::write_token token, std::uint64_t bytes, ports::co
     if (auto ok = check_writer(record, token); !ok) return std::move(ok).error();
     if (record->bytes != bytes) return {errc::conflict, "the blob does not hold that many bytes"};
     if (auto ok = s->writable(); !ok) return std::move(ok).error();
-    record->state = blob_state::sealed;
-    record->digest = block_digests::root(s->blobs[token.blob].digests.all());
+    auto sealed = *record;
+    sealed.state = blob_state::sealed;
+    sealed.digest = block_digests::root(s->blobs[token.blob].digests.all());
+    s->put(*record, sealed);
     return stat_of(token.blob, *record);
   });
 }
@@ -180,9 +188,12 @@ void memory_blobs::stat(blob_id id, ports::completion<ports::blob_stat> done) {
 void memory_blobs::remove(blob_id id, ports::completion<void> done) {
   state::start<void>(state_, id, std::move(done), [s = state_.get(), id]() -> expected<void> {
     if (auto ok = s->writable(); !ok) return ok;
-    state::stored dead;
-    dead.record.state = blob_state::dead;
-    s->blobs[id] = std::move(dead);
+    auto& blob = s->blobs[id];
+    blob_record dead;
+    dead.state = blob_state::dead;
+    s->put(blob.record, dead);
+    std::string{}.swap(blob.bytes);
+    blob.digests = {};
     return {};
   });
 }

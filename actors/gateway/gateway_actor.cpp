@@ -205,8 +205,9 @@ void gateway_shell::find(video_id id, ports::completion<video_view> answer) {
           [this, id, answer](caf::error& e) {
             auto why = from_caf(e);
             auto storage = pick_storage();
-            if (why.code != errc::not_found || !storage) return answer(std::move(why));
-            // Not yet announced: storage has it.
+            if (why.code != errc::not_found) return answer(std::move(why));
+            // Not yet announced: storage has it. While no storage node can be asked, nobody knows that it does not exist.
+            if (!storage) return answer(storage.error());
             request(*storage, env_.config.request_timeout, find_atom::value, id).then([answer](video_view& view) { answer(std::move(view)); }, [answer](caf::error& e2) { answer(from_caf(e2)); });
           });
 }
@@ -269,7 +270,8 @@ void gateway_shell::remove(video_id id, ports::completion<void> answer) {
           [this, id, answer](caf::error& e) {
             auto why = from_caf(e);
             auto storage = pick_storage();
-            if (why.code != errc::not_found || !storage) return answer(std::move(why));
+            if (why.code != errc::not_found) return answer(std::move(why));
+            if (!storage) return answer(storage.error());  // an accepted video must not be called gone, and come back
             request(*storage, env_.config.request_timeout, abort_atom::value, id).then([answer](bool) { answer({}); }, [answer](caf::error& e2) { answer(from_caf(e2)); });
           });
 }

@@ -292,20 +292,25 @@ private:
   struct pending_verify {
     bool_list flags;
     std::size_t left = 0;
+    error unknown;  // some blob could not be looked at
   };
 
   caf::result<bool_list> verify(const output_list& outputs) {
     if (!loaded_) return to_caf(starting());
     if (outputs.empty() || outputs.size() > batch_max) return to_caf({errc::invalid_argument, "1 to 64 outputs at once"});
     auto answer = make_response_promise<bool_list>();
-    auto all = std::make_shared<pending_verify>(pending_verify{bool_list(outputs.size(), 0), outputs.size()});
+    auto all = std::make_shared<pending_verify>(pending_verify{bool_list(outputs.size(), 0), outputs.size(), {}});
     for (std::size_t i = 0; i < outputs.size(); ++i)
       env_.blobs->stat(outputs[i].blob, here<ports::blob_stat>([this, answer, all, i, want = outputs[i]](expected<ports::blob_stat> stat) mutable {
         if (stat && stat->sealed && stat->bytes == want.bytes && stat->digest == want.digest) {
           all->flags[i] = 1;
           forget_output(want.blob);  // referred to for good: the reaper need not look at it again
         }
-        if (--all->left == 0) answer.deliver(std::move(all->flags));
+        // A disk that cannot be read has not lost anything: the scheduler asks again, instead of failing the video.
+        if (!stat && stat.error().code != errc::not_found) all->unknown = stat.error();
+        if (--all->left > 0) return;
+        if (all->unknown.code != errc::none) deny(answer, all->unknown);
+        else answer.deliver(std::move(all->flags));
       }));
     return answer;
   }
