@@ -58,3 +58,5 @@ struct mark_of {
 }  // namespace latham
 
 #define LATHAM_REACHED(name) ::latham::detail::mark_of<name>::mark.reached()
+/// The condition, marked when it holds: `if (LATHAM_REACHED_IF("peer_silent", waited > most)) return go_down();`
+#define LATHAM_REACHED_IF(name, ...) ((__VA_ARGS__) ? (LATHAM_REACHED(name), true) : false)

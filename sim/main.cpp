@@ -12,6 +12,7 @@
 #include <charconv>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -145,16 +146,17 @@ int bench() {
   p.knobs.slots = 4;
   p.knobs.chunk_ms = 1'000;
   // Some 20 tasks a second: a video of ten chunks and one track of sound each 600 ms.
-  for (std::int64_t i = 0; i < 600; ++i) p.items.push_back({100 + 600 * i, "tenant-" + std::to_string(i % 3), "normal", 10, 2, 1, 100'000, "plain", 0});
+  for (std::int64_t i = 0; i < 600; ++i) p.items.push_back({100 + 600 * i, "tenant-" + std::to_string(i % 3), "normal", 10, 2, 1, 30'000, "plain", 0});
   p.trouble_ms = 400'000;
   constexpr double virtual_s = 300;
-  const auto began = std::chrono::steady_clock::now();
+  // Processor time, not time: a simulation waits for nothing, and the machine may have others to serve.
+  const auto began = std::clock();
   const auto v = sim::run(p, {false, virtual_s});
-  const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - began;
+  const auto spent = static_cast<double>(std::clock() - began) / CLOCKS_PER_SEC;
   const auto at = [&](const char* name) { return static_cast<double>(v.counts.at(name)); };
-  fmt::print("{} nodes ({} workers), {:.0f} virtual s, {:.1f} tasks and {:.0f} packets a virtual second: {:.2f} s\n", v.nodes.size(), p.nodes.workers, v.virtual_s, at("commits") / v.virtual_s,
-             at("packets") / v.virtual_s, spent.count());
-  fmt::print("{:.3f} M steps/s, {:.0f} virtual s/s, {:.0f} steps per virtual second\n", static_cast<double>(v.steps) / spent.count() / 1e6, v.virtual_s / spent.count(),
+  fmt::print("{} nodes ({} workers), {:.0f} virtual s, {:.1f} tasks and {:.0f} packets a virtual second: {:.2f} processor seconds\n", v.nodes.size(), p.nodes.workers, v.virtual_s, at("commits") / v.virtual_s,
+             at("packets") / v.virtual_s, spent);
+  fmt::print("{:.3f} M steps/s, {:.0f} virtual s/s, {:.0f} steps per virtual second\n", static_cast<double>(v.steps) / spent / 1e6, v.virtual_s / spent,
              static_cast<double>(v.steps) / v.virtual_s);
   return v.passed ? 0 : 1;
 }

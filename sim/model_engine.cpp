@@ -2,6 +2,7 @@
 
 #include "core/codec.hpp"
 
+#include <cstring>
 #include <map>
 
 namespace latham::sim {
@@ -31,10 +32,15 @@ expected<header> parse_header(std::string_view head) {
 }
 
 std::string filler(std::uint64_t seed, std::size_t bytes) {
-  std::string out;
-  out.reserve(bytes + 8);
-  std::mt19937_64 random{seed};
-  while (out.size() < bytes) out += encode(std::uint64_t{random()});
+  std::string out((bytes + 7) / 8 * 8, '\0');
+  for (std::size_t i = 0; i < out.size(); i += 8) {
+    // SplitMix64: a generator whose state is one word, because there is a new one for every piece.
+    auto x = seed += 0x9e3779b97f4a7c15ull;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+    x ^= x >> 31;
+    std::memcpy(out.data() + i, &x, 8);
+  }
   out.resize(bytes);
   return out;
 }

@@ -42,8 +42,6 @@ void workload::begin() {
     m.poison = u->story.story == "poison" ? 1 : 0;
     u->video.seed = around_.what.seed * 1000 + i;
     u->video.poison = u->story.story == "poison" || u->story.story == "garbage";
-    u->video.source = make_source(m, u->video.seed, static_cast<std::size_t>(u->story.bytes));
-    if (u->story.story == "garbage") u->video.source[0] = static_cast<char>(u->video.source[0] ^ 0x55);
     uploaders_.push_back(u);
     ++open_;
     around_.time.after(milliseconds{u->story.at_ms}, [this, u] { create(u); });
@@ -126,6 +124,11 @@ void workload::again(const uploader_ptr& u, const error& why) {
 }
 
 void workload::create(const uploader_ptr& u) {
+  auto& source = u->video.source;
+  if (source.empty()) {
+    source = make_source(u->video.model, u->video.seed, static_cast<std::size_t>(u->story.bytes));
+    if (u->story.story == "garbage") source[0] = static_cast<char>(source[0] ^ 0x55);
+  }
   u->at = any_gateway();
   u->sent = 0;
   u->resumes = 0;

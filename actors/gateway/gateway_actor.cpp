@@ -1,6 +1,7 @@
 #include "actors/gateway/gateway_actor.hpp"
 
 #include "core/manifest/storyboard.hpp"
+#include "core/reach.hpp"
 
 #include <algorithm>
 
@@ -109,6 +110,7 @@ void gateway_shell::tick() {
     emit(s.view);
   }
   // Its caller never came back; storage expires it by the same measure.
+  if (!silent.empty()) LATHAM_REACHED("upload_went_silent");
   for (const auto id : silent) abort(id, [](expected<void>) {});
   later(progress_period, [this] { tick(); });
 }
@@ -159,6 +161,7 @@ void gateway_shell::finish(video_id id, std::uint64_t bytes, ports::completion<v
       [this, id, answer](caf::error& e) {
         auto why = from_caf(e);
         if (why.code == errc::timeout) {
+          LATHAM_REACHED("finish_outcome_unknown");
           // Nobody here knows whether it was accepted: from now on storage and scheduler are asked.
           if (auto unknown = sessions_.find(id); unknown != sessions_.end()) {
             caf::anon_send_exit(unknown->second.actor, caf::exit_reason::user_shutdown);
@@ -206,6 +209,7 @@ void gateway_shell::find(video_id id, ports::completion<video_view> answer) {
             auto why = from_caf(e);
             auto storage = pick_storage();
             if (why.code != errc::not_found) return answer(std::move(why));
+            LATHAM_REACHED("video_found_at_storage");
             // Not yet announced: storage has it. While no storage node can be asked, nobody knows that it does not exist.
             if (!storage) return answer(storage.error());
             request(*storage, env_.config.request_timeout, find_atom::value, id).then([answer](video_view& view) { answer(std::move(view)); }, [answer](caf::error& e2) { answer(from_caf(e2)); });
@@ -294,7 +298,7 @@ void gateway_shell::with_table(video_id id, table_done answer) {
   table->video = id;
   table->created_ms = id.created().value;
   load_table(std::move(table), 0, [this, id, before = ends_announced_, answer = std::move(answer)](auto loaded) {
-    if (ends_announced_ != before) tables_.erase(id);  // perhaps it was this one that ended while its table was on its way
+    if (LATHAM_REACHED_IF("table_outdated_on_its_way", ends_announced_ != before)) tables_.erase(id);  // perhaps it was this one that ended while its table was on its way
     answer(std::move(loaded));
   });
 }

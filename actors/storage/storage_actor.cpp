@@ -4,6 +4,7 @@
 #include "actors/role_actor.hpp"
 #include "core/backoff.hpp"
 #include "core/codec.hpp"
+#include "core/reach.hpp"
 #include "core/upload/output_grant.hpp"
 #include "store/schema.hpp"
 
@@ -124,6 +125,7 @@ private:
     persist(*record, [this, answer, record = *record] {
       env_.blobs->reserve(record.token, here<void>([this, answer, record](expected<void> reserved) mutable {
         if (!reserved) {
+          LATHAM_REACHED("upload_has_no_space");
           uploads_.forget(record.what.video);
           journal_.join({{store::upload_key(record.what.video), std::nullopt}}, [answer, why = reserved.error()]() mutable { answer.deliver(to_caf(why)); });
           return;
@@ -146,6 +148,7 @@ private:
     }
     env_.blobs->open_write(record->token, here<std::uint64_t>([this, answer, record = *record](expected<std::uint64_t> bytes) mutable {
       if (!bytes) return deny(answer, bytes.error());
+      LATHAM_REACHED("upload_resumed");
       uploads_.touch(record.what.video, now());
       answer.deliver(upload_ticket{view_of(record, *bytes), record.token, env_.config.name, *bytes});
     }));
@@ -161,7 +164,7 @@ private:
     env_.blobs->seal(record->token, bytes, here<ports::blob_stat>([this, answer, id](expected<ports::blob_stat> sealed) mutable {
       if (!sealed) return deny(answer, sealed.error());
       // An abort that came while the blob was sealed has won: its bytes are going.
-      if (removing_.contains(id)) return deny(answer, {errc::not_found, "there is no upload " + to_string(id)});
+      if (LATHAM_REACHED_IF("upload_aborted_while_sealed", removing_.contains(id))) return deny(answer, {errc::not_found, "there is no upload " + to_string(id)});
       complete(id, *sealed, answer);
     }));
     return answer;
@@ -205,6 +208,7 @@ private:
         blob_list orphans;
         for (const auto& [blob, entry] : outputs_)
           if (entry.record.video == id) orphans.push_back(blob);
+        if (!orphans.empty()) LATHAM_REACHED("orphans_removed_with_their_video");
         if (orphans.empty()) {
           answer.deliver(true);
           return;
@@ -249,6 +253,7 @@ private:
       if (announcing_.size() >= outbox_parallel) return;
       if (!announcing_.insert(event.video).second) continue;
       const auto again = [this, id = event.video] {
+        LATHAM_REACHED("outbox_said_again");
         later(milliseconds{1000}, [this, id] {
           announcing_.erase(id);
           announce();
@@ -307,7 +312,7 @@ private:
           forget_output(want.blob);  // referred to for good: the reaper need not look at it again
         }
         // A disk that cannot be read has not lost anything: the scheduler asks again, instead of failing the video.
-        if (!stat && stat.error().code != errc::not_found) all->unknown = stat.error();
+        if (LATHAM_REACHED_IF("verification_cannot_read", !stat && stat.error().code != errc::not_found)) all->unknown = stat.error();
         if (--all->left > 0) return;
         if (all->unknown.code != errc::none) deny(answer, all->unknown);
         else answer.deliver(std::move(all->flags));
@@ -378,6 +383,7 @@ private:
           for (const auto blob : asked)
             if (!gone.contains(blob)) forget_output(blob);
           if (unused.empty()) return;
+          LATHAM_REACHED("outputs_reaped");
           log(ports::log_level::info, "outputs reaped count={}", unused.size());
           // Not through `remove`: a promise made while a response is handled would answer the scheduler, and an error
           // that nobody asked for ends an actor.
