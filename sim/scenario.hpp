@@ -148,6 +148,8 @@ struct scenario {
 /// Settles what is open. A scenario with nothing open gives the same plan for every seed (the run still draws from it).
 [[nodiscard]] plan draw_plan(const scenario& s, std::uint64_t seed);
 [[nodiscard]] std::string to_json(const plan& p);
+/// How long all slots of a plan have to do when nothing goes wrong.
+[[nodiscard]] std::int64_t work_ms(const plan& p);
 
 /// What runs without a scenario: everything is drawn.
 [[nodiscard]] scenario random_scenario();

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 namespace latham::sim {
 
 namespace {
@@ -9,6 +11,7 @@ namespace {
 constexpr nanoseconds client_patience{seconds{20}};
 constexpr nanoseconds looks_every{milliseconds{500}};   // whether the gateway of a call still lives
 constexpr nanoseconds retry_every{seconds{4}};
+constexpr nanoseconds look_up_every{milliseconds{1'500}};
 constexpr std::uint32_t resumes_max = 8;                // of one upload, before it is begun anew
 
 priority_class priority_of(const std::string& word) { return word == "low" ? priority_class::low : word == "high" ? priority_class::high : priority_class::normal; }
@@ -48,6 +51,7 @@ void workload::begin() {
   }
   around_.time.after(milliseconds{around_.what.knobs.media_read_every_ms}, [this] { watch_media(); });
   around_.time.after(retry_every, [this] { retry_failed(); });
+  around_.time.after(look_up_every, [this] { look_up(); });
 }
 
 std::string workload::unfinished() const {
@@ -321,6 +325,68 @@ void workload::read_media(video_id id, const std::string& path) {
         [range = what->range](ports::service& s, auto done) { s.read(range, 0, static_cast<std::uint32_t>(range.bytes), std::move(done)); });
     },
     [id, path](ports::service& s, auto done) { s.media(id, path, std::move(done)); });
+}
+
+/// Somebody keeps an eye on what was accepted: it is known at all times, by its id and in the list of its tenant.
+void workload::look_up() {
+  around_.time.after(look_up_every, [this] { look_up(); });
+  if (view_.known.empty()) return;
+  if (around_.time.draw(3) == 0)
+    list_all();
+  else
+    get_one();
+}
+
+void workload::get_one() {
+  const auto at = std::next(view_.known.begin(), static_cast<std::ptrdiff_t>(around_.time.draw(view_.known.size())));
+  const auto id = at->first;
+  if (!at->second.acknowledged || at->second.delete_asked) return;
+  ++counts_.lookups;
+  call<video_view>(
+    any_gateway(),
+    [this, id](expected<video_view> seen) {
+      if (view_.known.at(id).delete_asked || (!seen && is_transient(seen.error().code))) return;
+      if (!seen) throw violation{"accepted_is_known", to_string(id) + ": " + std::string{to_string(seen.error().code)} + " " + seen.error().message};
+      if (seen->state == video_state::receiving || seen->state == video_state::deleting)
+        throw violation{"accepted_is_known", to_string(id) + " was accepted, and is shown as " + std::string{to_string(seen->state)}};
+    },
+    [id](ports::service& s, auto done) { s.get(id, std::move(done)); });
+}
+
+struct workload::listing {
+  std::string tenant;
+  std::uint32_t limit = 1;
+  machine* at = nullptr;
+  std::set<video_id> wanted;   // accepted before it began
+  std::set<video_id> found;
+};
+
+void workload::list_all() {
+  auto l = std::make_shared<listing>();  // shared by its pages
+  l->tenant = around_.what.items[around_.time.draw(around_.what.items.size())].tenant;
+  l->limit = static_cast<std::uint32_t>(1 + around_.time.draw(4));
+  l->at = any_gateway();
+  for (const auto& u : uploaders_)
+    if (u->story.tenant == l->tenant && view_.known.contains(u->id) && view_.known.at(u->id).acknowledged) l->wanted.insert(u->id);
+  ++counts_.lists;
+  list_page(l, {});
+}
+
+void workload::list_page(const std::shared_ptr<listing>& l, const std::string& cursor) {
+  call<ports::video_page>(
+    l->at,
+    [this, l](expected<ports::video_page> page) {
+      if (!page) {
+        if (!is_transient(page.error().code)) throw violation{"lists_are_whole", "a page of " + l->tenant + ": " + page.error().message};
+        return;
+      }
+      for (const auto& v : page->videos)
+        if (!l->found.insert(v.id).second) throw violation{"lists_are_whole", to_string(v.id) + " is listed twice"};
+      if (!page->next.empty()) return list_page(l, page->next);
+      for (const auto& id : l->wanted)
+        if (!l->found.contains(id) && !view_.known.at(id).delete_asked) throw violation{"lists_are_whole", to_string(id) + " was accepted, and is not listed"};
+    },
+    [l, cursor](ports::service& s, auto done) { s.list(l->tenant, cursor, l->limit, std::move(done)); });
 }
 
 /// Somebody looks at failed videos and tries again those that are not to blame.

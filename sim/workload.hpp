@@ -25,7 +25,7 @@ public:
   [[nodiscard]] std::string unfinished() const;
 
   struct counts {
-    std::uint64_t acknowledged = 0, given_up = 0, aborted = 0, deleted = 0, resumed = 0, uploads = 0, media_reads = 0, media_compared = 0, retried = 0, events = 0, failed_calls = 0;
+    std::uint64_t acknowledged = 0, given_up = 0, aborted = 0, deleted = 0, resumed = 0, uploads = 0, media_reads = 0, media_compared = 0, lookups = 0, lists = 0, retried = 0, events = 0, failed_calls = 0;
   };
   [[nodiscard]] const counts& count() const noexcept { return counts_; }
 
@@ -50,6 +50,11 @@ private:
   void end(const uploader_ptr& u);
 
   void watch_media();
+  void look_up();
+  void get_one();
+  void list_all();
+  struct listing;
+  void list_page(const std::shared_ptr<listing>& l, const std::string& cursor);
   void read_media(video_id id, const std::string& path);
   void retry_failed();
   void say(const std::string& text);

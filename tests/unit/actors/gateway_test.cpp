@@ -53,7 +53,57 @@ protected:
   std::unique_ptr<ports::service> service_;
 };
 
+/// Blobs are beside the point here.
+class no_blobs final : public ports::blob_transport {
+public:
+  [[nodiscard]] std::shared_ptr<ports::blob_store> at(const node_name&) override { return nullptr; }
+};
+
+class zero_random final : public ports::random {
+public:
+  [[nodiscard]] std::uint64_t next() override { return 0; }
+};
+
 }  // namespace
+
+TEST_F(Gateway, AnUploadWhoseFinishWasNotAnsweredIsWhatStorageSays) {
+  no_blobs transport;
+  zero_random random;
+  env_.transport = &transport;
+  env_.random = &random;
+  const video_id id{1, 2};
+  // Storage accepts it, but its answers to `finish` are lost.
+  auto storage = system_.spawn([id](caf::event_based_actor*) -> caf::behavior {
+    video_view accepted;
+    accepted.id = id;
+    accepted.state = video_state::queued;
+    upload_ticket ticket;
+    ticket.view.id = id;
+    ticket.store = "storage-0";
+    return {[ticket](begin_atom, const upload_request&) { return ticket; },
+            [](finish_atom, video_id, std::uint64_t) -> caf::result<video_view> { return to_caf({errc::unavailable, "the link ended"}); },
+            [accepted](find_atom, video_id) { return accepted; }};
+  });
+  caf::anon_send(directory_, service_change{service_storage, "storage-0", caf::actor_cast<caf::strong_actor_ptr>(storage)});
+  actors().run();
+  bool created = false;
+  service_->create({}, [&](const expected<video_view>& v) { created = v.has_value(); });
+  actors().run();
+  ASSERT_TRUE(created);
+  auto code = errc::none;
+  service_->finish(id, 1, [&](const expected<video_view>& v) { code = v ? errc::none : v.error().code; });
+  for (int i = 0; i < 20; ++i) {
+    actors().run();
+    actors().clock().advance_time(seconds{1});
+  }
+  actors().run();
+  ASSERT_EQ(code, errc::unavailable);
+  auto state = video_state::receiving;
+  service_->get(id, [&](const expected<video_view>& v) { state = v ? v->state : video_state::receiving; });
+  actors().run();
+  EXPECT_EQ(state, video_state::queued);
+  caf::anon_send_exit(storage, caf::exit_reason::kill);
+}
 
 TEST_F(Gateway, VideoThatStorageMayHaveIsNotCalledUnknownWhileStorageIsAway) {
   auto code = errc::none;
