@@ -381,6 +381,7 @@ plan draw_plan(const scenario& s, std::uint64_t seed) {
   // A lease must be renewable, and an answer to a ping possible, at the latencies drawn.
   if (s.draw_knobs) {
     out.knobs.renew_ms = std::min(out.knobs.renew_ms, out.knobs.lease_ttl_ms / 3);
+    out.knobs.output_grace_ms = std::max(out.knobs.output_grace_ms, out.knobs.lease_ttl_ms + 5'000);  // a holder may commit so late
     out.knobs.ping_timeout_ms = std::max(out.knobs.ping_timeout_ms, out.knobs.ping_period_ms * 2);
     out.knobs.piece_bytes = std::min<std::int64_t>(out.knobs.piece_bytes, 1'048'576);
   }

@@ -58,6 +58,8 @@ std::string workload::unfinished() const {
   std::string out;
   for (const auto& u : uploaders_)
     if (!u->over) out += fmt::format(" item {} ({}) sent {} of {};", u->number, u->story.story, u->sent, u->video.source.size());
+  for (const auto& [id, video] : view_.known)
+    if (video.delete_asked && !video.deleted) out += " the delete of " + to_string(id) + " was not answered;";
   return out;
 }
 

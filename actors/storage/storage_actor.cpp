@@ -81,7 +81,7 @@ private:
       for (const auto& [key, value] : *pairs) {
         auto record = from_record<output_grant>(value);
         if (!record) return cannot_load(record.error());
-        outputs_[record->blob] = {*record, now()};
+        outputs_[record->blob] = {*record, now(), 0, false};
       }
       if (pairs->size() == page) return load_outputs(pairs->back().first);
       loaded();
@@ -280,7 +280,7 @@ private:
     const ports::write_token token{make_id<blob_id>(env_.clock->wall(), env_.config.shard, env_.random->next()), env_.random->next(), bytes_max};
     auto answer = make_response_promise<output_ticket>();
     const output_grant record{token.blob, video};
-    outputs_[token.blob] = {record, now()};
+    outputs_[token.blob] = {record, now(), 0, false};
     // The record first, for the same reason as in `begin`: what a crash leaves is found by the reaper.
     journal_.join({{store::output_key(token.blob), to_record(record)}}, [this, answer, token] {
       env_.blobs->reserve(token, here<void>([this, answer, token](expected<void> reserved) mutable {
@@ -362,7 +362,8 @@ private:
   }
 
   /// Output blobs that were granted long ago and never verified: of a worker that died, or of a commit that was fenced.
-  /// The scheduler says which of them it refers to; the rest is removed.
+  /// The scheduler says which of them it refers to; the rest is removed. One that grew or was sealed since the last look has
+  /// a writer whose lease may be good, and who may yet commit it: its time begins anew.
   void reap() {
     if (!scheduler_ || reaping_) return;
     std::map<video_id, blob_list> old;
@@ -375,6 +376,32 @@ private:
     if (old.empty()) return;
     const auto& [video, blobs] = *old.begin();
     reaping_ = true;
+    struct looking {
+      std::size_t left;
+      blob_list still;
+    };
+    auto all = std::make_shared<looking>(looking{blobs.size(), {}});  // shared by the answers
+    for (const auto blob : blobs)
+      env_.blobs->stat(blob, here<ports::blob_stat>([this, all, blob, id = video](expected<ports::blob_stat> stat) {
+        if (auto at = outputs_.find(blob); at != outputs_.end()) {
+          if (stat && (stat->bytes != at->second.bytes_seen || stat->sealed != at->second.sealed_seen)) {
+            LATHAM_REACHED("output_still_written");
+            at->second.bytes_seen = stat->bytes;
+            at->second.sealed_seen = stat->sealed;
+            at->second.since = now();
+          } else if (stat || stat.error().code == errc::not_found) {
+            all->still.push_back(blob);
+          }
+        }
+        if (--all->left == 0) ask_whether_unused(id, all->still);
+      }));
+  }
+
+  void ask_whether_unused(video_id video, const blob_list& blobs) {
+    if (!scheduler_ || blobs.empty()) {
+      reaping_ = false;
+      return;
+    }
     request(scheduler_, env_.config.request_timeout, unused_atom::value, video, blobs)
       .then(
         [this, asked = blobs](const blob_list& unused) {
@@ -395,6 +422,8 @@ private:
   struct output_entry_state {
     output_grant record;
     instant since;
+    std::uint64_t bytes_seen = 0;  // when the reaper looked last
+    bool sealed_seen = false;
   };
 
   directory_actor directory_;

@@ -2,6 +2,7 @@
 #include "actors/storage/storage_actor.hpp"
 
 #include "actors/cluster/directory.hpp"
+#include "core/digest.hpp"
 #include "store/memory_blobs.hpp"
 #include "store/memory_kv.hpp"
 
@@ -59,6 +60,7 @@ class Storage : public ::testing::Test {
 protected:
   void SetUp() override {
     env_.config.name = "storage-0";
+    env_.config.output_grace = seconds{100};
     env_.records = &records_;
     env_.blobs = &moody_;
     env_.clock = &clock_;
@@ -122,6 +124,40 @@ TEST_F(Storage, OutputThatCannotBeLookedAtIsNotReportedMissing) {
   const auto [flags, code] = verify(output);
   EXPECT_TRUE(flags.empty()) << "a disk that cannot be read has not lost anything";
   EXPECT_EQ(code, errc::io);
+}
+
+TEST_F(Storage, OutputThatWasWrittenMeanwhileIsNotReapedYet) {
+  // A scheduler that refers to nothing so far: the holder of the lease has not committed.
+  auto scheduler = system_.spawn([](caf::event_based_actor*) -> caf::behavior {
+    return {[](unused_atom, video_id, const blob_list& blobs) { return blobs; }, [](storage_up_atom, const node_name&, const caf::strong_actor_ptr&) {}};
+  });
+  caf::anon_send(directory_, service_change{service_scheduler, "scheduler-0", caf::actor_cast<caf::strong_actor_ptr>(scheduler)});
+  std::optional<output_ticket> ticket;
+  system_.spawn([&](caf::event_based_actor* self) {
+    self->request(actor_, caf::infinite, output_atom::value, video_id{1, 2}, std::uint64_t{10}).then([&](const output_ticket& t) { ticket = t; }, [](const caf::error&) {});
+  });
+  run();
+  ASSERT_TRUE(ticket);
+  const buffer bytes{std::string{"0123456789"}};
+  blobs_.append(ticket->token, 0, bytes, crc32c(bytes.view()), [](const expected<std::uint64_t>&) {});
+  run();
+  const auto is_there = [&] {
+    bool found = false;
+    blobs_.stat(ticket->token.blob, [&](const expected<ports::blob_stat>& stat) { found = stat.has_value(); });
+    run();
+    return found;
+  };
+  const auto pass = [&](milliseconds time) {
+    for (milliseconds passed{0}; passed < time; passed += seconds{1}) {
+      actors().clock().advance_time(seconds{1});
+      run();
+    }
+  };
+  pass(env_.config.output_grace + seconds{20});
+  EXPECT_TRUE(is_there()) << "it was written since the last look";
+  pass(env_.config.output_grace + seconds{20});
+  EXPECT_FALSE(is_there()) << "nobody wrote or committed it for all that time";
+  caf::anon_send_exit(scheduler, caf::exit_reason::kill);
 }
 
 }  // namespace latham
