@@ -183,8 +183,9 @@ private:
   }
   void read(const upload_record& upload, const known_video& video, std::uint64_t offset, std::uint32_t bytes, std::shared_ptr<bool> answered) const {
     const auto name = to_string(upload.what.video);
-    for (const auto& blobs : view_.blobs)
-      blobs().read(upload.what.source.blob, offset, bytes, [name, &video, offset, bytes, answered](expected<buffer> part) {
+    const auto at = view_.blobs.find(upload.what.source.store);
+    if (at == view_.blobs.end()) throw violation{"acknowledged_is_readable", name + " is said to be at " + upload.what.source.store};
+    at->second().read(upload.what.source.blob, offset, bytes, [name, &video, offset, bytes, answered](expected<buffer> part) {
         *answered = true;
         if (video.delete_asked) return;
         if (!part) throw violation{"acknowledged_is_readable", name + ": " + part.error().message};
@@ -244,7 +245,7 @@ public:
       if (task.state == task_state::committed && id.kind != task_kind::plan) outputs.insert(task.output.blob);
     for (const auto& [id, upload] : view_.uploads)
       if (upload.state != upload_state::removed) sources.insert(upload.what.source.blob);
-    for (const auto& blobs : view_.blobs) {
+    for (const auto& [node, blobs] : view_.blobs) {
       bool answered = false;
       blobs().list({}, 1000, [&](expected<std::vector<ports::blob_stat>> all) {
         answered = true;

@@ -46,7 +46,7 @@ struct view {
   std::map<video_id, upload_record> uploads;
   std::vector<std::function<double()>> slots_busy;                // of each worker
   std::vector<std::pair<std::string, std::function<std::size_t()>>> queues;   // name and present length
-  std::vector<std::function<store::memory_blobs&()>> blobs;       // of each storage node, past all faults
+  std::map<node_name, std::function<store::memory_blobs&()>> blobs;  // of each storage node, past all faults
   std::uint32_t attempts = attempts_max;
   /// Lets the world go on until an answer has come.
   std::function<void(const bool& answered)> wait;

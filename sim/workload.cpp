@@ -285,10 +285,14 @@ void workload::on_gateway_started(machine& m) {
   }));
 }
 
-/// A viewer: some resource of some ready video must be what a calm run serves.
+/// Viewers. One opens what may not be ready yet, as a player does that waits; whatever it is told, it must not spoil what the
+/// next is told: some resource of some ready video must be what a calm run serves.
 void workload::watch_media() {
   around_.time.after(milliseconds{around_.what.knobs.media_read_every_ms}, [this] { watch_media(); });
   std::vector<video_id> ready;
+  for (const auto& [id, record] : view_.videos)
+    if (record.state == video_state::encoding || record.state == video_state::finishing)
+      call<ports::media_resource>(any_gateway(), [](expected<ports::media_resource>) {}, [id = id](ports::service& s, auto done) { s.media(id, "master.m3u8", std::move(done)); });
   for (const auto& [id, record] : view_.videos)
     if (record.state == video_state::ready && view_.known.contains(id) && !view_.known.at(id).delete_asked) ready.push_back(id);
   if (ready.empty()) return;

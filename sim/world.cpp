@@ -140,7 +140,7 @@ private:
     auto& m = *machines_.back();
     verdict_.nodes.push_back(name);
     if (role == node_role::worker) view_.slots_busy.push_back([&m] { return m.gauge("latham_slots_busy"); });
-    if (role == node_role::storage) view_.blobs.push_back([&m]() -> store::memory_blobs& { return m.storage().blobs_as_they_are(); });
+    if (role == node_role::storage) view_.blobs[name] = [&m]() -> store::memory_blobs& { return m.storage().blobs_as_they_are(); };
     view_.queues.emplace_back("runnable actors of " + name, [&m] { return m.runnable(); });
     view_.queues.emplace_back("commits of " + name, [&m] { return m.storage().commits_waiting(); });
     return m;
@@ -300,7 +300,7 @@ private:
     for (const auto& [id, upload] : view_.uploads)
       if (upload.state != upload_state::removed) wanted.insert(upload.what.source.blob);
     std::string out;
-    for (const auto& blobs : view_.blobs) {
+    for (const auto& [node, blobs] : view_.blobs) {
       bool answered = false;
       blobs().list({}, 1000, [&](expected<std::vector<ports::blob_stat>> all) {
         answered = true;
