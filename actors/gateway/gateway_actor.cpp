@@ -1,6 +1,7 @@
 #include "actors/gateway/gateway_actor.hpp"
 
 #include "core/manifest/storyboard.hpp"
+#include "core/reach.hpp"
 
 #include <algorithm>
 
@@ -109,7 +110,17 @@ void gateway_shell::tick() {
     emit(s.view);
   }
   // Its caller never came back; storage expires it by the same measure.
-  for (const auto id : silent) abort(id, [](expected<void>) {});
+  if (!silent.empty()) LATHAM_REACHED("upload_went_silent");
+  for (const auto id : silent) {
+    auto& s = sessions_.at(id);
+    if (!LATHAM_REACHED_IF("session_of_unknown_outcome_dropped", s.perhaps_accepted)) {
+      abort(id, [](expected<void>) {});
+      continue;
+    }
+    caf::anon_send_exit(s.actor, caf::exit_reason::user_shutdown);
+    sessions_.erase(id);
+    publish_uploads();
+  }
   later(progress_period, [this] { tick(); });
 }
 
@@ -146,6 +157,7 @@ void gateway_shell::offset(video_id id, ports::completion<std::uint64_t> answer)
 void gateway_shell::finish(video_id id, std::uint64_t bytes, ports::completion<video_view> answer) {
   auto at = sessions_.find(id);
   if (at == sessions_.end()) return answer({errc::not_found, "there is no upload " + to_string(id) + " at this gateway"});
+  at->second.perhaps_accepted = true;
   request(at->second.actor, upload_deadline, finish_atom::value, bytes)
     .then(
       [this, id, answer](video_view& view) {
@@ -159,6 +171,7 @@ void gateway_shell::finish(video_id id, std::uint64_t bytes, ports::completion<v
       [this, id, answer](caf::error& e) {
         auto why = from_caf(e);
         if (why.code == errc::timeout) {
+          LATHAM_REACHED("finish_outcome_unknown");
           // Nobody here knows whether it was accepted: from now on storage and scheduler are asked.
           if (auto unknown = sessions_.find(id); unknown != sessions_.end()) {
             caf::anon_send_exit(unknown->second.actor, caf::exit_reason::user_shutdown);
@@ -183,6 +196,26 @@ void gateway_shell::abort(video_id id, ports::completion<void> answer) {
   if (at == sessions_.end()) return answer({errc::not_found, "there is no upload " + to_string(id) + " at this gateway"});
   auto view = at->second.view;
   auto actor = at->second.actor;
+  if (LATHAM_REACHED_IF("abort_of_what_may_be_accepted", at->second.perhaps_accepted)) {
+    // Nobody may be told that it goes before storage has said so.
+    auto storage = pick_storage();
+    if (!storage) return answer(storage.error());
+    request(*storage, env_.config.request_timeout, abort_atom::value, id)
+      .then(
+        [this, view, answer](bool) mutable {
+          if (auto gone = sessions_.find(view.id); gone != sessions_.end()) {
+            caf::anon_send_exit(gone->second.actor, caf::exit_reason::user_shutdown);
+            sessions_.erase(gone);
+            publish_uploads();
+          }
+          view.state = video_state::deleting;
+          ++view.revision;
+          emit(view);
+          answer({});
+        },
+        [answer](caf::error& e) { answer(from_caf(e)); });
+    return;
+  }
   sessions_.erase(at);
   publish_uploads();
   view.state = video_state::deleting;
@@ -194,7 +227,7 @@ void gateway_shell::abort(video_id id, ports::completion<void> answer) {
 // ---- Views -----------------------------------------------------------------------------------------------------------
 
 void gateway_shell::find(video_id id, ports::completion<video_view> answer) {
-  if (auto at = sessions_.find(id); at != sessions_.end()) {
+  if (auto at = sessions_.find(id); at != sessions_.end() && !at->second.perhaps_accepted) {
     auto view = at->second.view;
     view.bytes = at->second.bytes.durable->load(std::memory_order_relaxed);
     return answer(std::move(view));
@@ -205,8 +238,10 @@ void gateway_shell::find(video_id id, ports::completion<video_view> answer) {
           [this, id, answer](caf::error& e) {
             auto why = from_caf(e);
             auto storage = pick_storage();
-            if (why.code != errc::not_found || !storage) return answer(std::move(why));
-            // Not yet announced: storage has it.
+            if (why.code != errc::not_found) return answer(std::move(why));
+            LATHAM_REACHED("video_found_at_storage");
+            // Not yet announced: storage has it. While no storage node can be asked, nobody knows that it does not exist.
+            if (!storage) return answer(storage.error());
             request(*storage, env_.config.request_timeout, find_atom::value, id).then([answer](video_view& view) { answer(std::move(view)); }, [answer](caf::error& e2) { answer(from_caf(e2)); });
           });
 }
@@ -237,7 +272,7 @@ void gateway_shell::list_more(const std::string& tenant, video_id before, std::u
               // Both are sorted, newest first; a video in both (just announced) is the scheduler's.
               std::map<video_id, video_view, std::greater<>> merged;
               for (auto& view : waiting) {
-                if (auto at = sessions_.find(view.id); at != sessions_.end()) view = at->second.view;
+                if (auto at = sessions_.find(view.id); at != sessions_.end() && !at->second.perhaps_accepted) view = at->second.view;
                 merged[view.id] = view;
               }
               for (const auto& view : scheduled) merged[view.id] = view;
@@ -261,7 +296,7 @@ void gateway_shell::list_more(const std::string& tenant, video_id before, std::u
 }
 
 void gateway_shell::remove(video_id id, ports::completion<void> answer) {
-  if (sessions_.contains(id)) return abort(id, std::move(answer));
+  if (auto at = sessions_.find(id); at != sessions_.end() && !at->second.perhaps_accepted) return abort(id, std::move(answer));
   if (!scheduler_) return answer({errc::unavailable, "the scheduler is not reachable; try again in a few seconds"});
   tables_.erase(id);
   request(scheduler_, env_.config.request_timeout, remove_atom::value, id)
@@ -269,7 +304,8 @@ void gateway_shell::remove(video_id id, ports::completion<void> answer) {
           [this, id, answer](caf::error& e) {
             auto why = from_caf(e);
             auto storage = pick_storage();
-            if (why.code != errc::not_found || !storage) return answer(std::move(why));
+            if (why.code != errc::not_found) return answer(std::move(why));
+            if (!storage) return answer(storage.error());  // an accepted video must not be called gone, and come back
             request(*storage, env_.config.request_timeout, abort_atom::value, id).then([answer](bool) { answer({}); }, [answer](caf::error& e2) { answer(from_caf(e2)); });
           });
 }
@@ -292,7 +328,7 @@ void gateway_shell::with_table(video_id id, table_done answer) {
   table->video = id;
   table->created_ms = id.created().value;
   load_table(std::move(table), 0, [this, id, before = ends_announced_, answer = std::move(answer)](auto loaded) {
-    if (ends_announced_ != before) tables_.erase(id);  // perhaps it was this one that ended while its table was on its way
+    if (LATHAM_REACHED_IF("table_outdated_on_its_way", ends_announced_ != before)) tables_.erase(id);  // perhaps it was this one that ended while its table was on its way
     answer(std::move(loaded));
   });
 }

@@ -47,6 +47,7 @@ private:
     upload_actor actor;
     video_view view;
     instant changed;  // when bytes last arrived
+    bool perhaps_accepted = false;  // asked to finish: from then on storage and scheduler know better than `view`
   };
   struct table_entry {
     output_table table;

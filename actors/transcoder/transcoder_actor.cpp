@@ -2,6 +2,7 @@
 
 #include "actors/role_actor.hpp"
 #include "actors/transcoder/slot_actor.hpp"
+#include "core/reach.hpp"
 
 #include <map>
 #include <set>
@@ -114,6 +115,7 @@ private:
       if (l.actor) continue;
       auto storage = storages_.find(l.grant.source.store);
       if (storage == storages_.end()) {
+        LATHAM_REACHED("lease_without_its_storage");
         homeless.push_back(held);
         continue;
       }
@@ -162,6 +164,7 @@ private:
     std::vector<epoch> lost;
     for (const auto& [held, l] : running_)
       if (l.valid_until <= now()) lost.push_back(held);
+    if (!lost.empty()) LATHAM_REACHED("lease_ran_out_at_its_holder");
     for (const auto held : lost) drop(held, "it could not be renewed in time");
   }
 
@@ -194,6 +197,7 @@ private:
     slots_.erase(slot);
     for (const auto& [held, l] : running_) {
       if (!l.actor || l.actor.address() != down.source) continue;
+      LATHAM_REACHED("slot_ended_without_a_word");
       // It ended without a word: a bug in the slot, not in the video.
       give_back(task_failure{{l.grant.video, l.grant.kind, l.progress.index}, held, errc::crashed, "the slot failed"});
       release(epoch{held});
@@ -272,6 +276,7 @@ private:
           send_commits();
         },
         [this, retry, shared](caf::error& e) {
+          LATHAM_REACHED("commits_said_again");
           log(ports::log_level::debug, "commits not taken yet count={} detail=\"{}\"", shared->size(), system().render(e));
           retry(std::move(*shared));
         });

@@ -30,7 +30,6 @@ TEST(Recipes, TheEndsOfTheLadderHaveALowerRateFactorAndNoneIsBelowATenth) {
   EXPECT_EQ(crf_tenths_of(how, {240, 426, 0}), 230u) << "a portrait's short side counts";
   EXPECT_EQ(crf_tenths_of(how, {1280, 720, 0}), 235u);
   EXPECT_EQ(crf_tenths_of(how, {1920, 1080, 0}), 230u);
-  how.crf_tenths = 10;
   how.crf_tenths = 3;
   EXPECT_EQ(crf_tenths_of(how, {256, 144, 0}), 1u);
 }
