@@ -51,7 +51,7 @@ struct node_config {
   milliseconds ping_timeout{1'500};
   milliseconds renew_period{700};
   milliseconds stall_timeout{120'000};  // a task without any sign of life for this long is given back
-  milliseconds output_grace{900'000};   // a sealed output that nobody refers to is removed after this
+  milliseconds output_grace{900'000};   // an output that nobody refers to, or writes, is removed after this; longer than a lease
 };
 
 /// Ports of one node. Those of roles that it does not run may be null.

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "core/ports/kv_store.hpp"
+#include "core/reach.hpp"
 
 #include <functional>
 #include <utility>
@@ -60,8 +61,11 @@ private:
 
   void commit(ports::kv_batch batch) {
     commit_(batch, [this, batch](expected<void> result) {
-      if (!result && (result.error().code == errc::disk_full || result.error().code == errc::limited)) return wait_([this, batch] { commit(batch); });
-      if (!result) return failed_(result.error());
+      if (LATHAM_REACHED_IF("records_refused", !result && (result.error().code == errc::disk_full || result.error().code == errc::limited))) return wait_([this, batch] { commit(batch); });
+      if (!result) {
+        LATHAM_REACHED("records_failed");
+        return failed_(result.error());
+      }
       act(std::exchange(leaving_, {}));
       start();
     });

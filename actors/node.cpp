@@ -101,6 +101,20 @@ node::~node() {
   caf::anon_send_exit(p.directory, caf::exit_reason::user_shutdown);
 }
 
+void node::stop(std::function<void()> stopped) {
+  auto& p = *parts_;
+  if (p.e.links != nullptr) p.e.links->on_accept([&e = p.e](ports::control_stream stream) { e.links->close(stream.id); });
+  p.system.spawn([tree = p.tree, stopped = std::move(stopped)](caf::event_based_actor* self) -> caf::behavior {
+    self->set_down_handler([self, stopped](caf::down_msg&) {
+      stopped();
+      self->quit();
+    });
+    self->monitor(tree);
+    caf::anon_send_exit(tree, caf::exit_reason::user_shutdown);
+    return {[](caf::unit_t) {}};
+  });
+}
+
 ports::service& node::service() { return *parts_->service; }
 
 }  // namespace latham

@@ -38,6 +38,10 @@ public:
   node(const node&) = delete;
   node& operator=(const node&) = delete;
 
+  /// Asks the tree to end, as the destructor does, without waiting: `stopped` is called once, from an actor's thread, when
+  /// it has ended. For whoever owns time itself; everybody else destroys the node.
+  void stop(std::function<void()> stopped);
+
   /// The inbound port; a node without the gateway role answers unavailable.
   [[nodiscard]] ports::service& service();
 

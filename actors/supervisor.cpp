@@ -1,6 +1,7 @@
 #include "actors/supervisor.hpp"
 
 #include "actors/protocol.hpp"
+#include "core/reach.hpp"
 
 #include <fmt/format.h>
 
@@ -57,12 +58,14 @@ private:
     if (!normal && (code == errc::io || code == errc::fenced)) decided.escalate = true;
     const auto reason = system().render(message.reason);
     if (decided.escalate) {
+      LATHAM_REACHED("supervisor_escalated");
       log(ports::log_level::error, fmt::format("supervisor escalates supervisor={} child={} reason=\"{}\"", name_, specs_[index].name, reason));
       stop_all();
       quit(caf::make_error(caf::sec::runtime_error, "the supervisor gave up", specs_[index].name, reason));
       return;
     }
     if (decided.start.empty()) return;
+    LATHAM_REACHED("child_restarted");
     if (env_.metrics != nullptr) env_.metrics->add("latham_actor_restarts_total", 1, {{"child", specs_[index].name}});
     log(ports::log_level::warn, fmt::format("child restarts supervisor={} child={} reason=\"{}\" delay_ms={}", name_, specs_[index].name, reason, decided.delay.count()));
     for (auto i : decided.stop) stop(i);

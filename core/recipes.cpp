@@ -53,6 +53,12 @@ expected<recipe> make_recipe(const std::vector<rung>& requested, const trim& par
   return out;
 }
 
+std::uint32_t crf_tenths_of(const recipe& how, const rung& size) noexcept {
+  const auto lines = std::min(size.width, size.height);
+  const std::uint32_t better = lines <= 160 ? 10 : lines <= 270 || lines > 720 ? 5 : 0;
+  return std::max(how.crf_tenths, better + 1) - better;
+}
+
 expected<rung> parse_rung(std::string_view text) {
   const auto bad = error{errc::invalid_argument, "a rung is WIDTHxHEIGHT in pixels, for example 640x360"};
   rung out;

@@ -1,16 +1,17 @@
 #include "sim/checkers.hpp"
 
-#include "core/codec.hpp"
-#include "store/schema.hpp"
+#include "core/manifest/manifests.hpp"
+#include "core/manifest/presentation.hpp"
+#include "store/memory_blobs.hpp"
+
+#include <fmt/format.h>
 
 namespace latham::sim {
 
-void states_follow_edges::on_video(const video_record& r) {
-  auto [at, fresh] = last_.try_emplace(r.request.video, r.state);
-  if (fresh) return;
-  const auto from = std::exchange(at->second, r.state);
-  if (from == r.state || is_edge(from, r.state)) return;
-  // One durable write may stand for several steps (queued, planning, encoding): each of them must be an edge.
+namespace {
+
+/// One durable write, or one event, may stand for several steps: whether `to` can be reached at all.
+bool reaches(video_state from, video_state to) {
   using enum video_state;
   constexpr video_state all[] = {receiving, queued, planning, encoding, finishing, ready, failed, deleting};
   std::set<video_state> reached{from};
@@ -18,60 +19,328 @@ void states_follow_edges::on_video(const video_record& r) {
     for (auto a : all)
       for (auto b : all)
         if (reached.contains(a) && is_edge(a, b)) reached.insert(b);
-  if (!reached.contains(r.state))
+  return reached.contains(to);
+}
+
+}  // namespace
+
+/// States of a video move only along the drawn edges.
+class states_follow_edges : public checker {
+public:
+  using checker::checker;
+  void on_video(const video_record& r) override {
+    auto [at, fresh] = last_.try_emplace(r.request.video, r.state);
+    if (fresh) return;
+    const auto from = std::exchange(at->second, r.state);
+    if (from == r.state || is_edge(from, r.state) || reaches(from, r.state)) return;
     throw violation{"states_follow_edges", to_string(r.request.video) + " went from " + std::string{to_string(from)} + " to " + std::string{to_string(r.state)}};
-}
+  }
 
-void one_commit_per_task::on_task(const task_record& r) {
-  auto at = committed_.find(r.id);
-  if (at != committed_.end() && !(at->second == r)) throw violation{"one_commit_per_task", to_string(r.id) + " changed after its commit"};
-  if (r.state == task_state::committed) committed_.emplace(r.id, r);
-}
+private:
+  std::map<video_id, video_state> last_;
+};
 
-void epochs_only_grow::on_lease(const lease_record& r) {
-  if (!(newest_ < r.held)) throw violation{"epochs_only_grow", "epoch " + to_string(r.held) + " was granted after " + to_string(newest_)};
-  newest_ = r.held;
-}
+/// A client that orders what it hears by revision sees states move along edges only, and one state for one revision.
+class events_follow_edges : public checker {
+public:
+  using checker::checker;
+  void on_event(std::uint64_t ear, const video_view& v) override {
+    auto [at, fresh] = seen_.try_emplace({ear, v.id}, v.revision, v.state);
+    if (fresh) return;
+    auto& [revision, state] = at->second;
+    if (v.revision < revision) return;  // late: dropped by every client
+    if (v.revision == revision && v.state != state)
+      throw violation{"events_follow_edges", fmt::format("{} is both {} and {} at revision {:x}", to_string(v.id), to_string(state), to_string(v.state), revision)};
+    if (v.state != state && !reaches(state, v.state))
+      throw violation{"events_follow_edges", fmt::format("{} went from {} (revision {:x}) to {} (revision {:x})", to_string(v.id), to_string(state), revision, to_string(v.state), v.revision)};
+    revision = v.revision;
+    state = v.state;
+  }
 
-void epochs_only_grow::on_task(const task_record& r) {
-  auto& held = held_[r.id];
-  if (r.held < held) throw violation{"epochs_only_grow", to_string(r.id) + " went back to epoch " + to_string(r.held)};
-  held = r.held;
-}
+private:
+  std::map<std::pair<std::uint64_t, video_id>, std::pair<std::uint64_t, video_state>> seen_;
+};
 
-void attempts_are_bounded::on_task(const task_record& r) {
-  if (r.attempts > attempts_max) throw violation{"attempts_are_bounded", to_string(r.id) + " was granted " + std::to_string(r.attempts) + " times"};
-}
+/// Each task commits once: what was committed stays as it was, unless storage lost it and the job failed for it.
+class one_commit_per_task : public checker {
+public:
+  using checker::checker;
+  void on_task(const task_record& r) override {
+    auto at = committed_.find(r.id);
+    if (at != committed_.end() && !(at->second == r)) throw violation{"one_commit_per_task", to_string(r.id) + " changed after its commit"};
+    if (r.state == task_state::committed) committed_.emplace(r.id, r);
+  }
 
-void outputs_equal_a_calm_run::on_task(const task_record& r) {
-  if (r.state != task_state::committed || r.id.kind == task_kind::plan) return;
-  auto video = videos_.find(r.id.video);
-  if (video == videos_.end()) return;  // the acknowledgement is still on its way to the client
-  auto& digest = expected_[r.id];
-  if (digest == sha256_digest{}) digest = build_output_blob(model_pieces(video->second.model, video->second.seed, r.id.kind, r.id.index)).digest;
-  if (r.output.digest != digest) throw violation{"outputs_equal_a_calm_run", to_string(r.id) + " has other bytes"};
-  if (r.found != model_findings(video->second.model, video->second.seed, r.id.kind, r.id.index)) throw violation{"outputs_equal_a_calm_run", to_string(r.id) + " found something else"};
-}
+private:
+  std::map<task_id, task_record> committed_;
+};
 
-void watched_kv::commit(ports::kv_batch batch, ports::completion<void> done) {
-  auto seen = std::make_shared<ports::kv_batch>(batch);
-  inner_.commit(std::move(batch), [this, seen, done = std::move(done)](expected<void> result) {
-    if (result) {
-      for (const auto& write : *seen) {
-        if (!write.value) continue;
-        const auto look = [&]<class T>(const char* prefix, void (record_checker::*f)(const T&)) {
-          if (!write.key.starts_with(prefix)) return;
-          auto record = from_record<T>(*write.value);
-          if (!record) throw violation{"records_decode", write.key + ": " + record.error().message};
-          for (auto* checker : checkers_) (checker->*f)(*record);
-        };
-        look.template operator()<video_record>(store::prefix_videos, &record_checker::on_video);
-        look.template operator()<task_record>(store::prefix_tasks, &record_checker::on_task);
-        look.template operator()<lease_record>(store::prefix_leases, &record_checker::on_lease);
+/// No epoch is granted twice, and a task's epochs only grow: at most one lease on it is valid.
+class epochs_only_grow : public checker {
+public:
+  using checker::checker;
+  void on_lease(const lease_record& r) override {
+    if (!(newest_ < r.held)) throw violation{"epochs_only_grow", "epoch " + to_string(r.held) + " was granted after " + to_string(newest_)};
+    newest_ = r.held;
+  }
+  void on_task(const task_record& r) override {
+    auto& held = held_[r.id];
+    if (r.held < held) throw violation{"epochs_only_grow", to_string(r.id) + " went back to epoch " + to_string(r.held)};
+    held = r.held;
+  }
+
+private:
+  epoch newest_;
+  std::map<task_id, epoch> held_;
+};
+
+/// A task is granted at most so many times before somebody looks at its video.
+class attempts_are_bounded : public checker {
+public:
+  using checker::checker;
+  void on_task(const task_record& r) override {
+    if (r.attempts > view_.attempts) throw violation{"attempts_are_bounded", to_string(r.id) + " was granted " + std::to_string(r.attempts) + " times"};
+  }
+};
+
+/// A committed output is the one that a calm run makes.
+class outputs_equal_a_calm_run : public checker {
+public:
+  using checker::checker;
+  void on_task(const task_record& r) override {
+    if (r.state != task_state::committed || r.id.kind == task_kind::plan) return;
+    auto video = view_.known.find(r.id.video);
+    if (video == view_.known.end()) throw violation{"outputs_equal_a_calm_run", to_string(r.id) + " is of a video that nobody sent"};
+    auto& digest = expected_[r.id];
+    if (digest == sha256_digest{}) digest = build_output_blob(model_pieces(video->second.model, video->second.seed, r.id.kind, r.id.index)).digest;
+    if (r.output.digest != digest) throw violation{"outputs_equal_a_calm_run", to_string(r.id) + " has other bytes"};
+    if (r.found != model_findings(video->second.model, video->second.seed, r.id.kind, r.id.index)) throw violation{"outputs_equal_a_calm_run", to_string(r.id) + " found something else"};
+  }
+
+private:
+  std::map<task_id, sha256_digest> expected_;
+};
+
+/// What the outbox says, however often, makes one video; one that is gone is not made again.
+class one_effect_per_outbox_entry : public checker {
+public:
+  using checker::checker;
+  void on_video(const video_record& r) override {
+    if (gone_.contains(r.request.video)) throw violation{"one_effect_per_outbox_entry", to_string(r.request.video) + " came back after it was deleted"};
+  }
+  void on_video_gone(video_id id) override { gone_.insert(id); }
+
+private:
+  std::set<video_id> gone_;
+};
+
+/// A video fails because of what it is, or because each attempt at some part of it was used up, or because storage lost
+/// what it had: never for anything less.
+class failures_have_a_cause : public checker {
+public:
+  using checker::checker;
+  void on_video(const video_record& r) override {
+    if (r.state != video_state::failed) return;
+    const auto at = view_.known.find(r.request.video);
+    if (at == view_.known.end() || at->second.poison) return;
+    if (r.error_code == errc::unprocessable)
+      for (auto t = view_.tasks.lower_bound({r.request.video, task_kind::plan, 0}); t != view_.tasks.end() && t->first.video == r.request.video; ++t)
+        if (t->second.attempts >= view_.attempts) return;
+    throw violation{"failures_have_a_cause", to_string(r.request.video) + " failed with " + std::string{to_string(r.error_code)} + ": " + r.error_message};
+  }
+};
+
+/// Acknowledged bytes are readable and equal: samples all the time while storage is up, all of them at the end.
+class acknowledged_is_readable : public checker {
+public:
+  using checker::checker;
+  void on_second(std::uint64_t random) override {
+    if (!view_.storage_up() || view_.uploads.empty()) return;
+    auto at = std::next(view_.uploads.begin(), static_cast<std::ptrdiff_t>(random % view_.uploads.size()));
+    // The answer may come after the storage node went down: then it never comes.
+    if (const auto* video = must_be_there(at->second)) read(at->second, *video, random / 7 % video->source.size(), 32 * 1024, std::make_shared<bool>());
+  }
+  void at_end() override {
+    std::set<video_id> found;
+    for (const auto& [id, upload] : view_.uploads) {
+      const auto* video = must_be_there(upload);
+      if (video == nullptr) continue;
+      found.insert(id);
+      for (std::uint64_t offset = 0; offset < video->source.size(); offset += ports::append_bytes_max) {
+        auto answered = std::make_shared<bool>(false);
+        read(upload, *video, offset, ports::append_bytes_max, answered);
+        view_.wait(*answered);
       }
     }
-    done(std::move(result));
-  });
+    for (const auto& [id, video] : view_.known)
+      if (video.acknowledged && !video.delete_asked && !found.contains(id)) throw violation{"acknowledged_is_readable", to_string(id) + " has no upload record"};
+  }
+
+private:
+  const known_video* must_be_there(const upload_record& upload) const {
+    const auto at = view_.known.find(upload.what.video);
+    if (at == view_.known.end() || !at->second.acknowledged || at->second.delete_asked) return nullptr;
+    return &at->second;
+  }
+  void read(const upload_record& upload, const known_video& video, std::uint64_t offset, std::uint32_t bytes, std::shared_ptr<bool> answered) const {
+    const auto name = to_string(upload.what.video);
+    const auto at = view_.blobs.find(upload.what.source.store);
+    if (at == view_.blobs.end()) throw violation{"acknowledged_is_readable", name + " is said to be at " + upload.what.source.store};
+    at->second().read(upload.what.source.blob, offset, bytes, [name, &video, offset, bytes, answered](expected<buffer> part) {
+        *answered = true;
+        if (video.delete_asked) return;
+        if (!part) throw violation{"acknowledged_is_readable", name + ": " + part.error().message};
+        if (part->view() != std::string_view{video.source}.substr(offset, bytes)) throw violation{"acknowledged_is_readable", name + " has other bytes"};
+      });
+  }
+};
+
+/// No queue grows without end.
+class queues_are_bounded : public checker {
+public:
+  using checker::checker;
+  void on_second(std::uint64_t) override {
+    for (const auto& [name, length] : view_.queues)
+      if (const auto now = length(); now > most) throw violation{"queues_are_bounded", name + " holds " + std::to_string(now)};
+  }
+
+private:
+  static constexpr std::size_t most = 20'000;
+};
+
+/// When all work is done no lease is left and no slot is busy.
+class no_slot_leaks : public checker {
+public:
+  using checker::checker;
+  void at_end() override {
+    if (!view_.leases.empty()) throw violation{"no_slot_leaks", fmt::format("{} leases are left when all work is done", view_.leases.size())};
+    for (const auto& busy : view_.slots_busy)
+      if (busy() > 0) throw violation{"no_slot_leaks", fmt::format("{} slots of a worker are busy when all work is done", busy())};
+  }
+};
+
+/// A deleted video leaves nothing: no record, no task, no source.
+class deletes_leave_nothing : public checker {
+public:
+  using checker::checker;
+  void at_end() override {
+    for (const auto& [id, video] : view_.known) {
+      if (!video.deleted) continue;
+      if (view_.videos.contains(id)) throw violation{"deletes_leave_nothing", to_string(id) + " has a record"};
+      if (const auto t = view_.tasks.lower_bound({id, task_kind::plan, 0}); t != view_.tasks.end() && t->first.video == id)
+        throw violation{"deletes_leave_nothing", to_string(t->first) + " has a record"};
+      if (const auto u = view_.uploads.find(id); u != view_.uploads.end() && u->second.state != upload_state::removed)
+        throw violation{"deletes_leave_nothing", to_string(id) + " has an upload"};
+    }
+  }
+};
+
+/// Storage holds the sources and outputs of the videos there are, sealed, and nothing else.
+class no_blob_leaks : public checker {
+public:
+  using checker::checker;
+  void at_end() override {
+    std::set<blob_id> outputs;
+    std::set<blob_id> sources;
+    for (const auto& [id, task] : view_.tasks)
+      if (task.state == task_state::committed && id.kind != task_kind::plan) outputs.insert(task.output.blob);
+    for (const auto& [id, upload] : view_.uploads)
+      if (upload.state != upload_state::removed) sources.insert(upload.what.source.blob);
+    for (const auto& [node, blobs] : view_.blobs) {
+      bool answered = false;
+      blobs().list({}, 1000, [&](expected<std::vector<ports::blob_stat>> all) {
+        answered = true;
+        if (!all) throw violation{"no_blob_leaks", all.error().message};
+        for (const auto& stat : *all) {
+          if (outputs.contains(stat.blob) && !stat.sealed) throw violation{"nothing_visible_without_seal", to_string(stat.blob)};
+          if (!outputs.contains(stat.blob) && !sources.contains(stat.blob))
+            throw violation{"no_blob_leaks", to_string(stat.blob) + (stat.sealed ? " (sealed)" : " (open)") + " belongs to nothing"};
+        }
+      });
+      view_.wait(answered);
+    }
+  }
+};
+
+std::vector<std::unique_ptr<checker>> make_checkers(const view& v) {
+  std::vector<std::unique_ptr<checker>> all;
+  all.push_back(std::make_unique<states_follow_edges>(v));
+  all.push_back(std::make_unique<events_follow_edges>(v));
+  all.push_back(std::make_unique<one_commit_per_task>(v));
+  all.push_back(std::make_unique<epochs_only_grow>(v));
+  all.push_back(std::make_unique<attempts_are_bounded>(v));
+  all.push_back(std::make_unique<outputs_equal_a_calm_run>(v));
+  all.push_back(std::make_unique<one_effect_per_outbox_entry>(v));
+  all.push_back(std::make_unique<failures_have_a_cause>(v));
+  all.push_back(std::make_unique<acknowledged_is_readable>(v));
+  all.push_back(std::make_unique<queues_are_bounded>(v));
+  all.push_back(std::make_unique<no_slot_leaks>(v));
+  all.push_back(std::make_unique<deletes_leave_nothing>(v));
+  all.push_back(std::make_unique<no_blob_leaks>(v));
+  return all;
+}
+
+// ---- Media -----------------------------------------------------------------------------------------------------------
+
+expected<std::string> calm_media(video_id id, const known_video& video, const recipe& how, const std::string& path) {
+  output_table table;
+  table.video = id;
+  table.created_ms = id.created().value;
+  table.plan = model_plan(video.model);
+  table.how = how;
+  table.state = video_state::ready;
+  table.plan_complete = true;
+  table.chunks_total = video.model.chunks;
+  const auto pieces_of = [&](task_kind kind, std::uint32_t index) { return model_pieces(video.model, video.seed, kind, index); };
+  const auto add = [&](task_kind kind, std::uint32_t index, output_ref& out) -> expected<built_output> {
+    auto summaries = summarise(pieces_of(kind, index), table.plan, how);
+    if (!summaries) return std::move(summaries).error();
+    out.renditions = std::move(*summaries);
+    return build_output_blob(pieces_of(kind, index));
+  };
+  for (const auto& chunk : model_chunks(video.model)) {
+    output_ref out;
+    if (auto built = add(task_kind::video, chunk.index, out); !built) return std::move(built).error();
+    table.chunks[chunk.index] = {chunk, std::move(out)};
+  }
+  for (std::uint32_t i = 0; i < video.model.audio_tracks; ++i) {
+    output_ref out;
+    auto built = add(task_kind::audio, i, out);
+    if (!built) return std::move(built).error();
+    auto index = parse_output_index(built->bytes);
+    if (!index) return std::move(index).error();
+    table.audio[i] = std::move(out);
+    table.audio_index[i] = std::move(*index);
+  }
+  auto parsed = parse_media_path(path, table.plan);
+  if (!parsed) return std::move(parsed).error();
+  using what = media_path::what;
+  if (parsed->kind == what::init || parsed->kind == what::segment) {
+    const bool audio = parsed->track == track_kind::audio;
+    const auto segment = parsed->kind == what::init ? output_entry::init_segment : parsed->segment;
+    const auto chunk = audio ? parsed->rendition : parsed->kind == what::init ? 0 : parsed->segment / video.model.segments_per_chunk;
+    for (const auto& piece : pieces_of(audio ? task_kind::audio : task_kind::video, chunk))
+      if (piece.rendition == parsed->rendition && piece.segment == segment) return std::string{piece.bytes.view()};
+    return {errc::not_found, "the video has no such part"};
+  }
+  auto shown = make_presentation(table);
+  if (!shown) return std::move(shown).error();
+  if (parsed->kind == what::hls_master) return hls_master(*shown);
+  if (parsed->kind == what::dash) return dash_manifest(*shown);
+  if (parsed->kind != what::playlist) return {errc::not_found, "not one of the model's resources"};
+  return hls_media(*shown, (parsed->track == track_kind::audio ? shown->audio : shown->video)[parsed->rendition]);
+}
+
+std::vector<std::string> media_paths(const known_video& video) {
+  std::vector<std::string> out{"master.m3u8", "manifest.mpd"};
+  const auto add = [&](const std::string& name) {
+    out.push_back(name + "/playlist.m3u8");
+    out.push_back(name + "/init.mp4");
+    for (std::uint32_t s = 1; s <= video.model.chunks * video.model.segments_per_chunk; s += 1 + video.model.chunks / 4) out.push_back(name + "/" + std::to_string(s) + ".m4s");
+  };
+  for (const auto& size : model_plan(video.model).rungs) add(to_string(size));
+  for (std::uint32_t i = 0; i < video.model.audio_tracks; ++i) add("audio-" + std::to_string(i));
+  return out;
 }
 
 }  // namespace latham::sim

@@ -1,18 +1,23 @@
-// One class per invariant, named after it. Safety checkers look at every durable write of the scheduler and at every
-// acknowledgement as it happens; liveness checkers look at the end, after the faults have healed. A checker that finds
-// something throws `violation`, which ends the run with its seed.
+// One class per invariant, named after it. Safety checkers look at every durable write, at every event that a client
+// hears and at every answer that it gets, as it happens; others look once a virtual second, or at the end, after the
+// faults have healed. A checker that finds something throws `violation`, which ends the run with its seed.
 #pragma once
 
-#include "core/ports/kv_store.hpp"
 #include "core/scheduler/records.hpp"
+#include "core/upload/uploads.hpp"
 #include "sim/model_engine.hpp"
-#include "store/memory_blobs.hpp"
-#include "store/memory_kv.hpp"
 
+#include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <vector>
+
+namespace latham::store {
+class memory_blobs;
+}
 
 namespace latham::sim {
 
@@ -21,82 +26,58 @@ struct violation : std::runtime_error {
   std::string checker;
 };
 
-/// What the client of the run knows of a video whose upload was acknowledged.
-struct accepted_video {
+/// What the clients of the run know of a video from the moment that they asked for it to be accepted.
+struct known_video {
   model_video model;
   std::uint64_t seed = 0;
   std::string source;
+  bool poison = false;         // it may fail, and stay failed
+  bool acknowledged = false;   // 201
+  bool delete_asked = false;   // and perhaps done
+  bool deleted = false;        // and answered
 };
-using accepted_videos = std::map<video_id, accepted_video>;
 
-/// Sees every durable write of the scheduler.
-class record_checker {
+/// What is durable, and what the clients know: all that checkers may look at.
+struct view {
+  std::map<video_id, known_video> known;
+  std::map<video_id, video_record> videos;
+  std::map<task_id, task_record> tasks;
+  std::map<epoch, lease_record> leases;
+  std::map<video_id, upload_record> uploads;
+  std::vector<std::function<double()>> slots_busy;                // of each worker
+  std::vector<std::pair<std::string, std::function<std::size_t()>>> queues;   // name and present length
+  std::map<node_name, std::function<store::memory_blobs&()>> blobs;  // of each storage node, past all faults
+  std::uint32_t attempts = attempts_max;
+  /// Lets the world go on until an answer has come.
+  std::function<void(const bool& answered)> wait;
+  /// Is storage up, so that what it holds counts as readable?
+  std::function<bool()> storage_up;
+};
+
+class checker {
 public:
-  virtual ~record_checker() = default;
+  explicit checker(const view& v) : view_{v} {}
+  virtual ~checker() = default;
+  // -- A durable write of the scheduler; the view has all of its batch already
   virtual void on_video(const video_record&) {}
+  virtual void on_video_gone(video_id) {}
   virtual void on_task(const task_record&) {}
   virtual void on_lease(const lease_record&) {}
+  // -- What a client hears: `ear` is one subscription
+  virtual void on_event(std::uint64_t /*ear*/, const video_view&) {}
+  virtual void on_second(std::uint64_t /*random*/) {}
+  virtual void at_end() {}
+
+protected:
+  const view& view_;
 };
 
-/// States of a video move only along the drawn edges.
-class states_follow_edges : public record_checker {
-public:
-  void on_video(const video_record& r) override;
+/// All of them, in the order of sim/checkers.cpp.
+[[nodiscard]] std::vector<std::unique_ptr<checker>> make_checkers(const view& v);
 
-private:
-  std::map<video_id, video_state> last_;
-};
-
-/// Each task commits once: what was committed stays as it was.
-class one_commit_per_task : public record_checker {
-public:
-  void on_task(const task_record& r) override;
-
-private:
-  std::map<task_id, task_record> committed_;
-};
-
-/// No epoch is granted twice, and a task's epochs only grow: at most one lease on it is valid.
-class epochs_only_grow : public record_checker {
-public:
-  void on_lease(const lease_record& r) override;
-  void on_task(const task_record& r) override;
-
-private:
-  epoch newest_;
-  std::map<task_id, epoch> held_;
-};
-
-/// A task is granted at most attempts_max times.
-class attempts_are_bounded : public record_checker {
-public:
-  void on_task(const task_record& r) override;
-};
-
-/// A committed output is the one that a calm run makes, and so is what was found in the source on the way.
-class outputs_equal_a_calm_run : public record_checker {
-public:
-  explicit outputs_equal_a_calm_run(const accepted_videos& videos) : videos_{videos} {}
-  void on_task(const task_record& r) override;
-
-private:
-  const accepted_videos& videos_;
-  std::map<task_id, sha256_digest> expected_;
-};
-
-/// The scheduler's key-value store, with checkers looking on. A write counts when it is durable.
-class watched_kv final : public ports::kv_store {
-public:
-  watched_kv(ports::kv_store& inner, std::vector<record_checker*> checkers) : inner_{inner}, checkers_{std::move(checkers)} {}
-  void commit(ports::kv_batch batch, ports::completion<void> done) override;
-  void get(std::string key, ports::completion<std::optional<std::string>> done) override { inner_.get(std::move(key), std::move(done)); }
-  void scan(std::string prefix, std::string after, std::uint32_t limit, ports::completion<ports::kv_pairs> done) override {
-    inner_.scan(std::move(prefix), std::move(after), limit, std::move(done));
-  }
-
-private:
-  ports::kv_store& inner_;
-  std::vector<record_checker*> checkers_;
-};
+/// What a calm run answers for /media/{id}/{path} of a ready video. Fails with not_found.
+[[nodiscard]] expected<std::string> calm_media(video_id id, const known_video& video, const recipe& how, const std::string& path);
+/// Paths that a player asks for, of all kinds.
+[[nodiscard]] std::vector<std::string> media_paths(const known_video& video);
 
 }  // namespace latham::sim

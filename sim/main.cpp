@@ -1,19 +1,24 @@
-// latham-sim: runs seeds of a scenario, says which fail and how to repeat one.
-#include "sim/world.hpp"
+// latham-sim: runs seeds of a scenario, says which fail, how to repeat one, and what happened in it.
+#include "sim/batch.hpp"
+#include "sim/chart.hpp"
+#include "sim/machine.hpp"
+#include "sim/report.hpp"
+#include "sim/shrink.hpp"
+#include "core/reach.hpp"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <fstream>
-#include <iostream>
+#include <set>
 #include <sstream>
 #include <string>
-#include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
-#include <vector>
 
 namespace caf::detail {
 std::string get_root_uuid() { return latham::sim::next_uuid(); }
@@ -26,23 +31,39 @@ using namespace latham;
 constexpr const char* help =
   "latham-sim: a whole cluster in one thread and virtual time, with faults from a seed.\n"
   "\n"
-  "  latham-sim [--seed N] [--seeds M] [--scenario FILE] [--json] [--trace]\n"
+  "  latham-sim [--seed N] [--seeds M] [--scenario FILE] [options]\n"
   "\n"
-  "  --seed N         the first seed (default 1); a seed is a run: same seed, same trace hash\n"
+  "  --seed N         the first seed (default 1); a seed is a run: same seed, same trace hash. \"time\": from the clock\n"
   "  --seeds M        how many seeds, N to N+M-1 (default 1), each in a process of its own\n"
-  "  --scenario FILE  cluster, workload and faults as JSON (default: a worker is killed while it encodes)\n"
-  "  --json           one JSON object a line: seed, passed, checker, what, hash, steps, virtual_s, counts\n"
-  "  --trace          print the last lines of the trace also when the run passes\n"
+  "  --jobs J         so many at once (default: all cores)\n"
+  "  --for SECONDS    begins no further seed after so much real time\n"
+  "  --scenario FILE  cluster, workload, knobs and faults as JSON (default: the seed draws them all)\n"
+  "  --must-bite      fail also when some kind of fault of the scenario bit in none of the seeds\n"
+  "  --json           one JSON object a line for each seed\n"
+  "  --plan           print what a seed draws, as a scenario that repeats it, and run nothing\n"
+  "  --shrink         when it fails, leave out of the plan what does not matter, and print the rest as a scenario\n"
+  "  --chart FILE.svg write the sequence chart of the end of the run there (a failure prints it as text in any case)\n"
+  "  --chart-seconds S  how much of the end it shows (default 3)\n"
+  "  --trace          print what happened, also when the run passes\n"
+  "  --bench          how fast the simulation runs: steps and virtual seconds a second\n"
   "\n"
   "Exit code: 0 all passed, 1 an invariant was violated, 2 wrong words. It covers a model of the codecs and none of\n"
   "the network code; those have tests of their own.\n";
 
 struct options {
-  std::uint64_t seed = 1;
+  std::uint64_t seed = 0;  // 0: not given
   std::uint64_t seeds = 1;
+  std::uint64_t jobs = std::max(1u, std::thread::hardware_concurrency());
+  std::uint64_t for_s = 0;
+  std::uint64_t chart_s = 3;
   std::string scenario_file;
+  std::string chart_file;
   bool json = false;
+  bool plan = false;
+  bool shrink = false;
   bool trace = false;
+  bool must_bite = false;
+  bool bench = false;
 };
 
 bool parse_number(const char* text, std::uint64_t& into) {
@@ -51,62 +72,110 @@ bool parse_number(const char* text, std::uint64_t& into) {
   return parsed.ec == std::errc{} && parsed.ptr == view.data() + view.size();
 }
 
-void report(const options& o, const sim::scenario& s, const sim::verdict& v) {
-  if (o.json) {
-    nlohmann::json j{{"seed", v.seed},   {"scenario", s.name}, {"passed", v.passed},       {"checker", v.checker}, {"what", v.what},
-                     {"hash", fmt::format("{:016x}", v.hash)}, {"steps", v.steps}, {"virtual_s", v.virtual_s}, {"counts", v.counts}};
-    std::printf("%s\n", j.dump().c_str());
-  } else if (!v.passed || o.seeds == 1) {
-    std::string counts;
-    for (const auto& [name, n] : v.counts) counts += fmt::format(" {}={}", name, n);
-    std::printf("seed %llu %s hash=%016llx steps=%llu virtual_s=%.1f%s\n", static_cast<unsigned long long>(v.seed), v.passed ? "passed" : "FAILED",
-                static_cast<unsigned long long>(v.hash), static_cast<unsigned long long>(v.steps), v.virtual_s, counts.c_str());
+/// Empty when all is understood, else the word that is not.
+std::string parse(int argc, char** argv, options& o) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    const char* value = i + 1 < argc ? argv[i + 1] : nullptr;
+    const auto number = [&](const char* name, std::uint64_t& into) { return word == name && value != nullptr && parse_number(value, into) && ++i > 0; };
+    const auto text = [&](const char* name, std::string& into) {
+      if (word != name || value == nullptr) return false;
+      into = value;
+      return ++i > 0;
+    };
+    const auto flag = [&](const char* name, bool& into) { return word == name && (into = true); };
+    if (word == "--seed" && value != nullptr && std::string_view{value} == "time") {
+      o.seed = static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch() / std::chrono::milliseconds{1}) % 1'000'000'000;
+      ++i;
+      continue;
+    }
+    const bool known = number("--seed", o.seed) || number("--seeds", o.seeds) || number("--jobs", o.jobs) || number("--for", o.for_s) || number("--chart-seconds", o.chart_s) ||
+                       text("--scenario", o.scenario_file) || text("--chart", o.chart_file) || flag("--json", o.json) || flag("--plan", o.plan) || flag("--shrink", o.shrink) ||
+                       flag("--trace", o.trace) || flag("--must-bite", o.must_bite) || flag("--bench", o.bench);
+    if (!known || o.seeds == 0 || o.jobs == 0) return word;
   }
-  if (!v.passed && !o.json) {
-    std::printf("  %s: %s\n  repeat with: latham-sim --seed %llu%s\n", v.checker.c_str(), v.what.c_str(), static_cast<unsigned long long>(v.seed),
-                o.scenario_file.empty() ? "" : (" --scenario " + o.scenario_file).c_str());
-    for (const auto& line : v.last_lines) std::printf("  %12.6f %s\n", static_cast<double>(line.when.count() - 3600'000'000'000) / 1e9, line.text.c_str());
-  }
-  std::fflush(stdout);
+  return {};
 }
 
-/// One seed in a forked child: a world is not freed. The child reports; its exit code is the verdict.
-bool run_forked(const options& o, const sim::scenario& s, std::uint64_t seed) {
-  std::fflush(stdout);
-  const auto child = ::fork();
-  if (child == 0) {
-    const auto v = sim::run(s, seed);
-    report(o, s, v);
-    ::_exit(v.passed ? 0 : 1);
-  }
-  int status = 0;
-  if (child < 0 || ::waitpid(child, &status, 0) != child) return false;
-  if (WIFSIGNALED(status)) std::printf("seed %llu FAILED: the process ended by signal %d\n", static_cast<unsigned long long>(seed), WTERMSIG(status));
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+std::string repeat_line(const options& o, std::uint64_t seed) {
+  return fmt::format("latham-sim --seed {}{}", seed, o.scenario_file.empty() ? "" : " --scenario " + o.scenario_file);
+}
+
+void print_summary(const sim::plan& p, const sim::verdict& v) {
+  fmt::print("seed {} {} hash={:016x} steps={} virtual_s={:.1f} nodes={}\n", v.seed, v.passed ? "passed" : "FAILED", v.hash, v.steps, v.virtual_s, sim::node_names(p.nodes).size());
+  fmt::print("  knobs ");
+  for (const auto& k : sim::all_knobs()) fmt::print(" {}={}", k.name, p.knobs.*k.where);
+  fmt::print("\n  counts");
+  for (const auto& [name, n] : v.counts) fmt::print(" {}={}", name, n);
+  fmt::print("\n  faults (bit of injected)");
+  for (const auto& [kind, n] : v.faults) fmt::print(" {}={}/{}", kind, n.bit, n.injected);
+  fmt::print("\n");
+}
+
+/// The run once more, with its trace: in a child, for there is one world to a process.
+void tell(const options& o, const sim::plan& p, bool in_words) {
+  sim::in_child([&] {
+    const auto v = sim::run(p, {true, 0});
+    sim::chart_options how;
+    how.last_s = static_cast<double>(o.chart_s);
+    if (o.trace) {
+      how.pings = true;
+      how.rows_max = 400'000;
+    }
+    if (in_words) fmt::print("{}  kept trace hash={:016x}\n", sim::text_chart(v, how), v.hash);
+    if (o.chart_file.empty()) return;
+    std::ofstream out{o.chart_file};
+    out << sim::svg_chart(v, how);
+    fmt::print("  chart: {}{}\n", o.chart_file, out.good() ? "" : " (cannot be written)");
+  });
+}
+
+void tell_failure(const options& o, const sim::plan& p, const sim::verdict& v) {
+  fmt::print("seed {} FAILED {}: {}\n  repeat with: {}\n", v.seed, v.checker, v.what, repeat_line(o, v.seed));
+  tell(o, p, true);
+  if (!o.shrink) return;
+  const auto small = sim::shrink(p, v.checker, [](const std::string& progress) { fmt::print("  shrinking: {}\n", progress); });
+  fmt::print("  a smaller plan that fails likewise:\n{}\n", sim::to_json(small));
+}
+
+/// A cluster with work all the time and no fault.
+int bench() {
+  sim::plan p;
+  p.name = "bench";
+  p.nodes = {1, 1, 1, 8};
+  p.knobs.slots = 4;
+  p.knobs.chunk_ms = 1'000;
+  // Some 20 tasks a second: a video of ten chunks and one track of sound each 600 ms.
+  for (std::int64_t i = 0; i < 600; ++i) p.items.push_back({100 + 600 * i, "tenant-" + std::to_string(i % 3), "normal", 10, 2, 1, 30'000, "plain", 0});
+  p.trouble_ms = 400'000;
+  constexpr double virtual_s = 300;
+  // Processor time, not time: a simulation waits for nothing, and the machine may have others to serve.
+  const auto began = std::clock();
+  const auto v = sim::run(p, {false, virtual_s});
+  const auto spent = static_cast<double>(std::clock() - began) / CLOCKS_PER_SEC;
+  const auto at = [&](const char* name) { return static_cast<double>(v.counts.at(name)); };
+  fmt::print("{} nodes ({} workers), {:.0f} virtual s, {:.1f} tasks and {:.0f} packets a virtual second: {:.2f} processor seconds\n", v.nodes.size(), p.nodes.workers, v.virtual_s, at("commits") / v.virtual_s,
+             at("packets") / v.virtual_s, spent);
+  fmt::print("{:.3f} M steps/s, {:.0f} virtual s/s, {:.0f} steps per virtual second\n", static_cast<double>(v.steps) / spent / 1e6, v.virtual_s / spent,
+             static_cast<double>(v.steps) / v.virtual_s);
+  return v.passed ? 0 : 1;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   options o;
-  for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
-    const bool has_value = i + 1 < argc;
-    if (word == "--help" || word == "-h") {
+  for (int i = 1; i < argc; ++i)
+    if (std::string_view{argv[i]} == "--help" || std::string_view{argv[i]} == "-h") {
       std::fputs(help, stdout);
       return 0;
     }
-    if (word == "--json") o.json = true;
-    else if (word == "--trace") o.trace = true;
-    else if (word == "--seed" && has_value && parse_number(argv[i + 1], o.seed)) ++i;
-    else if (word == "--seeds" && has_value && parse_number(argv[i + 1], o.seeds) && o.seeds > 0) ++i;
-    else if (word == "--scenario" && has_value) o.scenario_file = argv[++i];
-    else {
-      std::fprintf(stderr, "latham-sim: \"%s\" is not understood; see latham-sim --help\n", word.c_str());
-      return 2;
-    }
+  if (const auto word = parse(argc, argv, o); !word.empty()) {
+    std::fprintf(stderr, "latham-sim: \"%s\" is not understood; see latham-sim --help\n", word.c_str());
+    return 2;
   }
-  std::string text = sim::default_scenario();
+  if (o.bench) return bench();
+  auto s = sim::random_scenario();
   if (!o.scenario_file.empty()) {
     std::ifstream in{o.scenario_file};
     std::stringstream all;
@@ -115,20 +184,78 @@ int main(int argc, char** argv) {
       std::fprintf(stderr, "latham-sim: %s cannot be read\n", o.scenario_file.c_str());
       return 2;
     }
-    text = all.str();
+    auto parsed = sim::parse_scenario(all.str());
+    if (!parsed) {
+      std::fprintf(stderr, "latham-sim: %s: %s\n", o.scenario_file.c_str(), parsed.error().message.c_str());
+      return 2;
+    }
+    s = std::move(*parsed);
   }
-  auto s = sim::parse_scenario(text);
-  if (!s) {
-    std::fprintf(stderr, "latham-sim: %s\n", s.error().message.c_str());
-    return 2;
+  if (o.seed == 0) o.seed = s.seed.value_or(1);
+  if (o.plan) {
+    fmt::print("{}\n", sim::to_json(sim::draw_plan(s, o.seed)));
+    return 0;
   }
+  if (!o.json && o.seeds > 1) fmt::print("latham-sim: scenario {}, {} seeds from {}, {} at once\n", s.name, o.seeds, o.seed, o.jobs);
+
   std::uint64_t failed = 0;
-  const bool bar = !o.json && o.seeds > 1 && ::isatty(2) != 0;
-  for (std::uint64_t i = 0; i < o.seeds; ++i) {
-    if (!run_forked(o, *s, o.seed + i)) ++failed;
-    if (bar) std::fprintf(stderr, "\r%llu of %llu seeds, %llu failed ", static_cast<unsigned long long>(i + 1), static_cast<unsigned long long>(o.seeds), static_cast<unsigned long long>(failed));
+  std::uint64_t done = 0;
+  std::uint64_t steps = 0;
+  double virtual_s = 0;
+  std::map<std::string, sim::ledger::count> faults;
+  std::set<std::string> reached;
+  sim::batch b;
+  b.first = o.seed;
+  b.count = o.seeds;
+  b.jobs = static_cast<unsigned>(o.jobs);
+  b.progress = !o.json && o.seeds > 1 && ::isatty(2) != 0;
+  b.draw = [&](std::uint64_t seed) { return sim::draw_plan(s, seed); };
+  const auto began = std::chrono::steady_clock::now();
+  b.ended = [&](const sim::plan& p, const sim::verdict& v, const std::string& json) {
+    ++done;
+    failed += v.passed ? 0 : 1;
+    steps += v.steps;
+    virtual_s += v.virtual_s;
+    for (const auto& [kind, n] : v.faults) {
+      faults[kind].injected += n.injected;
+      faults[kind].bit += n.bit;
+    }
+    reached.insert(v.reached.begin(), v.reached.end());
+    if (o.json)
+      fmt::print("{}", json.empty() ? sim::to_json(v, p) + "\n" : json);
+    else if (!v.passed)
+      tell_failure(o, p, v);
+    if (o.seeds == 1 && !o.json) {
+      print_summary(p, v);
+      if (v.passed && (o.trace || !o.chart_file.empty())) tell(o, p, o.trace);
+    }
+    std::fflush(stdout);
+    // A few failures are enough to look at.
+    if (failed >= 10) return false;
+    return o.for_s == 0 || std::chrono::steady_clock::now() - began < std::chrono::seconds{o.for_s};
+  };
+  sim::run_batch(b);
+
+  bool fine = failed == 0;
+  if (o.seeds > 1 && !o.json) {
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - began;
+    fmt::print("{} seeds, {} failed; {:.1f} s, {:.1f} seeds a second, {:.1f} M steps, {:.0f} virtual seconds\n", done, failed, spent.count(), static_cast<double>(done) / spent.count(),
+               static_cast<double>(steps) / 1e6, virtual_s);
+    fmt::print("faults (bit of injected):");
+    for (const auto& [kind, n] : faults) fmt::print(" {}={}/{}", kind, n.bit, n.injected);
+    std::vector<std::string> missed;
+    reach_mark::for_each([&](const reach_mark& m) {
+      if (!reached.contains(std::string{m.name()})) missed.emplace_back(m.name());
+    });
+    std::sort(missed.begin(), missed.end());
+    fmt::print("\nmarks reached: {}; not reached:{}\n", reached.size(), missed.empty() ? " none" : "");
+    for (const auto& name : missed) fmt::print("  {}\n", name);
   }
-  if (bar) std::fputc('\n', stderr);
-  if (o.seeds > 1 && !o.json) std::printf("%llu seeds, %llu failed\n", static_cast<unsigned long long>(o.seeds), static_cast<unsigned long long>(failed));
-  return failed == 0 ? 0 : 1;
+  if (o.must_bite)
+    for (const auto& [kind, n] : faults)
+      if (n.bit == 0) {
+        fmt::print("the fault {} never bit\n", kind);
+        fine = false;
+      }
+  return fine ? 0 : 1;
 }

@@ -2,6 +2,7 @@
 
 #include "core/codec.hpp"
 
+#include <cstring>
 #include <map>
 
 namespace latham::sim {
@@ -9,7 +10,8 @@ namespace latham::sim {
 namespace {
 
 constexpr std::uint32_t model_magic = 0x4c4d4f44;
-constexpr std::uint32_t read_bytes = 256 * 1024;
+constexpr std::uint32_t read_bytes = 64 * 1024;
+constexpr nanoseconds sign_of_life{seconds{2}};
 
 struct header {
   std::uint32_t magic = 0;
@@ -18,7 +20,7 @@ struct header {
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, header& x) {
-  return f(x.magic, x.seed, x.video.chunks, x.video.segments_per_chunk, x.video.segment_frames, x.video.rungs, x.video.audio_tracks);
+  return f(x.magic, x.seed, x.video.chunks, x.video.segments_per_chunk, x.video.segment_frames, x.video.rungs, x.video.audio_tracks, x.video.poison);
 }
 
 expected<header> parse_header(std::string_view head) {
@@ -30,27 +32,31 @@ expected<header> parse_header(std::string_view head) {
 }
 
 std::string filler(std::uint64_t seed, std::size_t bytes) {
-  std::string out;
-  out.reserve(bytes + 8);
-  std::mt19937_64 random{seed};
-  while (out.size() < bytes) out += encode(std::uint64_t{random()});
+  std::string out((bytes + 7) / 8 * 8, '\0');
+  for (std::size_t i = 0; i < out.size(); i += 8) {
+    // SplitMix64: a generator whose state is one word, because there is a new one for every piece.
+    auto x = seed += 0x9e3779b97f4a7c15ull;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+    x ^= x >> 31;
+    std::memcpy(out.data() + i, &x, 8);
+  }
   out.resize(bytes);
   return out;
 }
 
-source_plan plan_of(const header& h) {
-  source_plan plan;
-  plan.container = "model";
-  plan.video_codec = "model";
-  plan.time_base = {1, 24};
-  plan.fps = {24, 1};
-  plan.segment_frames = h.video.segment_frames;
-  plan.frames = std::uint64_t{h.video.chunks} * h.video.segments_per_chunk * h.video.segment_frames;
-  plan.width = 1280;
-  plan.height = 720;
-  for (std::uint32_t i = 0; i < h.video.rungs; ++i) plan.rungs.push_back({256 * (i + 1), 144 * (i + 1), 200 * (i + 1)});
-  for (std::uint32_t i = 0; i < h.video.audio_tracks; ++i) plan.audio.push_back({i + 1, "und"});
-  return plan;
+/// How hard a chunk is: a half to one and a half, a function of the source alone.
+std::uint64_t complexity_mille(std::uint64_t seed, std::uint32_t index) {
+  auto x = (seed + index + 1) * 0x9e3779b97f4a7c15ull;
+  x ^= x >> 29;
+  return 500 + x % 1001;
+}
+
+/// A rung costs about as much as it has pixels.
+std::uint64_t rungs_cost(std::uint32_t rungs) {
+  std::uint64_t cost = 0;
+  for (std::uint32_t r = 1; r <= rungs; ++r) cost += r * r;
+  return cost;
 }
 
 /// One task under way. Shared by the session, which may be destroyed at any time, and the events that carry it on.
@@ -96,17 +102,15 @@ private:
   }
 
   void plan() {
-    std::vector<chunk_plan> chunks;
-    const auto frames = header_->video.segments_per_chunk * header_->video.segment_frames;
-    for (std::uint32_t i = 0; i < header_->video.chunks; ++i) chunks.push_back({i, std::uint64_t{i} * frames, frames, std::int64_t{i} * frames, 0});
+    const auto chunks = model_chunks(header_->video);
     const auto half = chunks.size() / 2;
     // Two pages, so that chunks are granted before the plan is complete.
     soon(
       [chunks, half](run& r) {
-        r.listener_->on_plan(plan_of(*r.header_), 0, {chunks.begin(), chunks.begin() + static_cast<std::ptrdiff_t>(half)}, false);
+        r.listener_->on_plan(model_plan(r.header_->video), 0, {chunks.begin(), chunks.begin() + static_cast<std::ptrdiff_t>(half)}, false);
         r.soon(
           [chunks, half](run& q) {
-            q.listener_->on_plan(plan_of(*q.header_), static_cast<std::uint32_t>(half), {chunks.begin() + static_cast<std::ptrdiff_t>(half), chunks.end()}, true);
+            q.listener_->on_plan(model_plan(q.header_->video), static_cast<std::uint32_t>(half), {chunks.begin() + static_cast<std::ptrdiff_t>(half), chunks.end()}, true);
             q.end({});
           },
           nanoseconds{20'000'000});
@@ -125,20 +129,34 @@ private:
   }
 
   void work() {
-    const auto time = world_.per_chunk / 2 + world_.time->draw(nanoseconds{0}, world_.per_chunk);
-    for (int step = 1; step < 4; ++step) {
+    const bool is_audio = task_.kind == ports::engine_task_kind::audio;
+    const auto index = is_audio ? task_.audio_index : task_.chunks[done_].index;
+    auto time = is_audio ? world_.per_chunk : world_.per_chunk * static_cast<std::int64_t>(rungs_cost(header_->video.rungs) * complexity_mille(header_->seed, index)) / 4000;
+    time += world_.time->draw(nanoseconds{0}, time / 4);
+    const auto& trouble = *world_.trouble;
+    if (trouble.slower > 1) {
+      time *= trouble.slower;
+      world_.bites(trouble.slow_fault);
+    }
+    if (world_.time->chance(trouble.hang_mille)) return world_.bites(trouble.hang_fault);
+    const bool crashes = world_.time->chance(trouble.crash_mille);
+    if (crashes) world_.bites(trouble.crash_fault);
+    if (crashes || header_->video.poison != 0) return soon([](run& r) { r.end(error{errc::crashed, "the codec child died"}); }, time / 2);
+    const auto steps = std::max<std::int64_t>(4, time / sign_of_life);
+    for (std::int64_t step = 1; step < steps; ++step) {
       soon(
-        [step](run& r) {
-          if (r.task_.kind == ports::engine_task_kind::video) r.listener_->on_progress(r.frames_ + r.task_.chunks[r.done_].frames * static_cast<std::uint64_t>(step) / 4);
+        [part = static_cast<std::uint64_t>(step), all = static_cast<std::uint64_t>(steps)](run& r) {
+          const auto frames = r.task_.kind == ports::engine_task_kind::video ? r.task_.chunks[r.done_].frames : 1000;
+          r.listener_->on_progress(r.frames_ + frames * part / all);
         },
-        time * step / 4);
+        time * step / steps);
     }
     soon(
       [](run& r) {
         const bool audio = r.task_.kind == ports::engine_task_kind::audio;
-        const auto index = audio ? r.task_.audio_index : r.task_.chunks[r.done_].index;
-        for (auto& piece : model_pieces(r.header_->video, r.header_->seed, r.task_.kind, index)) r.listener_->on_piece(audio ? 0 : index, std::move(piece));
-        r.listener_->on_chunk_done(audio ? 0 : index, model_findings(r.header_->video, r.header_->seed, r.task_.kind, index));
+        const auto which = audio ? r.task_.audio_index : r.task_.chunks[r.done_].index;
+        for (auto& piece : model_pieces(r.header_->video, r.header_->seed, r.task_.kind, which)) r.listener_->on_piece(audio ? 0 : which, std::move(piece));
+        r.listener_->on_chunk_done(audio ? 0 : which, model_findings(r.header_->video, r.header_->seed, r.task_.kind, which));
         if (!audio) r.frames_ += r.task_.chunks[r.done_].frames;
         ++r.done_;
         r.next();
@@ -181,6 +199,28 @@ private:
 
 }  // namespace
 
+source_plan model_plan(const model_video& video) {
+  source_plan plan;
+  plan.container = "model";
+  plan.video_codec = "model";
+  plan.time_base = {1, 24};
+  plan.fps = {24, 1};
+  plan.segment_frames = video.segment_frames;
+  plan.frames = std::uint64_t{video.chunks} * video.segments_per_chunk * video.segment_frames;
+  plan.width = 1280;
+  plan.height = 720;
+  for (std::uint32_t i = 0; i < video.rungs; ++i) plan.rungs.push_back({256 * (i + 1), 144 * (i + 1), 200 * (i + 1)});
+  for (std::uint32_t i = 0; i < video.audio_tracks; ++i) plan.audio.push_back({i + 1, "und"});
+  return plan;
+}
+
+std::vector<chunk_plan> model_chunks(const model_video& video) {
+  std::vector<chunk_plan> chunks;
+  const auto frames = video.segments_per_chunk * video.segment_frames;
+  for (std::uint32_t i = 0; i < video.chunks; ++i) chunks.push_back({i, std::uint64_t{i} * frames, frames, std::int64_t{i} * frames, 0});
+  return chunks;
+}
+
 std::string make_source(const model_video& video, std::uint64_t seed, std::size_t bytes) {
   auto out = encode(header{model_magic, seed, video});
   out += filler(seed, std::max(bytes, model_source_bytes_min) - out.size());
@@ -199,7 +239,7 @@ std::vector<output_piece> model_pieces(const model_video& video, std::uint64_t s
     const auto count = audio ? video.chunks * video.segments_per_chunk : video.segments_per_chunk;
     for (std::uint32_t s = 0; s < count; ++s)
       out.push_back({audio ? track_kind::audio : track_kind::video, rendition, first + s, audio ? 96'000u : video.segment_frames,
-                     buffer{filler(seed ^ (first + s) * 0x9e3779b97f4a7c15ull ^ (rendition + 1) * 0x517cc1b727220a95ull ^ (audio ? 1 : 0), 2000 + 100 * r)}});
+                     buffer{filler(seed ^ (first + s) * 0x9e3779b97f4a7c15ull ^ (rendition + 1) * 0x517cc1b727220a95ull ^ (audio ? 1 : 0), 200 + 100 * r)}});
   }
   return out;
 }

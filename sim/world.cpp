@@ -1,507 +1,378 @@
 #include "sim/world.hpp"
 
-#include "actors/node.hpp"
-#include "actors/protocol.hpp"
-#include "core/cluster/identities.hpp"
 #include "core/codec.hpp"
+#include "core/reach.hpp"
 #include "sim/checkers.hpp"
-#include "sim/events.hpp"
-#include "sim/model_engine.hpp"
-#include "sim/network.hpp"
+#include "sim/faults.hpp"
+#include "sim/machine.hpp"
+#include "sim/workload.hpp"
 #include "store/schema.hpp"
-
-#include <caf/io/all.hpp>
-#include <caf/io/basp_broker.hpp>
-#include <caf/scheduler/test_coordinator.hpp>
 
 #include <fmt/format.h>
 
-#include <set>
+#include <algorithm>
 
 namespace latham::sim {
 
 namespace {
 
-std::uint64_t uuid_state = 1;
-
-struct sim_config : caf_config {
-  sim_config() : caf_config(1) {
-    set("scheduler.policy", caf::atom("testing"));
-    set("logger.inline-output", true);
-    set("middleman.network-backend", caf::atom("testing"));
-    set("middleman.manual-multiplexing", true);
-    set("middleman.attach-utility-actors", true);
-    set("middleman.workers", std::size_t{0});
-  }
-};
-
-class sim_clock : public ports::clock {
-public:
-  explicit sim_clock(events& time) : time_{time} {}
-  [[nodiscard]] instant now() const noexcept override { return {time_.now().count()}; }
-  [[nodiscard]] utc_ms wall() const noexcept override { return {1'700'000'000'000 + time_.now().count() / 1'000'000}; }
-
-private:
-  events& time_;
-};
-
-class sim_random : public ports::random {
-public:
-  explicit sim_random(events& time) : time_{time} {}
-  [[nodiscard]] std::uint64_t next() override { return time_.draw(); }
-
-private:
-  events& time_;
-};
-
-/// A node's disk survives its process.
-struct disk {
-  std::unique_ptr<store::memory_kv> records;
-  std::unique_ptr<watched_kv> watched;
-  std::unique_ptr<store::memory_blobs> blobs;
-};
-
-struct machine {
-  std::string name;
-  std::set<node_role> roles;
-  disk own;
-  std::uint64_t life = 0;
-  // -- of the running process; leaked when it is killed
-  struct process {
-    env e;
-    sim_config config;
-    std::unique_ptr<caf::actor_system> system;
-    std::unique_ptr<node> tree;
-    std::unique_ptr<ports::peer_links> links;
-    std::unique_ptr<ports::blob_transport> transport;
-    std::unique_ptr<ports::media_engine> engine;
-    std::unique_ptr<ports::log_sink> log;
-    caf::scheduler::test_coordinator* actors = nullptr;
-    network::multiplexer* wire = nullptr;
-    std::string failure;
-  };
-  process* running = nullptr;  // owned by nobody on purpose: see world.hpp
-};
+constexpr nanoseconds end_is_looked_for_every{milliseconds{200}};
+constexpr nanoseconds a_second{seconds{1}};
+constexpr nanoseconds restart_after_giving_up{seconds{1}};
 
 class world {
 public:
-  world(const scenario& s, std::uint64_t seed) : scenario_{s}, time_{seed}, net_{time_}, clock_{time_}, random_{time_}, outputs_{accepted_} {
-    uuid_state = seed * 2 + 1;
-    verdict_.seed = seed;
-    checkers_ = {&edges_, &commits_, &epochs_, &attempts_, &outputs_};
-    chunk_time_ = nanoseconds{draw(s.chunk_ms) * 1'000'000};
-    net_.latency_max = nanoseconds{200'000 + static_cast<std::int64_t>(time_.draw(20'000'000))};
-    add("gateway", {node_role::gateway});
-    add("storage", {node_role::storage});
-    add("scheduler", {node_role::scheduler});
-    for (std::uint32_t i = 0; i < s.workers; ++i) add("worker-" + std::to_string(i), {node_role::worker});
-    for (auto& [name, m] : machines_) start(m);
-    for (std::uint32_t i = 0; i < s.videos; ++i) time_.after(milliseconds{draw({500, 6'000})}, [this, i] { upload(i); });
-    plan_faults();
+  world(const plan& p, const run_options& how)
+    : plan_{p}, how_{how}, time_{p.seed}, trace_{how.keep_trace}, net_{time_, trace_, ledger_}, around_{time_, net_, trace_, ledger_, plan_} {
+    seed_uuids(p.seed);
+    net_.latency = nanoseconds{p.knobs.latency_us * 1'000};
+    net_.touched = [this](node_index node) { dirty_.push_back(node); };
+    make_view();
+    std::vector<machine*> gateways;
+    for (const auto& [role, count] : {std::pair{node_role::storage, p.nodes.storages}, std::pair{node_role::scheduler, p.nodes.schedulers}, std::pair{node_role::gateway, p.nodes.gateways},
+                                      std::pair{node_role::worker, p.nodes.workers}})
+      for (std::int64_t i = 0; i < count; ++i) {
+        auto& m = add(role, i);
+        if (role == node_role::gateway) gateways.push_back(&m);
+      }
+    clients_ = std::make_unique<workload>(around_, view_, gateways, checkers_);
+    faults_ = std::make_unique<faults>(
+      around_, machines_, [this](machine& m) { start(m); }, [this](const machine& m) { return has_work(m); });
+    for (auto& m : machines_) start(*m);
+    clients_->begin();
+    faults_->begin();
+    every_second();
   }
 
   verdict run() {
-    const auto end = time_.now() + milliseconds{scenario_.bound_ms};
+    verdict_.seed = plan_.seed;
     try {
-      while (!finished()) {
-        step();
-        if (time_.now() > end) throw violation{"every_job_ends", describe_unfinished()};
-      }
-      // A while of calm, in which leftovers must go.
-      const auto calm = time_.now() + seconds{60};
-      while (time_.now() < calm) step();
-      check_end();
+      if (how_.for_virtual_s > 0)
+        run_for(nanoseconds{static_cast<std::int64_t>(how_.for_virtual_s * 1e9)});
+      else
+        run_to_the_end();
       verdict_.passed = true;
     } catch (const violation& v) {
       verdict_.checker = v.checker;
       verdict_.what = v.what();
-      verdict_.last_lines = trace_.lines();
+      trace_.say(time_.now(), trace::what::fault, trace::nobody, trace::nobody, "VIOLATION of " + v.checker + ": " + v.what());
     }
-    verdict_.hash = trace_.hash();
-    verdict_.virtual_s = static_cast<double>((time_.now() - seconds{3600}).count()) / 1e9;
-    verdict_.counts["packets"] = net_.packets();
-    verdict_.counts["streams_reset"] = net_.resets();
+    report();
     return verdict_;
   }
 
 private:
-  std::int64_t draw(range_ms r) { return r.from + static_cast<std::int64_t>(time_.draw(static_cast<std::uint64_t>(r.to - r.from + 1))); }
+  // ---- The run loop --------------------------------------------------------------------------------------------------
 
-  void say(std::string line) { trace_.say(time_.now(), std::move(line)); }
-
-  // ---- Machines ------------------------------------------------------------------------------------------------------
-
-  void add(const std::string& name, std::set<node_role> roles) {
-    auto& m = machines_[name];
-    m.name = name;
-    m.roles = std::move(roles);
-    const auto later = [this](std::function<void()> f) { time_.after(time_.draw(nanoseconds{50'000}, nanoseconds{5'000'000}), std::move(f)); };
-    m.own.records = std::make_unique<store::memory_kv>(later);
-    m.own.watched = std::make_unique<watched_kv>(*m.own.records, m.roles.contains(node_role::scheduler) ? checkers_ : std::vector<record_checker*>{});
-    m.own.blobs = std::make_unique<store::memory_blobs>(later);
+  void run_for(nanoseconds virtual_time) {
+    while (time_.age() < virtual_time) step();
   }
 
-  class node_log : public ports::log_sink {
-  public:
-    node_log(world& w, std::string name) : world_{w}, name_{std::move(name)} {}
-    [[nodiscard]] bool enabled(ports::log_level) const noexcept override { return true; }
-    void write(ports::log_level, std::string line) override { world_.say(name_ + ": " + line); }
-
-  private:
-    world& world_;
-    const std::string name_;
-  };
-
-  class resolver : public ports::resolver {
-  public:
-    explicit resolver(world& w) : world_{w} {}
-    void resolve(node_name name, ports::completion<std::vector<ports::endpoint>> done) override {
-      world_.time_.after(nanoseconds{100'000}, [name, done = std::move(done)] { done(std::vector{ports::endpoint{name, 8020}}); });
+  void run_to_the_end() {
+    while (!faults_->healed()) step();
+    // Each task may have been lost once more just before; what is left to do takes its time.
+    const auto bound = time_.now() + milliseconds{plan_.bound_ms + 2 * work_ms(plan_)};
+    auto look = time_.now();
+    for (std::string left = "nothing was looked at"; !left.empty();) {
+      if (time_.now() > bound) throw violation{everything_else_ended_ ? "nothing_is_left_behind" : "every_job_ends", left};
+      step();
+      if (time_.now() < look) continue;
+      look = time_.now() + end_is_looked_for_every;
+      left = unfinished();
     }
-
-  private:
-    world& world_;
-  };
-
-  class executor : public ports::executor {
-  public:
-    explicit executor(world& w) : world_{w} {}
-    [[nodiscard]] bool post(std::function<void()> work) override {
-      world_.time_.after(world_.time_.draw(nanoseconds{100'000}, nanoseconds{3'000'000}), std::move(work));
-      return true;
-    }
-
-  private:
-    world& world_;
-  };
-
-  void start(machine& m) {
-    ++m.life;
-    auto* p = m.running = new machine::process;
-    auto& e = p->e;
-    e.config.name = m.name;
-    e.config.incarnation = make_incarnation(clock_.wall(), time_.draw());
-    e.config.roles = m.roles;
-    e.config.slots = scenario_.slots;
-    e.config.storages = {"storage"};
-    e.config.schedulers = {"scheduler"};
-    e.config.output_grace = seconds{20};
-    for (const auto* peer : {"storage", "scheduler"}) {
-      const bool dials = m.name != "scheduler" && m.name != peer && !(m.name == "storage" && std::string{peer} == "storage");
-      if (dials) e.config.peers.push_back({peer, true});
-    }
-    p->log = std::make_unique<node_log>(*this, m.name);
-    p->links = net_.links_of(m.name, m.life);
-    p->transport = net_.transport_of(m.name, m.life);
-    e.clock = &clock_;
-    e.random = &random_;
-    e.log = p->log.get();
-    e.executor = &executor_;
-    e.records = m.own.watched.get();
-    e.blobs = m.own.blobs.get();
-    e.transport = p->transport.get();
-    e.links = p->links.get();
-    e.resolver = &resolver_;
-    if (m.roles.contains(node_role::worker)) {
-      engine_world w;
-      w.time = &time_;
-      w.per_chunk = chunk_time_;
-      w.later = [this, name = m.name, life = m.life](nanoseconds wait, std::function<void()> f) {
-        time_.after(wait, [this, name, life, f = std::move(f)] {
-          if (net_.is_up(name, life)) f();
-        });
-      };
-      p->engine = make_model_engine(std::move(w));
-      e.engine = p->engine.get();
-    }
-    e.attach_accepted = [p](caf::actor_system& system, const ports::control_stream& stream, const caf::strong_actor_ptr& root) {
-      auto scribe = p->wire->new_scribe(caf::io::connection_handle::from_int(stream.handle));
-      caf::anon_send(broker(system), caf::publish_atom::value, std::move(scribe), std::uint16_t{1}, root, system.message_types<node_root_actor>());
-    };
-    e.attach_dialed = [p](caf::actor_system& system, const ports::control_stream& stream, ports::completion<caf::strong_actor_ptr> done) {
-      auto scribe = p->wire->new_scribe(caf::io::connection_handle::from_int(stream.handle));
-      system.spawn([scribe, done](caf::event_based_actor* self) {
-        self->request(broker(self->system()), seconds{2}, caf::connect_atom::value, scribe, std::uint16_t{1})
-          .then(
-            [done](caf::node_id&, caf::strong_actor_ptr& root, std::set<std::string>&) {
-              if (!root) return done(error{errc::invalid_argument, "no root"});
-              done(std::move(root));
-            },
-            [done](caf::error&) { done(error{errc::unavailable, "the peer did not answer"}); });
-      });
-    };
-    p->system = std::make_unique<caf::actor_system>(p->config);
-    p->actors = dynamic_cast<caf::scheduler::test_coordinator*>(&p->system->scheduler());
-    p->wire = dynamic_cast<network::multiplexer*>(&p->system->middleman().backend());
-    set_clock(*p);
-    net_.up({m.name, m.life, p->wire, {}, m.roles.contains(node_role::storage) ? m.own.blobs.get() : nullptr});
-    p->tree = std::make_unique<node>(*p->system, e, [p](std::string why) { p->failure = std::move(why); });
-    say(m.name + ": starts life=" + std::to_string(m.life));
-  }
-
-  static caf::actor broker(caf::actor_system& system) { return system.middleman().named_broker<caf::io::basp_broker>(caf::atom("BASP")); }
-
-  void kill(machine& m) {
-    if (m.running == nullptr) return;
-    say(m.name + ": is killed");
-    net_.down(m.name);
-    m.own.records->power_cut();
-    m.own.blobs->power_cut();
-    m.running = nullptr;
-  }
-
-  // ---- Time ----------------------------------------------------------------------------------------------------------
-
-  void set_clock(machine::process& p) {
-    auto& clock = p.actors->clock();
-    const auto target = caf::actor_clock::time_point{std::chrono::duration_cast<caf::actor_clock::duration_type>(time_.now())};
-    if (target > clock.now()) clock.advance_time(target - clock.now());
+    // Some more life, in which nothing may come undone; then the last looks.
+    run_for(time_.age() + seconds{5});
+    for (auto& c : checkers_) c->at_end();
   }
 
   void step() {
-    // Who could run? A node with a runnable actor or broker, or the world with a due event.
-    std::vector<machine*> ready;
-    for (auto& [name, m] : machines_)
-      if (m.running != nullptr && m.running->actors->has_job()) ready.push_back(&m);
-    const bool due = !time_.empty() && time_.next_time() <= time_.now();
-    const auto choices = ready.size() + (due ? 1 : 0);
-    if (choices > 0) {
-      const auto choice = time_.draw(choices);
-      if (choice < ready.size()) {
-        auto& m = *ready[choice];
-        auto& jobs = m.running->actors->jobs;
-        const auto pick = time_.draw(jobs.size());
-        if (pick != 0) std::swap(jobs[0], jobs[pick]);
-        m.running->actors->run_once();
-        trace_.note(choice << 32 | pick);
-      } else {
-        time_.run_due();
-        trace_.note(0xe0e0);
-      }
-      ++verdict_.steps;
-      drain_wires();
+    settle();
+    // Who could run? A node with a runnable actor, or the world with a due event.
+    ready_.clear();
+    for (auto& m : machines_)
+      if (m->ready()) ready_.push_back(m.get());
+    const bool due = time_.due();
+    const auto choices = ready_.size() + (due ? 1 : 0);
+    if (choices == 0) return advance();
+    ++verdict_.steps;
+    const auto choice = choices == 1 ? 0 : time_.draw(choices);
+    if (choice == ready_.size()) {
+      time_.run_due();
+      trace_.note(0xe0e0);
       return;
     }
-    if (drain_wires()) return;
-    // Nothing can run now: on to the next thing that will.
-    auto next = time_.empty() ? time_.now() + seconds{1} : time_.next_time();
-    for (auto& [name, m] : machines_) {
-      if (m.running == nullptr) continue;
-      const auto& schedule = m.running->actors->clock().schedule();
-      if (!schedule.empty()) next = std::min(next, std::chrono::duration_cast<nanoseconds>(schedule.begin()->first.time_since_epoch()));
+    auto& m = *ready_[choice];
+    const auto pick = m.step();
+    trace_.note(std::uint64_t{m.index()} << 32 | pick);
+    dirty_.push_back(m.index());
+  }
+
+  /// Connections work off what they were given. Only those of nodes to which something happened.
+  void settle() {
+    for (std::size_t i = 0; i < dirty_.size(); ++i) machines_[dirty_[i]]->drain();
+    dirty_.clear();
+  }
+
+  /// Nothing can run now: on to the next thing that will.
+  void advance() {
+    for (auto& m : machines_) {
+      if (!m->runs() || m->gave_up().empty()) continue;
+      gave_up(*m);
+      return;
     }
-    time_.advance(std::max(next, time_.now() + nanoseconds{1}));
-    for (auto& [name, m] : machines_)
-      if (m.running != nullptr) set_clock(*m.running);
-    for (auto& [name, m] : machines_)
-      if (m.running != nullptr && !m.running->failure.empty()) throw violation{"no_node_gives_up", name + ": " + m.running->failure};
+    auto next = time_.empty() ? time_.now() + a_second : time_.next_time();
+    for (auto& m : machines_) next = std::min(next, m->next_due());
+    // On to a tick: what happens within one happens at once.
+    next = std::max(next, time_.now() + nanoseconds{1});
+    time_.advance(nanoseconds{(next.count() + events::tick.count() - 1) / events::tick.count() * events::tick.count()});
+    trace_.note(static_cast<std::uint64_t>(time_.now().count()));
+    for (auto& m : machines_) m->wake();
   }
 
-  bool drain_wires() {
-    bool any = false;
-    for (auto& [name, m] : machines_)
-      while (m.running != nullptr && m.running->wire->try_exec_runnable()) any = true;
-    return net_.collect() || any;
+  // ---- Machines ------------------------------------------------------------------------------------------------------
+
+  machine& add(node_role role, std::int64_t number) {
+    const auto name = std::string{to_string(role)} + "-" + std::to_string(number);
+    disk::watcher watch = [](const ports::kv_batch&) {};
+    if (role == node_role::scheduler) watch = [this](const ports::kv_batch& batch) { on_scheduler_batch(batch); };
+    if (role == node_role::storage) watch = [this](const ports::kv_batch& batch) { on_storage_batch(batch); };
+    machines_.push_back(std::make_unique<machine>(around_, name, role, std::move(watch)));
+    auto& m = *machines_.back();
+    verdict_.nodes.push_back(name);
+    if (role == node_role::worker) view_.slots_busy.push_back([&m] { return m.gauge("latham_slots_busy"); });
+    if (role == node_role::storage) view_.blobs[name] = [&m]() -> store::memory_blobs& { return m.storage().blobs_as_they_are(); };
+    view_.queues.emplace_back("runnable actors of " + name, [&m] { return m.runnable(); });
+    view_.queues.emplace_back("commits of " + name, [&m] { return m.storage().commits_waiting(); });
+    return m;
   }
 
-  // ---- Workload ------------------------------------------------------------------------------------------------------
-
-  void upload(std::uint32_t number) {
-    struct client {
-      accepted_video video;
-      video_id id;
-      std::uint64_t sent = 0;
-    };
-    auto c = std::make_shared<client>();
-    c->video.model.chunks = static_cast<std::uint32_t>(draw(scenario_.chunks));
-    c->video.model.rungs = 1 + static_cast<std::uint32_t>(time_.draw(3));
-    c->video.model.audio_tracks = static_cast<std::uint32_t>(time_.draw(3));
-    c->video.seed = verdict_.seed * 1000 + number;
-    c->video.source = make_source(c->video.model, c->video.seed, 100'000 + time_.draw(2'000'000));
-    auto again = [this, number](const error& why) {
-      say("client: upload fails number=" + std::to_string(number) + " code=" + std::string{to_string(why.code)});
-      if (!is_transient(why.code)) throw violation{"uploads_are_accepted", why.message};
-      time_.after(milliseconds{500}, [this, number] { upload(number); });
-    };
-    auto* service = gateway();
-    if (service == nullptr) return again({errc::unavailable, "no gateway"});
-    ports::create_video request;
-    request.title = "video " + std::to_string(number);
-    request.bytes_expected = c->video.source.size();
-    service->create(request, [this, c, again](expected<video_view> view) {
-      if (!view) return again(view.error());
-      c->id = view->id;
-      auto more = std::make_shared<std::function<void()>>();
-      *more = [this, c, again, weak = std::weak_ptr{more}] {
-        auto keep = weak.lock();
-        auto* s = gateway();
-        if (s == nullptr) return again({errc::unavailable, "no gateway"});
-        if (c->sent == c->video.source.size()) {
-          // What the client will hold us to, from the moment that it hears yes.
-          accepted_[c->id] = c->video;
-          s->finish(c->id, c->sent, [this, c, again](expected<video_view> done) {
-            if (!done) {
-              accepted_.erase(c->id);
-              return again(done.error());
-            }
-            acknowledged_.insert(c->id);
-            say("client: acknowledged video=" + to_string(c->id));
-          });
-          return;
-        }
-        const auto piece = std::min<std::uint64_t>(ports::append_bytes_max, c->video.source.size() - c->sent);
-        s->append(c->id, c->sent, buffer{c->video.source.substr(c->sent, piece)}, [c, again, keep](expected<std::uint64_t> durable) {
-          if (!durable) return again(durable.error());
-          c->sent = *durable;
-          (*keep)();
-        });
-      };
-      (*more)();
-    });
+  void start(machine& m) {
+    m.start();
+    ++starts_;
+    trace_.note(0x57a7 + (std::uint64_t{m.index()} << 32));
+    if (m.role() == node_role::gateway) clients_->on_gateway_started(m);
   }
 
-  ports::service* gateway() {
-    auto& m = machines_.at("gateway");
-    return m.running == nullptr ? nullptr : &m.running->tree->service();
+  /// Whether taking it down takes anything down with it.
+  bool has_work(const machine& m) const {
+    if (m.role() != node_role::worker) return !clients_->finished() || !view_.leases.empty();
+    return std::any_of(view_.leases.begin(), view_.leases.end(), [&](const auto& lease) { return lease.second.worker == m.name(); });
   }
 
-  // ---- Faults --------------------------------------------------------------------------------------------------------
-
-  void plan_faults() {
-    for (const auto& f : scenario_.faults) {
-      const auto times = draw(f.times);
-      for (std::int64_t i = 0; i < times; ++i) {
-        ++faults_open_;
-        time_.after(milliseconds{draw(f.at_ms)}, [this, f] {
-          auto& victim = machines_.at("worker-" + std::to_string(time_.draw(scenario_.workers)));
-          ++verdict_.counts["kills"];
-          if (victim.running == nullptr) {
-            --faults_open_;
-            return;
-          }
-          // It bit when it took work down with it.
-          if (leases_of(victim.name) > 0) ++verdict_.counts["kills_that_bit"];
-          kill(victim);
-          time_.after(milliseconds{draw(f.restart_ms)}, [this, &victim] {
-            if (victim.running == nullptr) start(victim);
-            --faults_open_;
-          });
-        });
-      }
-    }
+  /// A node may end itself only when its disk failed it; then it is started again, as any service manager would.
+  void gave_up(machine& m) {
+    if (!m.storage().failed_in_this_life()) throw violation{"no_node_gives_up", m.name() + ": " + m.gave_up()};
+    LATHAM_REACHED("sim_node_restarted_after_disk_failure");
+    m.kill(false);
+    faults_->restart_later(m, restart_after_giving_up);
   }
+
+  // ---- What is durable -----------------------------------------------------------------------------------------------
 
   template <class T>
-  std::vector<T> records(const std::string& prefix) {
-    std::vector<T> out;
-    for (const auto& [key, value] : machines_.at("scheduler").own.records->contents()) {
-      if (!key.starts_with(prefix)) continue;
-      auto record = from_record<T>(value);
-      if (!record) throw violation{"records_decode", key};
-      out.push_back(std::move(*record));
+  static T read(const ports::kv_write& write) {
+    auto record = from_record<T>(*write.value);
+    if (!record) throw violation{"records_decode", write.key + ": " + record.error().message};
+    return std::move(*record);
+  }
+
+  void note(const ports::kv_batch& batch) {
+    for (const auto& write : batch) {
+      trace_.note(std::string_view{write.key});
+      trace_.note(write.value ? std::string_view{*write.value} : std::string_view{});
     }
-    return out;
   }
 
-  std::size_t leases_of(const std::string& worker) {
-    std::size_t count = 0;
-    for (const auto& lease : records<lease_record>(store::prefix_leases)) count += lease.worker == worker ? 1 : 0;
-    return count;
-  }
-
-  // ---- The end -------------------------------------------------------------------------------------------------------
-
-  bool finished() {
-    if (faults_open_ > 0 || acknowledged_.size() < scenario_.videos) return false;
-    if (verdict_.steps % 64 != 0) return false;  // a look at the database costs more than a step
-    std::size_t ended = 0;
-    for (const auto& video : records<video_record>(store::prefix_videos)) ended += acknowledged_.contains(video.request.video) && video.state == video_state::ready ? 1 : 0;
-    return ended == acknowledged_.size();
-  }
-
-  std::string describe_unfinished() {
-    std::string out = fmt::format("acknowledged {} of {};", acknowledged_.size(), scenario_.videos);
-    for (const auto& video : records<video_record>(store::prefix_videos))
-      if (video.state != video_state::ready) out += fmt::format(" {} is {} ({})", to_string(video.request.video), to_string(video.state), video.error_message);
-    return out;
-  }
-
-  void check_end() {
-    if (const auto leases = records<lease_record>(store::prefix_leases); !leases.empty())
-      throw violation{"no_slot_leaks", fmt::format("{} leases are left when all work is done", leases.size())};
-    std::set<blob_id> referred;
-    for (const auto& task : records<task_record>(store::prefix_tasks)) {
-      if (task.state != task_state::committed) throw violation{"every_job_ends", to_string(task.id) + " is not committed in a ready video"};
-      if (task.id.kind != task_kind::plan) referred.insert(task.output.blob);
-      verdict_.counts["commits"] += task.id.kind != task_kind::plan ? 1 : 0;
-      verdict_.counts["grants"] += task.attempts;
-    }
-    // Acknowledged bytes are readable and equal; nothing is visible without a seal; no temporary blob is left.
-    auto& blobs = *machines_.at("storage").own.blobs;
-    std::map<blob_id, video_id> sources;
-    for (const auto& video : records<video_record>(store::prefix_videos)) {
-      sources[video.request.source.blob] = video.request.video;
-      if (!acknowledged_.contains(video.request.video)) continue;
-      std::string bytes;
-      const auto total = video.request.source.bytes;
-      while (bytes.size() < total) {
-        bool answered = false;
-        blobs.read(video.request.source.blob, bytes.size(), ports::append_bytes_max, [&](expected<buffer> part) {
-          answered = true;
-          if (!part) throw violation{"acknowledged_is_readable", to_string(video.request.video) + ": " + part.error().message};
-          bytes += part->view();
-        });
-        while (!answered) step();
-      }
-      if (bytes != accepted_.at(video.request.video).source) throw violation{"acknowledged_is_readable", to_string(video.request.video) + " has other bytes"};
-    }
-    bool answered = false;
-    blobs.list({}, 1000, [&](expected<std::vector<ports::blob_stat>> all) {
-      answered = true;
-      if (!all) throw violation{"no_blob_leaks", all.error().message};
-      for (const auto& stat : *all) {
-        if (referred.contains(stat.blob)) {
-          if (!stat.sealed) throw violation{"nothing_visible_without_seal", to_string(stat.blob)};
+  void on_scheduler_batch(const ports::kv_batch& batch) {
+    note(batch);
+    std::vector<video_id> videos;
+    std::vector<task_id> tasks;
+    std::vector<epoch> leases;
+    std::vector<video_id> gone;
+    for (const auto& write : batch) {
+      if (write.key.starts_with(store::prefix_videos)) {
+        if (!write.value) {
+          const auto id = parse_id<video_id>(std::string_view{write.key}.substr(std::string_view{store::prefix_videos}.size()));
+          if (id && view_.videos.erase(*id) != 0) gone.push_back(*id);
           continue;
         }
-        if (!sources.contains(stat.blob)) throw violation{"no_blob_leaks", to_string(stat.blob) + (stat.sealed ? " (sealed)" : " (open)") + " belongs to nothing"};
+        auto r = read<video_record>(write);
+        videos.push_back(r.request.video);
+        const auto id = r.request.video;
+        view_.videos.insert_or_assign(id, std::move(r));
+      } else if (write.key.starts_with(store::prefix_tasks)) {
+        if (!write.value) {
+          std::erase_if(view_.tasks, [&](const auto& t) { return store::task_key(t.first) == write.key; });
+          continue;
+        }
+        auto r = read<task_record>(write);
+        tasks.push_back(r.id);
+        commits_ += r.state == task_state::committed && r.id.kind != task_kind::plan ? 1 : 0;
+        const auto id = r.id;
+        view_.tasks.insert_or_assign(id, std::move(r));
+      } else if (write.key.starts_with(store::prefix_leases)) {
+        if (!write.value) {
+          std::erase_if(view_.leases, [&](const auto& l) { return store::lease_key(l.first) == write.key; });
+          continue;
+        }
+        auto r = read<lease_record>(write);
+        leases.push_back(r.held);
+        ++grants_;
+        if (trace_.keeps())
+          trace_.say(time_.now(), trace::what::process, net_.index_of(r.worker), net_.index_of(r.worker),
+                     fmt::format("lease {} of {} x{}", to_string(r.held), to_string(task_id{r.video, r.kind, r.first}).substr(20), r.count));
+        const auto held = r.held;
+        view_.leases.insert_or_assign(held, std::move(r));
       }
-    });
-    while (!answered) step();
+    }
+    for (auto& c : checkers_) {
+      for (const auto& id : gone) c->on_video_gone(id);
+      for (const auto& id : tasks)
+        if (auto at = view_.tasks.find(id); at != view_.tasks.end()) c->on_task(at->second);
+      for (const auto& id : leases)
+        if (auto at = view_.leases.find(id); at != view_.leases.end()) c->on_lease(at->second);
+      for (const auto& id : videos)
+        if (auto at = view_.videos.find(id); at != view_.videos.end()) c->on_video(at->second);
+    }
   }
 
-  const scenario scenario_;
+  void on_storage_batch(const ports::kv_batch& batch) {
+    note(batch);
+    for (const auto& write : batch) {
+      if (!write.key.starts_with(store::prefix_uploads)) continue;
+      const auto id = parse_id<video_id>(std::string_view{write.key}.substr(std::string_view{store::prefix_uploads}.size()));
+      if (!id) throw violation{"records_decode", write.key};
+      if (write.value)
+        view_.uploads.insert_or_assign(*id, read<upload_record>(write));
+      else
+        view_.uploads.erase(*id);
+    }
+  }
+
+  // ---- Checks --------------------------------------------------------------------------------------------------------
+
+  void make_view() {
+    view_.attempts = static_cast<std::uint32_t>(plan_.knobs.attempts);
+    view_.wait = [this](const bool& answered) {
+      while (!answered) step();
+    };
+    view_.storage_up = [this] { return std::all_of(machines_.begin(), machines_.end(), [](const auto& m) { return m->role() != node_role::storage || m->runs(); }); };
+    view_.queues.emplace_back("the world's events", [this] { return time_.size(); });
+    checkers_ = make_checkers(view_);
+  }
+
+  void every_second() {
+    time_.after(a_second, [this] {
+      every_second();
+      const auto random = time_.draw();
+      for (auto& c : checkers_) c->on_second(random);
+    });
+  }
+
+  /// What must still come to its end, in words; empty when nothing.
+  std::string unfinished() {
+    std::string out;
+    everything_else_ended_ = false;
+    if (!clients_->finished()) out += clients_->unfinished();
+    for (const auto& m : machines_)
+      if (!m->runs()) out += " " + m->name() + " is down;";
+    for (const auto& [id, video] : view_.videos) {
+      const auto known = view_.known.find(id);
+      const bool ended = video.state == video_state::ready || (video.state == video_state::failed && known != view_.known.end() && known->second.poison && video.job > 1);
+      if (!ended) out += fmt::format(" {} is {} ({});", to_string(id), to_string(video.state), video.error_message);
+    }
+    for (const auto& [id, upload] : view_.uploads) {
+      if (upload.state == upload_state::receiving) out += " " + to_string(id) + " is still receiving;";
+      if (upload.state == upload_state::complete && !upload.announced) out += " " + to_string(id) + " was never announced;";
+    }
+    if (!out.empty()) return out;
+    everything_else_ended_ = true;
+    if (!view_.leases.empty()) out += fmt::format(" {} leases;", view_.leases.size());
+    for (const auto& busy : view_.slots_busy)
+      if (busy() > 0) out += " a busy slot;";
+    return out + leftover_blobs();
+  }
+
+  std::string leftover_blobs() {
+    std::set<blob_id> wanted;
+    for (const auto& [id, task] : view_.tasks)
+      if (task.state == task_state::committed) wanted.insert(task.output.blob);
+    for (const auto& [id, upload] : view_.uploads)
+      if (upload.state != upload_state::removed) wanted.insert(upload.what.source.blob);
+    std::string out;
+    for (const auto& [node, blobs] : view_.blobs) {
+      bool answered = false;
+      blobs().list({}, 1000, [&](expected<std::vector<ports::blob_stat>> all) {
+        answered = true;
+        if (!all) return;
+        for (const auto& stat : *all)
+          if (!wanted.contains(stat.blob)) out += " blob " + to_string(stat.blob) + (stat.sealed ? " (sealed);" : " (open);");
+      });
+      while (!answered) step();
+    }
+    return out;
+  }
+
+  void report() {
+    verdict_.hash = trace_.hash();
+    verdict_.virtual_s = static_cast<double>(time_.age().count()) / 1e9;
+    verdict_.faults = ledger_.sums();
+    verdict_.last = trace_.entries();
+    auto& n = verdict_.counts;
+    n["packets"] = net_.packets();
+    n["network_bytes"] = net_.bytes();
+    n["streams_reset"] = net_.resets();
+    n["packets_held_most"] = net_.held_most();
+    n["process_starts"] = starts_;
+    n["grants"] = grants_;
+    n["commits"] = commits_;
+    n["videos"] = view_.videos.size();
+    const auto& c = clients_->count();
+    n["uploads"] = c.uploads;
+    n["uploads_acknowledged"] = c.acknowledged;
+    n["uploads_resumed"] = c.resumed;
+    n["uploads_abandoned"] = c.given_up;
+    n["uploads_aborted"] = c.aborted;
+    n["deletes"] = c.deleted;
+    n["retries"] = c.retried;
+    n["media_reads"] = c.media_reads;
+    n["media_compared"] = c.media_compared;
+    n["lookups"] = c.lookups;
+    n["lists"] = c.lists;
+    n["events"] = c.events;
+    n["calls_failed"] = c.failed_calls;
+    reach_mark::for_each([this](const reach_mark& m) {
+      if (m.was_reached()) verdict_.reached.emplace_back(m.name());
+    });
+    std::sort(verdict_.reached.begin(), verdict_.reached.end());
+  }
+
+  const plan plan_;
+  const run_options how_;
   events time_;
-  network net_;
-  sim_clock clock_;
-  sim_random random_;
-  resolver resolver_{*this};
-  executor executor_{*this};
   trace trace_;
+  ledger ledger_;
+  network net_;
+  surroundings around_;
+  view view_;
+  std::vector<std::unique_ptr<checker>> checkers_;
+  std::vector<std::unique_ptr<machine>> machines_;
+  std::unique_ptr<workload> clients_;
+  std::unique_ptr<faults> faults_;
+  std::vector<node_index> dirty_;
+  std::vector<machine*> ready_;
   verdict verdict_;
-  accepted_videos accepted_;
-  std::set<video_id> acknowledged_;
-  states_follow_edges edges_;
-  one_commit_per_task commits_;
-  epochs_only_grow epochs_;
-  attempts_are_bounded attempts_;
-  outputs_equal_a_calm_run outputs_;
-  std::vector<record_checker*> checkers_;
-  std::map<std::string, machine> machines_;
-  nanoseconds chunk_time_{};
-  int faults_open_ = 0;
+  std::uint64_t starts_ = 0;
+  std::uint64_t grants_ = 0;
+  std::uint64_t commits_ = 0;
+  bool everything_else_ended_ = false;
 };
 
 }  // namespace
 
-verdict run(const scenario& s, std::uint64_t seed) {
-  auto* w = new world(s, seed);  // leaked on purpose: see the header
+verdict run(const plan& p, const run_options& how) {
+  auto* w = new world(p, how);  // leaked on purpose: see the header
   return w->run();
-}
-
-std::string next_uuid() {
-  uuid_state = uuid_state * 6364136223846793005ull + 1442695040888963407ull;
-  return fmt::format("{:016x}-{:016x}", uuid_state, uuid_state ^ 0x9e3779b97f4a7c15ull);
 }
 
 }  // namespace latham::sim

@@ -1,19 +1,24 @@
-// A cluster in one thread: whole nodes, started by the very start_node of production, on simulated ports. Each step runs
-// one message of one actor, or one due event, chosen by the seed; when nothing can run, virtual time moves to the next
-// thing that will happen.
+// A cluster in one thread: whole nodes, started by the very `node` of production, on simulated ports. Each step runs one
+// message of one actor, or one due event, chosen by the seed; when nothing can run, virtual time moves to the next thing
+// that will happen.
+//
+// A run has two parts. In the first the faults of the plan come and go, and what must hold at all times is checked. Then
+// everything heals, and within a bound of virtual time all that was begun must have ended, and nothing be left behind.
 //
 // It covers a model of the codecs and none of net's threads: a run that passes says nothing about those.
 // One world per process when it matters: CAF's systems are entangled at tear-down, so a world is leaked on purpose and
 // batches of seeds run in forked processes.
 #pragma once
 
-#include "core/expected.hpp"
+#include "sim/ledger.hpp"
 #include "sim/scenario.hpp"
 #include "sim/trace.hpp"
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace latham::sim {
 
@@ -25,14 +30,20 @@ struct verdict {
   std::uint64_t hash = 0;
   std::uint64_t steps = 0;
   double virtual_s = 0;
-  std::map<std::string, std::uint64_t> counts;   // faults injected and how many of them bit, packets, commits, ...
-  std::deque<trace::entry> last_lines;
+  double virtual_end_s = 0;
+  std::map<std::string, ledger::count> faults;
+  std::map<std::string, std::uint64_t> counts;
+  std::vector<std::string> reached;      // marks of product code (core/reach.hpp)
+  std::vector<std::string> nodes;
+  std::deque<trace::entry> last;         // when the trace was kept
 };
 
-/// Runs one seed to its end. Never returns twice in one process with live systems in between being freed; see above.
-[[nodiscard]] verdict run(const scenario& s, std::uint64_t seed);
+struct run_options {
+  bool keep_trace = false;   // changes nothing but what the verdict holds
+  double for_virtual_s = 0;  // ends after so long without judging liveness: for measuring
+};
 
-/// The next "random" node identity of CAF in this process: set from the seed, so that runs repeat.
-[[nodiscard]] std::string next_uuid();
+/// Runs one plan to its end. A world that has ended is not freed; see above.
+[[nodiscard]] verdict run(const plan& p, const run_options& how = {});
 
 }  // namespace latham::sim

@@ -18,6 +18,7 @@ struct memory_blobs::state {
     blob_record record;
     std::string bytes;
     block_digests digests;  // of what was written, so that rot is found
+    bool rotten = false;    // only then is a read worth hashing: nothing else changes bytes behind our back
   };
   /// Takes effect under the lock and answers what to call once it is released.
   using operation = std::function<std::function<void()>()>;
@@ -63,6 +64,13 @@ struct memory_blobs::state {
     return next();
   }
 
+  /// Space that a blob takes, or may still take.
+  static std::uint64_t claim(const blob_record& r) { return r.state == blob_state::open ? r.bytes_max : r.state == blob_state::sealed ? r.bytes : 0; }
+  void put(blob_record& into, const blob_record& record) {
+    claimed += claim(record) - claim(into);
+    into = record;
+  }
+
   blob_record* find(blob_id blob) {
     const auto at = blobs.find(blob);
     return at == blobs.end() ? nullptr : &at->second.record;
@@ -76,6 +84,7 @@ struct memory_blobs::state {
   std::mutex mutex;
   std::map<blob_id, stored> blobs;
   std::map<blob_id, std::deque<operation>> queues;
+  std::uint64_t claimed = 0;  // by all blobs
   std::size_t waiting = 0;
   std::uint64_t life = 0;
   errc failing = errc::none;
@@ -89,12 +98,10 @@ void memory_blobs::reserve(ports::write_token token, ports::completion<void> don
     if (auto ok = s->writable(); !ok) return ok;
     auto record = reserved_record(s->find(token.blob), token);
     if (!record) return std::move(record).error();
-    std::uint64_t promised = token.bytes_max;
-    for (const auto& [id, blob] : s->blobs) {
-      if (id != token.blob) promised += blob.record.state == blob_state::open ? blob.record.bytes_max : blob.record.bytes;
-    }
-    if (promised > s->options.capacity_bytes) return {errc::disk_full, "no space for a blob of this size"};
-    s->blobs[token.blob].record = *record;
+    const auto* before = s->find(token.blob);
+    if (s->claimed - (before == nullptr ? 0 : state::claim(*before)) + state::claim(*record) > s->options.capacity_bytes)
+      return {errc::disk_full, "no space for a blob of this size"};
+    s->put(s->blobs[token.blob].record, *record);
     return {};
   });
 }
@@ -146,8 +153,10 @@ void memory_blobs::seal(ports::write_token token, std::uint64_t bytes, ports::co
     if (auto ok = check_writer(record, token); !ok) return std::move(ok).error();
     if (record->bytes != bytes) return {errc::conflict, "the blob does not hold that many bytes"};
     if (auto ok = s->writable(); !ok) return std::move(ok).error();
-    record->state = blob_state::sealed;
-    record->digest = block_digests::root(s->blobs[token.blob].digests.all());
+    auto sealed = *record;
+    sealed.state = blob_state::sealed;
+    sealed.digest = block_digests::root(s->blobs[token.blob].digests.all());
+    s->put(*record, sealed);
     return stat_of(token.blob, *record);
   });
 }
@@ -159,6 +168,7 @@ void memory_blobs::read(blob_id id, std::uint64_t offset, std::uint32_t bytes, p
     const auto& blob = at->second;
     const auto count = readable_bytes(blob.bytes.size(), offset, bytes);
     if (!count) return count.error();
+    if (!blob.rotten) return buffer{blob.bytes.substr(offset, *count)};
     const auto digests = blob.digests.all();
     for (auto block = offset / blob_block_bytes; *count > 0 && block <= (offset + *count - 1) / blob_block_bytes; ++block) {
       const auto part = as_bytes(blob.bytes).subspan(block * blob_block_bytes);
@@ -180,9 +190,12 @@ void memory_blobs::stat(blob_id id, ports::completion<ports::blob_stat> done) {
 void memory_blobs::remove(blob_id id, ports::completion<void> done) {
   state::start<void>(state_, id, std::move(done), [s = state_.get(), id]() -> expected<void> {
     if (auto ok = s->writable(); !ok) return ok;
-    state::stored dead;
-    dead.record.state = blob_state::dead;
-    s->blobs[id] = std::move(dead);
+    auto& blob = s->blobs[id];
+    blob_record dead;
+    dead.state = blob_state::dead;
+    s->put(blob.record, dead);
+    std::string{}.swap(blob.bytes);
+    blob.digests = {};
     return {};
   });
 }
@@ -221,6 +234,7 @@ bool memory_blobs::rot(blob_id id, std::uint64_t offset) {
   const auto at = state_->blobs.find(id);
   if (at == state_->blobs.end() || offset >= at->second.bytes.size()) return false;
   at->second.bytes[offset] = static_cast<char>(at->second.bytes[offset] ^ 1);
+  at->second.rotten = true;
   return true;
 }
 

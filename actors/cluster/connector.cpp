@@ -3,6 +3,7 @@
 #include "actors/role_actor.hpp"
 #include "core/backoff.hpp"
 #include "core/cluster/identities.hpp"
+#include "core/reach.hpp"
 
 #include <array>
 
@@ -49,6 +50,7 @@ private:
           return;
         }
         if (my_try != try_) {
+          LATHAM_REACHED("dial_answered_too_late");
           env_.links->close(stream->id);
           return;
         }
@@ -71,7 +73,7 @@ private:
 
   void ping(std::uint64_t my_try) {
     if (my_try != try_ || !root_) return;
-    if (now() - last_heard_ > env_.config.ping_timeout) return go_down("it does not answer");
+    if (LATHAM_REACHED_IF("peer_silent", now() - last_heard_ > env_.config.ping_timeout)) return go_down("it does not answer");
     request(root_, env_.config.ping_timeout, greeting())
       .then(
         [this, my_try](const hello& reply) {

@@ -1,6 +1,7 @@
 #include "actors/gateway/gateway_actor.hpp"
 
 #include "core/manifest/storyboard.hpp"
+#include "core/reach.hpp"
 
 #include <algorithm>
 
@@ -107,6 +108,26 @@ expected<storage_actor> gateway_shell::pick_storage() const {
   return storages_.begin()->second;
 }
 
+/// The first answer that is not "not found": a video that waits at storage waits at one of them. While one cannot be asked
+/// nobody knows that it does not exist.
+template <class T, class... Args>
+void gateway_shell::ask_storages(std::size_t from, std::shared_ptr<bool> all_said_no, ports::completion<T> answer, const Args&... args) {
+  if (from == 0 && storages_.size() < env_.config.storages.size()) *all_said_no = false;
+  if (from >= storages_.size()) {
+    if (*all_said_no && from > 0) return answer({errc::not_found, "there is no such video"});
+    return answer({errc::unavailable, "not every storage node is reachable; try again in a few seconds"});
+  }
+  const auto at = std::next(storages_.begin(), static_cast<std::ptrdiff_t>(from));
+  request(at->second, env_.config.request_timeout, args...)
+    .then([answer](T& value) { answer(std::move(value)); },
+          [this, from, all_said_no, answer, args...](caf::error& e) {
+            auto why = from_caf(e);
+            if (!is_transient(why.code) && why.code != errc::not_found) return answer(std::move(why));
+            if (why.code != errc::not_found) *all_said_no = false;
+            ask_storages<T>(from + 1, all_said_no, answer, args...);
+          });
+}
+
 void gateway_shell::publish_uploads() {
   auto table = std::make_shared<upload_table>();
   for (const auto& [id, s] : sessions_) table->emplace(id, s.bytes);
@@ -135,7 +156,17 @@ void gateway_shell::tick() {
     emit(s.view);
   }
   // Its caller never came back; storage expires it by the same measure.
-  for (const auto id : silent) abort(id, [](expected<void>) {});
+  if (!silent.empty()) LATHAM_REACHED("upload_went_silent");
+  for (const auto id : silent) {
+    auto& s = sessions_.at(id);
+    if (!LATHAM_REACHED_IF("session_of_unknown_outcome_dropped", s.perhaps_accepted)) {
+      abort(id, [](expected<void>) {});
+      continue;
+    }
+    caf::anon_send_exit(s.actor, caf::exit_reason::user_shutdown);
+    sessions_.erase(id);
+    publish_uploads();
+  }
   later(progress_period, [this] { tick(); });
 }
 
@@ -163,15 +194,16 @@ void gateway_shell::create(const ports::create_video& what, ports::completion<vi
 }
 
 void gateway_shell::offset(video_id id, ports::completion<std::uint64_t> answer) {
-  auto storage = pick_storage();
-  if (!storage) return answer(storage.error());
-  request(*storage, env_.config.request_timeout, resume_atom::value, id)
-    .then([answer](const upload_ticket& ticket) { answer(ticket.offset); }, [answer](caf::error& e) { answer(from_caf(e)); });
+  ask_storages<upload_ticket>(0, std::make_shared<bool>(true), [answer](expected<upload_ticket> ticket) {
+    if (!ticket) return answer(ticket.error());
+    answer(ticket->offset);
+  }, resume_atom::value, id);
 }
 
 void gateway_shell::finish(video_id id, std::uint64_t bytes, ports::completion<video_view> answer) {
   auto at = sessions_.find(id);
   if (at == sessions_.end()) return answer({errc::not_found, "there is no upload " + to_string(id) + " at this gateway"});
+  at->second.perhaps_accepted = true;
   request(at->second.actor, upload_deadline, finish_atom::value, bytes)
     .then(
       [this, id, answer](video_view& view) {
@@ -185,6 +217,7 @@ void gateway_shell::finish(video_id id, std::uint64_t bytes, ports::completion<v
       [this, id, answer](caf::error& e) {
         auto why = from_caf(e);
         if (why.code == errc::timeout) {
+          LATHAM_REACHED("finish_outcome_unknown");
           // Nobody here knows whether it was accepted: from now on storage and scheduler are asked.
           if (auto unknown = sessions_.find(id); unknown != sessions_.end()) {
             caf::anon_send_exit(unknown->second.actor, caf::exit_reason::user_shutdown);
@@ -209,6 +242,26 @@ void gateway_shell::abort(video_id id, ports::completion<void> answer) {
   if (at == sessions_.end()) return answer({errc::not_found, "there is no upload " + to_string(id) + " at this gateway"});
   auto view = at->second.view;
   auto actor = at->second.actor;
+  if (LATHAM_REACHED_IF("abort_of_what_may_be_accepted", at->second.perhaps_accepted)) {
+    // Nobody may be told that it goes before storage has said so.
+    const auto storage = storages_.find(at->second.store);
+    if (storage == storages_.end()) return answer({errc::unavailable, "the storage node of this upload is not reachable; try again in a few seconds"});
+    request(storage->second, env_.config.request_timeout, abort_atom::value, id)
+      .then(
+        [this, view, answer](bool) mutable {
+          if (auto gone = sessions_.find(view.id); gone != sessions_.end()) {
+            caf::anon_send_exit(gone->second.actor, caf::exit_reason::user_shutdown);
+            sessions_.erase(gone);
+            publish_uploads();
+          }
+          view.state = video_state::deleting;
+          ++view.revision;
+          emit(view);
+          answer({});
+        },
+        [answer](caf::error& e) { answer(from_caf(e)); });
+    return;
+  }
   sessions_.erase(at);
   publish_uploads();
   view.state = video_state::deleting;
@@ -220,7 +273,7 @@ void gateway_shell::abort(video_id id, ports::completion<void> answer) {
 // ---- Views -----------------------------------------------------------------------------------------------------------
 
 void gateway_shell::find(video_id id, ports::completion<video_view> answer) {
-  if (auto at = sessions_.find(id); at != sessions_.end()) {
+  if (auto at = sessions_.find(id); at != sessions_.end() && !at->second.perhaps_accepted) {
     auto view = at->second.view;
     view.bytes = at->second.bytes.durable->load(std::memory_order_relaxed);
     return answer(std::move(view));
@@ -231,10 +284,10 @@ void gateway_shell::find(video_id id, ports::completion<video_view> answer) {
     .then([answer](video_view& view) { answer(std::move(view)); },
           [this, id, answer](caf::error& e) {
             auto why = from_caf(e);
-            auto storage = pick_storage();
-            if (why.code != errc::not_found || !storage) return answer(std::move(why));
+            if (why.code != errc::not_found) return answer(std::move(why));
+            LATHAM_REACHED("video_found_at_storage");
             // Not yet announced: storage has it.
-            request(*storage, env_.config.request_timeout, find_atom::value, id).then([answer](video_view& view) { answer(std::move(view)); }, [answer](caf::error& e2) { answer(from_caf(e2)); });
+            ask_storages<video_view>(0, std::make_shared<bool>(true), answer, find_atom::value, id);
           });
 }
 
@@ -248,26 +301,24 @@ void gateway_shell::list(const std::string& tenant, const std::string& cursor, s
   list_more(tenant, before, limit, {}, std::move(answer));
 }
 
-/// The views of all whom `asked` names, together. Who does not answer is left out; when nobody does, the last error.
+/// The views of all whom `asked` names, together, or an error when one does not answer.
 template <class Actor>
 void gateway_shell::gather(const std::vector<Actor>& asked, const std::string& tenant, video_id before, std::uint32_t wanted, std::function<void(expected<view_list>)> answer) {
   struct all {
     std::size_t left = 0;
-    bool answered = false;
     view_list views;
     error last;
   };
-  auto shared = std::make_shared<all>(all{asked.size(), false, {}, {}});
+  auto shared = std::make_shared<all>(all{asked.size(), {}, {}});
   const auto step = [shared, answer] {
     if (--shared->left > 0) return;
-    if (!shared->answered) return answer(shared->last);
+    if (shared->last.code != errc::none) return answer(shared->last);
     answer(std::move(shared->views));
   };
   for (const auto& actor : asked)
     request(actor, env_.config.request_timeout, list_atom::value, tenant, before, wanted)
       .then(
         [shared, step](view_list& some) {
-          shared->answered = true;
           for (auto& view : some) shared->views.push_back(std::move(view));
           step();
         },
@@ -279,13 +330,15 @@ void gateway_shell::gather(const std::vector<Actor>& asked, const std::string& t
 
 /// A message holds list_page_max views, so a longer page is put together from several.
 void gateway_shell::list_more(const std::string& tenant, video_id before, std::uint32_t limit, ports::video_page page, ports::completion<ports::video_page> answer) {
-  if (storages_.empty()) return answer({errc::unavailable, "no storage node is reachable; try again in a few seconds"});
+  // A list with holes would say of videos that they are gone.
+  if (storages_.empty() || storages_.size() < env_.config.storages.size()) return answer({errc::unavailable, "not every storage node is reachable; try again in a few seconds"});
   std::vector<storage_actor> storages;
   for (const auto& [node, handle] : storages_) storages.push_back(handle);
   std::vector<scheduler_actor> schedulers;
   for (const auto& [node, e] : schedulers_.all())
     if (!e.info.shards.empty()) schedulers.push_back(e.handle);
-  if (schedulers.empty()) return answer({errc::unavailable, "no scheduler is reachable; try again in a few seconds"});
+  if (schedulers.empty() || schedulers.size() < env_.config.schedulers.size())
+    return answer({errc::unavailable, "not every scheduler is reachable; try again in a few seconds"});
   const auto wanted = static_cast<std::uint32_t>(std::min<std::size_t>(limit - page.videos.size(), list_page_max));
   // Storage first: what is announced between the two questions is then in both answers, not in neither.
   gather(storages, tenant, before, wanted, [this, schedulers, tenant, before, wanted, limit, page = std::move(page), answer](expected<view_list> received) mutable {
@@ -296,7 +349,7 @@ void gateway_shell::list_more(const std::string& tenant, video_id before, std::u
              // Newest first; a video in both (just announced) is the scheduler's.
              std::map<video_id, video_view, std::greater<>> merged;
              for (auto& view : waiting) {
-               if (auto at = sessions_.find(view.id); at != sessions_.end()) view = at->second.view;
+               if (auto at = sessions_.find(view.id); at != sessions_.end() && !at->second.perhaps_accepted) view = at->second.view;
                merged[view.id] = view;
              }
              for (const auto& view : *scheduled) merged[view.id] = view;
@@ -318,7 +371,7 @@ void gateway_shell::list_more(const std::string& tenant, video_id before, std::u
 }
 
 void gateway_shell::remove(video_id id, ports::completion<void> answer) {
-  if (sessions_.contains(id)) return abort(id, std::move(answer));
+  if (auto at = sessions_.find(id); at != sessions_.end() && !at->second.perhaps_accepted) return abort(id, std::move(answer));
   const auto scheduler = scheduler_of(id);
   if (!scheduler) return answer(scheduler.error());
   tables_.erase(id);
@@ -326,9 +379,11 @@ void gateway_shell::remove(video_id id, ports::completion<void> answer) {
     .then([answer](bool) { answer({}); },
           [this, id, answer](caf::error& e) {
             auto why = from_caf(e);
-            auto storage = pick_storage();
-            if (why.code != errc::not_found || !storage) return answer(std::move(why));
-            request(*storage, env_.config.request_timeout, abort_atom::value, id).then([answer](bool) { answer({}); }, [answer](caf::error& e2) { answer(from_caf(e2)); });
+            if (why.code != errc::not_found) return answer(std::move(why));
+            ask_storages<bool>(0, std::make_shared<bool>(true), [answer](expected<bool> gone) {
+              if (!gone) return answer(gone.error());
+              answer({});
+            }, abort_atom::value, id);
           });
 }
 
@@ -351,7 +406,7 @@ void gateway_shell::with_table(video_id id, table_done answer) {
   table->video = id;
   table->created_ms = id.created().value;
   load_table(std::move(table), 0, [this, id, before = ends_announced_, answer = std::move(answer)](auto loaded) {
-    if (ends_announced_ != before) tables_.erase(id);  // perhaps it was this one that ended while its table was on its way
+    if (LATHAM_REACHED_IF("table_outdated_on_its_way", ends_announced_ != before)) tables_.erase(id);  // perhaps it was this one that ended while its table was on its way
     answer(std::move(loaded));
   });
 }

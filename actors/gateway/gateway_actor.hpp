@@ -48,6 +48,7 @@ private:
     upload_actor actor;
     video_view view;
     instant changed;  // when bytes last arrived
+    bool perhaps_accepted = false;  // asked to finish: from then on storage and scheduler know better than `view`
   };
   struct table_entry {
     output_table table;
@@ -69,6 +70,8 @@ private:
   [[nodiscard]] expected<storage_actor> pick_storage() const;
   template <class Actor>
   void gather(const std::vector<Actor>& asked, const std::string& tenant, video_id before, std::uint32_t wanted, std::function<void(expected<view_list>)> answer);
+  template <class T, class... Args>
+  void ask_storages(std::size_t from, std::shared_ptr<bool> all_said_no, ports::completion<T> answer, const Args&... args);
   void publish_uploads();
   void emit(const ports::service_event& event);
   void with_table(video_id id, table_done answer);

@@ -319,10 +319,8 @@ private:
 
   void on_storage_up(const node_name& node, const caf::strong_actor_ptr& storage) {
     if (!storage || !is_valid_node_name(node)) return;
-    auto& known = storages_[node];
-    auto handle = caf::actor_cast<storage_actor>(storage);
-    if (known == handle) return;
-    known = handle;
+    // Always the new handle: CAF calls it equal to the one of an earlier link, which stays dead.
+    storages_[node] = caf::actor_cast<storage_actor>(storage);
     claim_at(node);
     if (loaded_) get_to_know(node);
   }

@@ -24,10 +24,8 @@ public:
       all_.erase(change.node);
       return;
     }
-    auto& e = all_[change.node];
-    auto handle = caf::actor_cast<scheduler_actor>(change.handle);
-    if (e.handle == handle) return;
-    e = {std::move(handle), {}};
+    // Always the new handle: CAF calls it equal to the one of an earlier link, which stays dead.
+    all_[change.node] = {caf::actor_cast<scheduler_actor>(change.handle), {}};
   }
 
   /// False when it is no longer the one that was asked.

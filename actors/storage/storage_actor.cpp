@@ -5,6 +5,7 @@
 #include "actors/scheduler/scheduler_map.hpp"
 #include "core/backoff.hpp"
 #include "core/codec.hpp"
+#include "core/reach.hpp"
 #include "core/upload/output_grant.hpp"
 #include "store/schema.hpp"
 
@@ -84,7 +85,7 @@ private:
       for (const auto& [key, value] : *pairs) {
         auto record = from_record<output_grant>(value);
         if (!record) return cannot_load(record.error());
-        outputs_[record->blob] = {*record, now()};
+        outputs_[record->blob] = {*record, now(), 0, false};
       }
       if (pairs->size() == page) return load_outputs(pairs->back().first);
       load_claims();
@@ -156,6 +157,7 @@ private:
     persist(*record, [this, answer, record = *record] {
       env_.blobs->reserve(record.token, here<void>([this, answer, record](expected<void> reserved) mutable {
         if (!reserved) {
+          LATHAM_REACHED("upload_has_no_space");
           uploads_.forget(record.what.video);
           journal_.join({{store::upload_key(record.what.video), std::nullopt}}, [answer, why = reserved.error()]() mutable { answer.deliver(to_caf(why)); });
           return;
@@ -178,6 +180,7 @@ private:
     }
     env_.blobs->open_write(record->token, here<std::uint64_t>([this, answer, record = *record](expected<std::uint64_t> bytes) mutable {
       if (!bytes) return deny(answer, bytes.error());
+      LATHAM_REACHED("upload_resumed");
       uploads_.touch(record.what.video, now());
       answer.deliver(upload_ticket{view_of(record, *bytes), record.token, env_.config.name, *bytes});
     }));
@@ -193,7 +196,7 @@ private:
     env_.blobs->seal(record->token, bytes, here<ports::blob_stat>([this, answer, id](expected<ports::blob_stat> sealed) mutable {
       if (!sealed) return deny(answer, sealed.error());
       // An abort that came while the blob was sealed has won: its bytes are going.
-      if (removing_.contains(id)) return deny(answer, {errc::not_found, "there is no upload " + to_string(id)});
+      if (LATHAM_REACHED_IF("upload_aborted_while_sealed", removing_.contains(id))) return deny(answer, {errc::not_found, "there is no upload " + to_string(id)});
       complete(id, *sealed, answer);
     }));
     return answer;
@@ -237,6 +240,7 @@ private:
         blob_list orphans;
         for (const auto& [blob, entry] : outputs_)
           if (entry.record.video == id) orphans.push_back(blob);
+        if (!orphans.empty()) LATHAM_REACHED("orphans_removed_with_their_video");
         if (orphans.empty()) {
           answer.deliver(true);
           return;
@@ -282,6 +286,7 @@ private:
       if (!scheduler || !announcing_.insert(event.video).second) continue;
       const auto again = [this, id = event.video, mine = announcement_] {
         if (mine != announcement_) return;
+        LATHAM_REACHED("outbox_said_again");
         later(milliseconds{1000}, [this, id, mine] {
           if (mine != announcement_) return;
           announcing_.erase(id);
@@ -351,7 +356,7 @@ private:
     const ports::write_token token{make_id<blob_id>(env_.clock->wall(), video.shard(), env_.random->next()), env_.random->next(), bytes_max};
     auto answer = make_response_promise<output_ticket>();
     const output_grant record{token.blob, video, false};
-    outputs_[token.blob] = {record, now()};
+    outputs_[token.blob] = {record, now(), 0, false};
     // The record first, for the same reason as in `begin`: what a crash leaves is found by the reaper.
     journal_.join({{store::output_key(token.blob), to_record(record)}}, [this, answer, token] {
       env_.blobs->reserve(token, here<void>([this, answer, token](expected<void> reserved) mutable {
@@ -368,20 +373,25 @@ private:
   struct pending_verify {
     bool_list flags;
     std::size_t left = 0;
+    error unknown;  // some blob could not be looked at
   };
 
   caf::result<bool_list> verify(const output_list& outputs) {
     if (!loaded_) return to_caf(starting());
     if (outputs.empty() || outputs.size() > batch_max) return to_caf({errc::invalid_argument, "1 to 64 outputs at once"});
     auto answer = make_response_promise<bool_list>();
-    auto all = std::make_shared<pending_verify>(pending_verify{bool_list(outputs.size(), 0), outputs.size()});
+    auto all = std::make_shared<pending_verify>(pending_verify{bool_list(outputs.size(), 0), outputs.size(), {}});
     for (std::size_t i = 0; i < outputs.size(); ++i)
       env_.blobs->stat(outputs[i].blob, here<ports::blob_stat>([this, answer, all, i, want = outputs[i]](expected<ports::blob_stat> stat) mutable {
         if (stat && stat->sealed && stat->bytes == want.bytes && stat->digest == want.digest) {
           all->flags[i] = 1;
           confirm_output(want.blob);
         }
-        if (--all->left == 0) answer.deliver(std::move(all->flags));
+        // A disk that cannot be read has not lost anything: the scheduler asks again, instead of failing the video.
+        if (LATHAM_REACHED_IF("verification_cannot_read", !stat && stat.error().code != errc::not_found)) all->unknown = stat.error();
+        if (--all->left > 0) return;
+        if (all->unknown.code != errc::none) deny(answer, all->unknown);
+        else answer.deliver(std::move(all->flags));
       }));
     return answer;
   }
@@ -436,7 +446,8 @@ private:
   }
 
   /// Output blobs that were granted long ago and never verified: of a worker that died, or of a commit that was fenced.
-  /// The scheduler says which of them it refers to; the rest is removed.
+  /// The scheduler says which of them it refers to; the rest is removed. One that grew or was sealed since the last look has
+  /// a writer whose lease may be good, and who may yet commit it: its time begins anew.
   void reap() {
     if (reaping_) return;
     std::map<video_id, blob_list> old;
@@ -449,7 +460,34 @@ private:
     if (old.empty()) return;
     const auto& [video, blobs] = *old.begin();
     reaping_ = true;
-    request(schedulers_.of(video.shard()), env_.config.request_timeout, unused_atom::value, video, blobs)
+    struct looking {
+      std::size_t left;
+      blob_list still;
+    };
+    auto all = std::make_shared<looking>(looking{blobs.size(), {}});  // shared by the answers
+    for (const auto blob : blobs)
+      env_.blobs->stat(blob, here<ports::blob_stat>([this, all, blob, id = video](expected<ports::blob_stat> stat) {
+        if (auto at = outputs_.find(blob); at != outputs_.end()) {
+          if (stat && (stat->bytes != at->second.bytes_seen || stat->sealed != at->second.sealed_seen)) {
+            LATHAM_REACHED("output_still_written");
+            at->second.bytes_seen = stat->bytes;
+            at->second.sealed_seen = stat->sealed;
+            at->second.since = now();
+          } else if (stat || stat.error().code == errc::not_found) {
+            all->still.push_back(blob);
+          }
+        }
+        if (--all->left == 0) ask_whether_unused(id, all->still);
+      }));
+  }
+
+  void ask_whether_unused(video_id video, const blob_list& blobs) {
+    const auto scheduler = schedulers_.of(video.shard());
+    if (!scheduler || blobs.empty()) {
+      reaping_ = false;
+      return;
+    }
+    request(scheduler, env_.config.request_timeout, unused_atom::value, video, blobs)
       .then(
         [this, asked = blobs](const blob_list& unused) {
           reaping_ = false;
@@ -457,6 +495,7 @@ private:
           for (const auto blob : asked)
             if (!gone.contains(blob)) confirm_output(blob);
           if (unused.empty()) return;
+          LATHAM_REACHED("outputs_reaped");
           log(ports::log_level::info, "outputs reaped count={}", unused.size());
           // Not through `remove`: a promise made while a response is handled would answer the scheduler, and an error
           // that nobody asked for ends an actor.
@@ -468,6 +507,8 @@ private:
   struct output_entry_state {
     output_grant record;
     instant since;
+    std::uint64_t bytes_seen = 0;  // when the reaper looked last
+    bool sealed_seen = false;
   };
 
   directory_actor directory_;

@@ -4,6 +4,7 @@
 #include "core/backoff.hpp"
 #include "core/manifest/presentation.hpp"
 #include "core/output_blob.hpp"
+#include "core/reach.hpp"
 #include "core/task_budget.hpp"
 
 #include <deque>
@@ -121,7 +122,9 @@ private:
   }
 
   void on_read_failed(std::uint64_t read, std::uint64_t offset, std::uint32_t bytes, std::uint32_t attempt, const error& why) {
+    LATHAM_REACHED("source_read_again");
     if (attempt >= io_attempts_max) {
+      LATHAM_REACHED("source_unreadable");
       if (session_) session_->supply(read, why);
       return;
     }
@@ -266,6 +269,7 @@ private:
   }
 
   void resume(const upload_ptr& job) {
+    LATHAM_REACHED("output_resumed");
     again(job, job->why, [this, job] {
       job->store->open_write(job->ticket.token, here<std::uint64_t>([this, job](expected<std::uint64_t> durable) {
         if (!durable) {
@@ -331,7 +335,7 @@ private:
   void watch() {
     later(env_.config.stall_timeout / 4, [this] {
       if (session_ && now() > engine_deadline_) return end(errc::timeout, "the codec took longer than any honest file could", running_);
-      if (now() - last_sign_ > env_.config.stall_timeout) return end(errc::timeout, "the codec made no progress", running_);
+      if (LATHAM_REACHED_IF("engine_stalled", now() - last_sign_ > env_.config.stall_timeout)) return end(errc::timeout, "the codec made no progress", running_);
       watch();
     });
   }

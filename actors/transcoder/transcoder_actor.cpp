@@ -3,6 +3,7 @@
 #include "actors/role_actor.hpp"
 #include "actors/scheduler/scheduler_map.hpp"
 #include "actors/transcoder/slot_actor.hpp"
+#include "core/reach.hpp"
 #include "core/scheduler/slot_offers.hpp"
 
 #include <algorithm>
@@ -177,6 +178,7 @@ private:
       if (l.actor) continue;
       auto storage = storages_.find(l.grant.source.store);
       if (storage == storages_.end()) {
+        LATHAM_REACHED("lease_without_its_storage");
         homeless.push_back(key);
         continue;
       }
@@ -244,6 +246,7 @@ private:
     std::vector<lease_key> lost;
     for (const auto& [key, l] : running_)
       if (l.valid_until <= now()) lost.push_back(key);
+    if (!lost.empty()) LATHAM_REACHED("lease_ran_out_at_its_holder");
     for (const auto& key : lost) drop(key, "it could not be renewed in time");
   }
 
@@ -278,6 +281,7 @@ private:
     slots_.erase(slot);
     for (const auto& [key, l] : running_) {
       if (!l.actor || l.actor.address() != down.source) continue;
+      LATHAM_REACHED("slot_ended_without_a_word");
       // It ended without a word: a bug in the slot, not in the video.
       give_back(task_failure{{l.grant.video, l.grant.kind, l.progress.index}, key.second, errc::crashed, "the slot failed"});
       release(key);
@@ -367,6 +371,7 @@ private:
           send_commits(shard);
         },
         [this, retry, shared](caf::error& e) {
+          LATHAM_REACHED("commits_said_again");
           log(ports::log_level::debug, "commits not taken yet count={} detail=\"{}\"", shared->size(), system().render(e));
           retry(std::move(*shared));
         });

@@ -1,6 +1,7 @@
 #include "actors/upload/upload_actor.hpp"
 
 #include "actors/role_actor.hpp"
+#include "core/reach.hpp"
 
 namespace latham {
 
@@ -44,6 +45,7 @@ private:
         [this, bytes, answer, attempt](caf::error& e) mutable {
           const auto why = from_caf(e);
           if (is_transient(why.code) && attempt < finish_attempts_max) {
+            LATHAM_REACHED("finish_said_again");
             later(backoff(finish_backoff, attempt, env_.random->next()), [this, bytes, answer, attempt] { finish(bytes, answer, attempt + 1); });
             return;
           }

@@ -3,6 +3,7 @@
 #include "core/assert.hpp"
 #include "core/findings.hpp"
 #include "core/manifest/storyboard.hpp"
+#include "core/reach.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -77,7 +78,7 @@ void scheduler::loaded(instant now, decision& out) {
         v.frames_committed += t.record.chunk.frames;
         ++v.chunks_committed;
       }
-      if (t.record.state == task_state::leased && !leases_.contains(t.record.held)) t.record.state = task_state::pending;
+      if (LATHAM_REACHED_IF("leased_task_without_lease_loaded", t.record.state == task_state::leased && !leases_.contains(t.record.held))) t.record.state = task_state::pending;
       if (t.record.state == task_state::pending && is_working(v.record.state)) v.pending.insert(key);
     }
     if (!v.pending.empty()) active_.insert(id);
@@ -87,15 +88,24 @@ void scheduler::loaded(instant now, decision& out) {
 
 void scheduler::on_storage_up(decision& out) {
   for (const auto& [id, v] : videos_) {
-    if (v.record.state == video_state::finishing) verify(v, out);
-    if (v.record.state == video_state::deleting) start_removal(v, out);
+    if (v.record.state == video_state::finishing) {
+      LATHAM_REACHED("verification_asked_again");
+      verify(v, out);
+    }
+    if (v.record.state == video_state::deleting) {
+      LATHAM_REACHED("removal_asked_again");
+      start_removal(v, out);
+    }
   }
 }
 
 // ---- Uploads -------------------------------------------------------------------------------------------------------
 
 errc scheduler::on_media_ready(const media_ready& event, instant now, decision& out) {
-  if (videos_.contains(event.video)) return errc::none;
+  if (videos_.contains(event.video)) {
+    LATHAM_REACHED("media_ready_said_again");
+    return errc::none;
+  }
   if (videos_.size() >= config_.videos_max) return errc::limited;
   auto& v = videos_[event.video];
   v.record.request = event;
@@ -125,6 +135,7 @@ std::uint32_t scheduler::on_work_request(const work_request& what, instant now, 
   std::vector<epoch> orphaned;
   for (const auto& [held, l] : leases_)
     if (l.record.worker == what.worker && l.record.incarnation != what.incarnation) orphaned.push_back(held);
+  if (!orphaned.empty()) LATHAM_REACHED("worker_came_with_new_incarnation");
   for (const auto held : orphaned) expire(held, "worker " + what.worker + " was restarted", now, random, out);
   if (what.slots == 0) {
     workers_.erase(what.worker);
@@ -276,7 +287,10 @@ scheduler::task_entry* scheduler::leased_task(const task_id& id, epoch held) {
 errc scheduler::on_renewal(const lease_renewal& renewal, instant now, decision& out) {
   auto at = leases_.find(renewal.held);
   // An expired lease that no tick has seen yet is expired all the same.
-  if (at == leases_.end() || at->second.expires <= now) return errc::fenced;
+  if (at == leases_.end() || at->second.expires <= now) {
+    LATHAM_REACHED("renewal_fenced");
+    return errc::fenced;
+  }
   at->second.expires = now + config_.lease_ttl;
   if (auto* t = leased_task({at->second.record.video, at->second.record.kind, renewal.index}, renewal.held)) {
     t->done = std::max(t->done, renewal.done);
@@ -304,7 +318,10 @@ errc scheduler::on_plan_page(const plan_page& page, instant now, decision& out) 
   v->record.plan = page.plan;
   v->record.plan_known = true;
   for (const auto& chunk : page.chunks) {
-    if (chunk.index < v->record.chunks) continue;  // the same page again, or a second planner's equal one
+    if (chunk.index < v->record.chunks) {  // the same page again, or a second planner's equal one
+      LATHAM_REACHED("plan_page_repeated");
+      continue;
+    }
     add_task(*v, {page.video, task_kind::video, chunk.index}, chunk, out);
     ++v->record.chunks;
   }
@@ -335,9 +352,12 @@ errc scheduler::on_commit(const task_commit& commit, instant now, decision& out)
     // The loser's blob is nobody's: unless it is the very one that was committed.
     if (v != nullptr) {
       auto at = v->tasks.find({commit.task.kind, commit.task.index});
-      if (at != v->tasks.end() && at->second.record.state == task_state::committed && at->second.record.output.blob == commit.output.blob)
+      if (at != v->tasks.end() && at->second.record.state == task_state::committed && at->second.record.output.blob == commit.output.blob) {
+        LATHAM_REACHED("same_commit_again");
         return at->second.record.held == commit.held ? errc::none : errc::fenced;
+      }
     }
+    LATHAM_REACHED("commit_fenced");
     out.effects.push_back(remove_blobs_effect{commit.output.store, {commit.output.blob}});
     return errc::fenced;
   };
@@ -372,6 +392,7 @@ errc scheduler::on_failure(const task_failure& failure, instant now, std::uint64
   if (v == nullptr || held == leases_.end() || leased_task(failure.task, failure.held) == nullptr) return errc::fenced;
   const auto why = failure.message.substr(0, failure_text_bytes_max);
   if (is_inputs_fault(failure.code)) {
+    LATHAM_REACHED("input_refused");
     fail(*v, failure.code, why, now, out);
     return errc::none;
   }
@@ -394,6 +415,7 @@ void scheduler::back_to_pending(video_entry& v, task_entry& t, std::string why, 
   if (!why.empty()) t.record.last_error = std::move(why);
   t.done = 0;
   if (t.record.attempts >= config_.attempts) {
+    LATHAM_REACHED("attempts_used_up");
     const auto cause = t.record.last_error.empty() ? std::string{"the worker was lost each time"} : t.record.last_error;
     out.writes.push_back(t.record);
     fail(v, errc::unprocessable,
@@ -431,6 +453,7 @@ void scheduler::on_tick(instant now, std::uint64_t random, decision& out) {
   for (const auto& [held, lease] : leases_)
     if (lease.expires <= now) expired.push_back(held);
   for (const auto held : expired) {
+    LATHAM_REACHED("lease_expired");
     if (auto at = leases_.find(held); at != leases_.end()) expire(held, "worker " + at->second.record.worker + " was lost or too slow", now, random, out);
   }
   hand_out(now, out);
@@ -486,6 +509,7 @@ void scheduler::on_verified(video_id id, std::uint32_t job, const std::vector<ta
   if (missing.empty()) {
     move(*v, video_state::ready);
   } else {
+    LATHAM_REACHED("storage_lost_outputs");
     // Storage lost what it had acknowledged. Finishing cannot go back to encoding: the job fails and says so.
     for (const auto& lost : missing) {
       auto at = v->tasks.find({lost.kind, lost.index});
@@ -542,6 +566,7 @@ errc scheduler::on_retry(video_id id, instant now, decision& out) {
   }
   v->encoding_since = now;
   if (v->pending.empty()) {
+    LATHAM_REACHED("retry_of_what_was_all_committed");
     // Everything was committed already (the failure came later): straight on to the check.
     move(*v, video_state::planning);
     move(*v, video_state::encoding);

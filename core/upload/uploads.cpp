@@ -1,5 +1,6 @@
 #include "core/upload/uploads.hpp"
 
+#include "core/reach.hpp"
 #include "core/recipes.hpp"
 
 #include <algorithm>
@@ -86,7 +87,10 @@ expected<upload_record> uploads::complete(video_id id, const ports::blob_stat& s
   auto at = sessions_.find(id);
   if (at == sessions_.end() || at->second.record.state == upload_state::removed) return {errc::not_found, "there is no upload " + to_string(id)};
   auto& record = at->second.record;
-  if (record.state == upload_state::complete) return record;
+  if (record.state == upload_state::complete) {
+    LATHAM_REACHED("upload_completed_again");
+    return record;
+  }
   if (!sealed.sealed || sealed.bytes == 0) return {errc::unprocessable, "the file is empty; upload a video"};
   record.what.source.bytes = sealed.bytes;
   record.what.source.digest = sealed.digest;
@@ -132,7 +136,9 @@ std::vector<video_id> uploads::expired(instant now) const {
   std::vector<video_id> out;
   for (const auto id : unannounced_) {
     const auto& s = sessions_.at(id);
-    if (s.record.state == upload_state::receiving && now - s.touched > limits_.idle) out.push_back(id);
+    if (s.record.state != upload_state::receiving || now - s.touched <= limits_.idle) continue;
+    LATHAM_REACHED("upload_expired");
+    out.push_back(id);
   }
   return out;
 }

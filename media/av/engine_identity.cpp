@@ -13,7 +13,7 @@ namespace latham::media {
 
 namespace {
 
-constexpr int engine_revision = 9;
+constexpr int engine_revision = 10;
 
 std::string version_text(unsigned version) {
   return std::to_string(AV_VERSION_MAJOR(version)) + "." + std::to_string(AV_VERSION_MINOR(version)) + "." +

@@ -2,6 +2,7 @@
 
 #include "core/assert.hpp"
 #include "core/manifest/manifests.hpp"
+#include "core/recipes.hpp"
 
 #include <algorithm>
 #include <new>
@@ -49,12 +50,14 @@ expected<std::unique_ptr<rung_encoder>> rung_encoder::open(task_host& host, cons
   encoder.rc_buffer_size = static_cast<int>(std::min<std::uint64_t>(std::uint64_t{size.maxrate_kbit} * 2000, 2'000'000'000));
   av_dictionary options;
   options.set("preset", how.preset.c_str());
-  options.set("crf", (std::to_string(how.crf_tenths / 10) + "." + std::to_string(how.crf_tenths % 10)).c_str());
+  const auto crf_tenths = crf_tenths_of(how, size);
+  options.set("crf", (std::to_string(crf_tenths / 10) + "." + std::to_string(crf_tenths % 10)).c_str());
   options.set("forced-idr", "1");
   // cpu-independent: the same bytes on every CPU, and on one CPU in every run. Diamond search: 2.5 % less time
   // than veryfast's hexagon at nearly the same quality and size. No key frame at a cut: the grid has enough.
   // aq-strength: 0.1 dB more at the same bytes and the same SSIM (docs/performance.md).
-  options.set("x264-params", "open-gop=0:cpu-independent=1:me=dia:scenecut=0:aq-strength=0.8");
+  // No partitions of predicted blocks and always three B-frames: a sixth less time in all, and smaller at equal likeness.
+  options.set("x264-params", "open-gop=0:cpu-independent=1:me=dia:scenecut=0:aq-strength=0.8:partitions=i8x8,i4x4:b-adapt=0");
   if (const int r = avcodec_open2(&encoder, codec, options.address()); r < 0) return encoder_error("open x264", r);
   if (const char* key = options.left_over()) return error{errc::internal, std::string{"x264 knows no option "} + key};
 

@@ -15,7 +15,9 @@ import subprocess
 from host import run
 
 # The same as media/av/rung_encoder.cpp and core/recipes.cpp have it.
-X264 = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "23.5", "-threads", "1", "-x264-params", "open-gop=0:cpu-independent=1:me=dia:scenecut=0:aq-strength=0.8"]
+X264 = ["-c:v", "libx264", "-preset", "veryfast", "-threads", "1",
+        "-x264-params", "open-gop=0:cpu-independent=1:me=dia:scenecut=0:aq-strength=0.8:partitions=i8x8,i4x4:b-adapt=0"]
+CRF = {"256x144": 22.5, "426x240": 23.0, "640x360": 23.5, "854x480": 23.5, "1280x720": 23.5, "1920x1080": 23.0}
 MAXRATE_KBIT = {"256x144": 200, "426x240": 400, "640x360": 800, "854x480": 1400, "1280x720": 2800, "1920x1080": 5000}
 PSNR_LOSS_DB_MAX = 0.05
 BYTES_RATIO_MAX = 1.01
@@ -60,7 +62,7 @@ def encode_only_s(source, rungs, rate, gop, work):
 
     def one(size):
         kbit = MAXRATE_KBIT[size]
-        whole = read_raw_s(raws[size], size, rate, [*X264, "-g", str(gop),
+        whole = read_raw_s(raws[size], size, rate, [*X264, "-crf", str(CRF[size]), "-g", str(gop),
                                                     "-maxrate", f"{kbit}k", "-bufsize", f"{2 * kbit}k"])
         return size, whole - read_raw_s(raws[size], size, rate, ["-c:v", "wrapped_avframe"])
 

@@ -133,4 +133,39 @@ TEST(Utf8, ValidityFollowsRfc3629) {
   for (const auto* bad : {"\x80", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xe2\x82", "\xc3"}) EXPECT_FALSE(is_valid_utf8(bad));
 }
 
+TEST(Uploads, OfAShardWhoseSchedulerForgotThemAreAnnouncedAgain) {
+  uploads all{{}};
+  const auto of = [](std::uint16_t shard, std::uint64_t n) { return make_id<video_id>(utc_ms{5}, shard, n); };
+  for (const auto which : {of(1, 1), of(1, 2), of(1, 3), of(2, 4)}) {
+    ASSERT_TRUE(begin(all, {}, which));
+    if (which == of(1, 3)) continue;  // still receiving
+    ASSERT_TRUE(all.complete(which, sealed(10)));
+    ASSERT_TRUE(all.announced(which));
+  }
+  ASSERT_TRUE(all.remove(of(1, 2)));
+  EXPECT_TRUE(all.outbox(10).empty());
+  const auto again = all.announce_again(1, 10);
+  ASSERT_EQ(again.size(), 1u) << "neither what is removed nor what is another shard's";
+  EXPECT_EQ(again[0].what.video, of(1, 1));
+  EXPECT_FALSE(again[0].announced);
+  ASSERT_EQ(all.outbox(10).size(), 1u);
+  EXPECT_TRUE(all.announce_again(1, 10).empty()) << "it is in the outbox already";
+}
+
+TEST(Uploads, AreAnnouncedAgainInPages) {
+  uploads all{{}};
+  for (std::uint64_t n = 0; n < 25; ++n) {
+    const auto which = make_id<video_id>(utc_ms{5}, 0, n);
+    ASSERT_TRUE(begin(all, {}, which));
+    ASSERT_TRUE(all.complete(which, sealed(10)));
+    ASSERT_TRUE(all.announced(which));
+  }
+  std::size_t total = 0;
+  for (auto some = all.announce_again(0, 10); !some.empty(); some = all.announce_again(0, 10)) {
+    EXPECT_LE(some.size(), 10u);
+    total += some.size();
+  }
+  EXPECT_EQ(total, 25u);
+}
+
 }  // namespace latham

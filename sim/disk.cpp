@@ -1,0 +1,153 @@
+#include "sim/disk.hpp"
+
+namespace latham::sim {
+
+/// Records: in front of the twin stands what can go wrong before it.
+class disk::kv final : public ports::kv_store {
+public:
+  explicit kv(disk& d) : disk_{d} {}
+
+  void commit(ports::kv_batch batch, ports::completion<void> done) override {
+    auto& d = disk_;
+    if (d.broken_) return fail<void>(std::move(done), errc::io, "an earlier write failed");
+    if (const auto* full = d.find(ill::full); full != nullptr) {
+      d.bites(full->fault);
+      return fail<void>(std::move(done), errc::disk_full, "no space left");
+    }
+    if (d.strikes(ill::write_error)) {
+      d.broken_ = d.failed_ = true;
+      return fail<void>(std::move(done), errc::io, "a write failed");
+    }
+    auto seen = std::make_shared<const ports::kv_batch>(std::move(batch));  // shared with the list of what is not durable yet
+    d.pending_.push_back(seen);
+    d.twin_records_->commit(*seen, [&d, seen, done = std::move(done)](expected<void> result) {
+      d.pending_.pop_front();  // commits become durable in call order
+      if (result) d.watch_(*seen);
+      done(std::move(result));
+    });
+  }
+  void get(std::string key, ports::completion<std::optional<std::string>> done) override {
+    if (disk_.strikes(ill::read_error)) return fail<std::optional<std::string>>(std::move(done), errc::io, "a read failed");
+    disk_.twin_records_->get(std::move(key), std::move(done));
+  }
+  void scan(std::string prefix, std::string after, std::uint32_t limit, ports::completion<ports::kv_pairs> done) override {
+    if (disk_.strikes(ill::read_error)) return fail<ports::kv_pairs>(std::move(done), errc::io, "a read failed");
+    disk_.twin_records_->scan(std::move(prefix), std::move(after), limit, std::move(done));
+  }
+
+private:
+  template <class T>
+  void fail(ports::completion<T> done, errc code, const char* why) {
+    if (code == errc::io) disk_.failed_ = true;
+    disk_.later([life = disk_.life_, &d = disk_, done = std::move(done), code, why] {
+      if (d.life_ == life) done(error{code, why});
+    });
+  }
+  disk& disk_;
+};
+
+class disk::blob_files final : public ports::blob_store {
+public:
+  explicit blob_files(disk& d) : disk_{d} {}
+
+  void reserve(ports::write_token token, ports::completion<void> done) override {
+    if (!refuse(done)) disk_.twin_blobs_->reserve(token, std::move(done));
+  }
+  void open_write(ports::write_token token, ports::completion<std::uint64_t> done) override { disk_.twin_blobs_->open_write(token, std::move(done)); }
+  void append(ports::write_token token, std::uint64_t offset, buffer bytes, std::uint32_t crc, ports::completion<std::uint64_t> done) override {
+    if (!refuse(done)) disk_.twin_blobs_->append(token, offset, std::move(bytes), crc, std::move(done));
+  }
+  void truncate(ports::write_token token, std::uint64_t bytes, ports::completion<void> done) override {
+    if (!refuse(done)) disk_.twin_blobs_->truncate(token, bytes, std::move(done));
+  }
+  void seal(ports::write_token token, std::uint64_t bytes, ports::completion<ports::blob_stat> done) override {
+    if (!refuse(done)) disk_.twin_blobs_->seal(token, bytes, std::move(done));
+  }
+  void read(blob_id blob, std::uint64_t offset, std::uint32_t bytes, ports::completion<buffer> done) override {
+    if (disk_.strikes(ill::read_error)) return fail(std::move(done), errc::io, "a read failed");
+    if (disk_.strikes(ill::corrupt_read)) return fail(std::move(done), errc::corrupt, "a block does not match its digest");
+    disk_.twin_blobs_->read(blob, offset, bytes, std::move(done));
+  }
+  void stat(blob_id blob, ports::completion<ports::blob_stat> done) override {
+    if (disk_.strikes(ill::read_error)) return fail(std::move(done), errc::io, "a read failed");
+    disk_.twin_blobs_->stat(blob, std::move(done));
+  }
+  void remove(blob_id blob, ports::completion<void> done) override {
+    if (!refuse(done, false)) disk_.twin_blobs_->remove(blob, std::move(done));
+  }
+  void list(blob_id after, std::uint32_t limit, ports::completion<std::vector<ports::blob_stat>> done) override { disk_.twin_blobs_->list(after, limit, std::move(done)); }
+
+private:
+  template <class T>
+  bool refuse(ports::completion<T>& done, bool needs_space = true) {
+    if (const auto* full = disk_.find(ill::full); needs_space && full != nullptr) {
+      disk_.bites(full->fault);
+      fail(std::move(done), errc::disk_full, "no space left");
+      return true;
+    }
+    if (!disk_.strikes(ill::write_error)) return false;
+    fail(std::move(done), errc::io, "a write failed");
+    return true;
+  }
+  template <class T>
+  void fail(ports::completion<T> done, errc code, const char* why) {
+    disk_.later([life = disk_.life_, &d = disk_, done = std::move(done), code, why] {
+      if (d.life_ == life) done(error{code, why});
+    });
+  }
+  disk& disk_;
+};
+
+disk::disk(events& time, trace& log, ledger& faults, std::uint32_t node, nanoseconds latency, watcher watch)
+  : time_{time}, trace_{log}, ledger_{faults}, node_{node}, latency_{latency}, watch_{std::move(watch)} {
+  make();
+  records_ = std::make_unique<kv>(*this);
+  blobs_ = std::make_unique<blob_files>(*this);
+}
+
+void disk::make() {
+  const auto defer = [this](std::function<void()> work) { later(std::move(work)); };
+  twin_records_ = std::make_unique<store::memory_kv>(defer);
+  twin_blobs_ = std::make_unique<store::memory_blobs>(defer);
+}
+
+void disk::later(std::function<void()> work) {
+  auto wait = time_.draw(latency_ / 2, latency_ * 3 / 2);
+  if (const auto* slow = find(ill::slow)) {
+    wait += time_.draw(nanoseconds{0}, milliseconds{slow->amount});
+    bites(slow->fault);
+  }
+  time_.after(wait, [work = std::move(work)] { work(); });
+}
+
+bool disk::strikes(ill what) {
+  const auto* a = find(what);
+  if (a == nullptr || !time_.chance(a->amount)) return false;
+  bites(a->fault);
+  return true;
+}
+
+void disk::bites(std::size_t fault) {
+  if (ledger_.bites(fault) && trace_.keeps()) trace_.say(time_.now(), trace::what::fault, node_, node_, ledger_.kind(fault) + " bites");
+}
+
+void disk::cut() {
+  ++life_;
+  // What reached the platter before the lights went out: of the records a prefix, of each blob's operations likewise.
+  const auto survivors = pending_.empty() ? 0 : time_.draw(pending_.size() + 1);
+  twin_records_->power_cut(survivors);
+  for (std::size_t i = 0; i < survivors; ++i) watch_(*pending_[i]);
+  pending_.clear();
+  twin_blobs_->power_cut(time_.draw(3));
+}
+
+void disk::lose() {
+  ++life_;
+  pending_.clear();
+  // The old twins' closures may still be in the queue: they own their state.
+  twin_records_->power_cut(0);
+  twin_blobs_->power_cut(0);
+  make();
+}
+
+}  // namespace latham::sim

@@ -1,0 +1,85 @@
+// A node's disk, which survives its processes: the memory twins of store/ behind wrappers that make disks as bad as they
+// are. Slow, full, failing to read or to write, returning other bytes than were written, and at a power cut forgetting
+// what was not synced, up to a point that the seed chooses.
+//
+// Every commit that became durable is shown to `watcher`s, also one that a power cut made durable without an answer.
+#pragma once
+
+#include "sim/events.hpp"
+#include "sim/ledger.hpp"
+#include "sim/trace.hpp"
+#include "store/memory_blobs.hpp"
+#include "store/memory_kv.hpp"
+
+#include <deque>
+#include <functional>
+#include <memory>
+
+namespace latham::sim {
+
+class disk {
+public:
+  /// Sees a batch once it is durable.
+  using watcher = std::function<void(const ports::kv_batch&)>;
+
+  disk(events& time, trace& log, ledger& faults, std::uint32_t node, nanoseconds latency, watcher watch);
+
+  [[nodiscard]] ports::kv_store& records() noexcept { return *records_; }
+  [[nodiscard]] ports::blob_store& blobs() noexcept { return *blobs_; }
+  /// Past all faults, at once: for checkers.
+  [[nodiscard]] store::memory_blobs& blobs_as_they_are() noexcept { return *twin_blobs_; }
+  [[nodiscard]] std::map<std::string, std::string> records_as_they_are() const { return twin_records_->contents(); }
+  [[nodiscard]] std::size_t commits_waiting() const { return pending_.size(); }
+
+  /// The process died or the power went: what was not synced may be gone.
+  void cut();
+  /// A new, empty disk.
+  void lose();
+
+  enum class ill : std::uint8_t { slow, read_error, write_error, full, corrupt_read };
+  void afflict(std::size_t fault, ill what, std::int64_t amount) { afflictions_.push_back({fault, what, amount}); }
+  void heal(std::size_t fault) {
+    std::erase_if(afflictions_, [fault](const affliction& a) { return a.fault == fault; });
+  }
+  /// A write failed in this life of the node, or a read did: it may have to end for it.
+  [[nodiscard]] bool failed_in_this_life() const noexcept { return failed_; }
+  void new_life() noexcept { failed_ = broken_ = false; }
+
+private:
+  class kv;
+  class blob_files;
+  struct affliction {
+    std::size_t fault;
+    ill what;
+    std::int64_t amount;
+  };
+
+  [[nodiscard]] const affliction* find(ill what) const {
+    for (const auto& a : afflictions_)
+      if (a.what == what) return &a;
+    return nullptr;
+  }
+  /// Whether the next operation has that trouble.
+  [[nodiscard]] bool strikes(ill what);
+  void bites(std::size_t fault);
+  void later(std::function<void()> work);
+  void make();
+
+  events& time_;
+  trace& trace_;
+  ledger& ledger_;
+  const std::uint32_t node_;
+  const nanoseconds latency_;
+  const watcher watch_;
+  std::unique_ptr<store::memory_kv> twin_records_;
+  std::unique_ptr<store::memory_blobs> twin_blobs_;
+  std::unique_ptr<ports::kv_store> records_;
+  std::unique_ptr<ports::blob_store> blobs_;
+  std::deque<std::shared_ptr<const ports::kv_batch>> pending_;  // handed to the twin, not yet durable; in order
+  std::vector<affliction> afflictions_;
+  std::uint64_t life_ = 0;
+  bool broken_ = false;  // a write failed: what is durable is unknown, so nothing more is taken in this life
+  bool failed_ = false;
+};
+
+}  // namespace latham::sim

@@ -1,0 +1,168 @@
+#include "sim/faults.hpp"
+
+#include <algorithm>
+
+namespace latham::sim {
+
+faults::faults(surroundings& around, std::vector<std::unique_ptr<machine>>& machines, std::function<void(machine&)> start, std::function<bool(const machine&)> has_work)
+  : around_{around}, machines_{machines}, start_{std::move(start)}, has_work_{std::move(has_work)}, active_(around.what.faults.size()) {}
+
+void faults::begin() {
+  for (std::size_t i = 0; i < around_.what.faults.size(); ++i) {
+    around_.faults.plan(around_.what.faults[i].kind);
+    around_.time.after(milliseconds{around_.what.faults[i].at_ms}, [this, i] {
+      if (!healed_) inject(i);
+    });
+  }
+  around_.time.after(milliseconds{around_.what.trouble_ms}, [this] { heal_all(); });
+}
+
+void faults::say(std::size_t which, const std::string& text) {
+  const auto& f = around_.what.faults[which];
+  around_.log.note(std::string_view{f.kind});
+  if (!around_.log.keeps()) return;
+  for (auto* m : targets(f.nodes)) around_.log.say(around_.time.now(), trace::what::fault, m->index(), m->index(), f.kind + " " + text);
+}
+
+std::vector<machine*> faults::targets(const std::vector<std::string>& names) {
+  std::vector<machine*> out;
+  for (const auto& m : machines_)
+    if (std::find(names.begin(), names.end(), m->name()) != names.end()) out.push_back(m.get());
+  return out;
+}
+
+void faults::restart_later(machine& m, nanoseconds wait) {
+  around_.time.after(wait, [this, &m] {
+    if (!m.runs()) start_(m);
+  });
+}
+
+void faults::take_down(std::size_t which, machine& m, bool silent) {
+  if (!m.runs()) return;
+  if (has_work_(m)) around_.faults.bites(which);
+  m.kill(silent);
+}
+
+void faults::on_links(std::size_t which, const fault& f, const std::vector<machine*>& nodes) {
+  std::vector<node_index> from;
+  std::vector<node_index> to;
+  for (auto* m : nodes) from.push_back(m->index());
+  if (f.others.empty()) {
+    for (const auto& m : machines_)
+      if (std::find(from.begin(), from.end(), m->index()) == from.end()) to.push_back(m->index());
+  } else {
+    for (auto* m : targets(f.others)) to.push_back(m->index());
+  }
+  auto& net = around_.net;
+  using ill = network::ill;
+  const auto both = [&](ill what) {
+    net.afflict(which, what, from, to, f.amount);
+    net.afflict(which, what, to, from, f.amount);
+  };
+  if (f.kind == "partition") both(ill::blocked);
+  if (f.kind == "partition_one_way") net.afflict(which, ill::blocked, from, to, 0);
+  if (f.kind == "refuse") both(ill::refusing);
+  if (f.kind == "stall_handshake") both(ill::stalling);
+  if (f.kind == "delay") both(ill::slow);
+  if (f.kind == "loss") both(ill::lossy);
+  if (f.kind == "bandwidth") both(ill::narrow);
+  // A link that stands is not dialed: what makes dials fail ends those that there are.
+  if (f.kind == "reset" || f.kind == "refuse" || f.kind == "stall_handshake")
+    for (const auto a : from)
+      for (const auto b : to) net.reset(which, a, b);
+}
+
+void faults::inject(std::size_t which) {
+  const auto& f = around_.what.faults[which];
+  around_.faults.injected(which);
+  active_[which] = true;
+  say(which, "begins");
+  const auto nodes = targets(f.nodes);
+  const nanoseconds lasts = milliseconds{f.for_ms};
+  on_links(which, f, nodes);
+  if (f.kind == "rolling_restart") {
+    nanoseconds wait{0};
+    for (auto* m : nodes) {
+      around_.time.after(wait, [this, which, m, lasts] {
+        if (healed_ || !m->runs()) return;
+        if (has_work_(*m)) around_.faults.bites(which);
+        m->stop([this, m, lasts] { restart_later(*m, lasts); });
+      });
+      wait += milliseconds{f.amount};
+    }
+    return;
+  }
+  for (auto* m : nodes) {
+    if (f.kind == "kill" || f.kind == "move" || f.kind == "dark" || f.kind == "disk_lost") {
+      take_down(which, *m, f.kind == "dark");
+      if (f.kind == "move") around_.net.move(m->index());
+      if (f.kind == "disk_lost") m->storage().lose();
+      // After the dark machines come on again in any order.
+      restart_later(*m, f.kind == "dark" ? lasts + around_.time.draw(nanoseconds{0}, seconds{3}) : lasts);
+    }
+    if (f.kind == "stop" && m->runs()) {
+      if (has_work_(*m)) around_.faults.bites(which);
+      m->stop([this, m, lasts] { restart_later(*m, lasts); });
+    }
+    if (f.kind == "pause") m->pause(which);
+    if (f.kind == "cpu_stress") m->slow_down(which, nanoseconds{f.amount * 1'000});
+    if (f.kind == "clock_jump") {
+      m->jump_wall_clock(f.amount);
+      if (m->role() == node_role::storage && m->runs()) around_.faults.bites(which);  // it stamps ids and records
+    }
+    if (f.kind == "dns_failure") m->dns = {which, f.amount, around_.time.now() + lasts};
+    using ill = disk::ill;
+    if (f.kind == "disk_slow") m->storage().afflict(which, ill::slow, f.amount);
+    if (f.kind == "disk_read_error") m->storage().afflict(which, ill::read_error, f.amount);
+    if (f.kind == "disk_write_error") m->storage().afflict(which, ill::write_error, f.amount);
+    if (f.kind == "disk_full") m->storage().afflict(which, ill::full, 0);
+    if (f.kind == "corrupt_read") m->storage().afflict(which, ill::corrupt_read, f.amount);
+    auto& codec = m->codec();
+    if (f.kind == "engine_crash") {
+      codec.crash_mille = f.amount;
+      codec.crash_fault = which;
+    }
+    if (f.kind == "engine_hang") {
+      codec.hang_mille = f.amount;
+      codec.hang_fault = which;
+    }
+    if (f.kind == "engine_slow") {
+      codec.slower = f.amount;
+      codec.slow_fault = which;
+    }
+  }
+  // A name is looked up at each dial: those who have their links must dial again to feel it.
+  if (f.kind == "dns_failure")
+    for (auto* m : nodes)
+      for (const auto& other : machines_) around_.net.reset(ledger::no_fault, m->index(), other->index());
+  around_.time.after(lasts, [this, which] { heal(which); });
+}
+
+void faults::heal(std::size_t which) {
+  if (!active_[which]) return;
+  active_[which] = false;
+  say(which, "is over");
+  const auto& f = around_.what.faults[which];
+  around_.net.heal(which);
+  for (auto* m : targets(f.nodes)) {
+    m->storage().heal(which);
+    if (f.kind == "pause") m->resume();
+    if (f.kind == "cpu_stress") m->slow_down(ledger::no_fault, nanoseconds{0});
+    if (m->dns.fault == which) m->dns = {};
+    auto& codec = m->codec();
+    if (codec.crash_fault == which) codec.crash_mille = 0;
+    if (codec.hang_fault == which) codec.hang_mille = 0;
+    if (codec.slow_fault == which) codec.slower = 1;
+  }
+}
+
+void faults::heal_all() {
+  for (std::size_t i = 0; i < active_.size(); ++i) heal(i);
+  healed_ = true;
+  for (const auto& m : machines_) {
+    m->resume();
+    if (!m->runs()) start_(*m);
+  }
+}
+
+}  // namespace latham::sim

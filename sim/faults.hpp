@@ -1,0 +1,43 @@
+// Does to the world what a plan says: injects each fault at its time, and heals it when it is over. What a fault means is
+// here, one function a family; whether it bit is for whoever feels it to say (sim/ledger.hpp).
+#pragma once
+
+#include "sim/machine.hpp"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace latham::sim {
+
+class faults {
+public:
+  faults(surroundings& around, std::vector<std::unique_ptr<machine>>& machines, std::function<void(machine&)> start, std::function<bool(const machine&)> has_work);
+
+  /// Puts all faults of the plan into the queue.
+  void begin();
+  /// Everything is well again: links, disks, clocks' rates stay as they are, and every machine runs.
+  void heal_all();
+  [[nodiscard]] bool healed() const noexcept { return healed_; }
+  /// The process gave up or must be brought back: starts again after a while, as a service manager would do it.
+  void restart_later(machine& m, nanoseconds wait);
+
+private:
+  void inject(std::size_t which);
+  void heal(std::size_t which);
+  void say(std::size_t which, const std::string& text);
+  [[nodiscard]] std::vector<machine*> targets(const std::vector<std::string>& names);
+  void take_down(std::size_t which, machine& m, bool silent);
+  void on_links(std::size_t which, const fault& f, const std::vector<machine*>& nodes);
+
+  surroundings& around_;
+  std::vector<std::unique_ptr<machine>>& machines_;
+  std::function<void(machine&)> start_;
+  std::function<bool(const machine&)> has_work_;
+  std::vector<bool> active_;
+  bool healed_ = false;
+};
+
+}  // namespace latham::sim

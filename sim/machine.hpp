@@ -1,0 +1,148 @@
+// A machine: a name, roles, a disk and a clock that outlive the process on it, and the process itself: a whole node,
+// started by the very `node` of production, on simulated ports.
+//
+// A process that ends is leaked on purpose: CAF's systems are entangled at tear-down. Nothing of it runs any more.
+#pragma once
+
+#include "actors/node.hpp"
+#include "sim/disk.hpp"
+#include "sim/model_engine.hpp"
+#include "sim/network.hpp"
+#include "sim/scenario.hpp"
+
+#include <caf/scheduler/test_coordinator.hpp>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+namespace latham::sim {
+
+/// What all machines share.
+struct surroundings {
+  events& time;
+  network& net;
+  trace& log;
+  ledger& faults;
+  const plan& what;
+};
+
+class machine {
+public:
+  machine(surroundings& around, const std::string& name, node_role role, disk::watcher watch);
+  machine(const machine&) = delete;
+  machine& operator=(const machine&) = delete;
+
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+  [[nodiscard]] node_role role() const noexcept { return role_; }
+  [[nodiscard]] node_index index() const noexcept { return index_; }
+  [[nodiscard]] disk& storage() noexcept { return disk_; }
+  [[nodiscard]] const disk& storage() const noexcept { return disk_; }
+  [[nodiscard]] engine_trouble& codec() noexcept { return codec_; }
+  [[nodiscard]] std::uint64_t life() const noexcept { return life_; }
+  [[nodiscard]] bool runs() const noexcept { return running_ != nullptr; }
+  [[nodiscard]] bool stopping() const noexcept { return runs() && running_->stopping; }
+  [[nodiscard]] bool paused() const noexcept { return paused_; }
+  /// Of a running node. Empty while it is well.
+  [[nodiscard]] const std::string& gave_up() const noexcept { return running_->failure; }
+  [[nodiscard]] ports::service& service() { return running_->tree->service(); }
+  /// A number that the node shows; 0 when it never did.
+  [[nodiscard]] double gauge(std::string_view name) const;
+  [[nodiscard]] std::size_t runnable() const noexcept { return runs() ? running_->actors->jobs.size() : 0; }
+
+  // ---- Life
+
+  void start();
+  /// SIGKILL; `silent`: the power went, nobody is told.
+  void kill(bool silent);
+  /// SIGTERM: `ended` follows when the tree has stopped. The process is killed when that takes more than five seconds.
+  void stop(std::function<void()> ended);
+  void pause(std::size_t fault);
+  void resume();
+  /// Each step costs so much from now on; 0: nothing.
+  void slow_down(std::size_t fault, nanoseconds per_step) {
+    stress_fault_ = fault;
+    per_step_ = per_step;
+  }
+  void jump_wall_clock(std::int64_t ms) noexcept { wall_offset_ms_ += ms; }
+
+  // ---- Time
+
+  /// An actor of it can run now.
+  [[nodiscard]] bool ready() const noexcept { return running_ != nullptr && !running_->actors->jobs.empty() && !paused_ && busy_until_ <= around_.time.now(); }
+  /// Runs one message of one actor, chosen by the seed; returns which.
+  std::uint64_t step();
+  /// Lets its connections work off what they were given, and sends what it wrote.
+  void drain();
+  /// When it can next do something by itself; the end of time when never.
+  [[nodiscard]] nanoseconds next_due() const;
+  /// Brings its clock to now, if a timer of it is due.
+  void wake();
+
+private:
+  class clock_port;
+  class random_port;
+  class resolver_port;
+  class executor_port;
+  class log_port;
+  class metrics_port;
+  struct config;
+
+  struct process {
+    env e;
+    std::unique_ptr<caf::actor_system_config> config;
+    std::unique_ptr<caf::actor_system> system;
+    std::unique_ptr<node> tree;
+    std::unique_ptr<ports::peer_links> links;
+    std::unique_ptr<ports::blob_transport> transport;
+    std::unique_ptr<ports::media_engine> engine;
+    std::unique_ptr<ports::metrics> metrics;
+    std::map<std::string, double, std::less<>> gauges;
+    caf::scheduler::test_coordinator* actors = nullptr;
+    network::multiplexer* wire = nullptr;
+    std::string failure;
+    bool stopping = false;
+  };
+
+  [[nodiscard]] nanoseconds local(nanoseconds world) const noexcept;
+  [[nodiscard]] nanoseconds world(nanoseconds local) const noexcept;
+  void set_clock();
+
+  surroundings& around_;
+  const std::string name_;
+  const node_role role_;
+  const node_index index_;
+  disk disk_;
+  engine_trouble codec_;
+  std::int64_t skew_ppm_ = 0;
+  nanoseconds clock_offset_{0};
+  std::int64_t wall_offset_ms_ = 0;
+  std::uint64_t life_ = 0;
+  bool paused_ = false;
+  nanoseconds busy_until_{0};
+  nanoseconds per_step_{0};
+  std::size_t stress_fault_ = ledger::no_fault;
+  process* running_ = nullptr;  // owned by nobody on purpose: see above
+  std::unique_ptr<ports::clock> clock_;
+  std::unique_ptr<ports::random> random_;
+  std::unique_ptr<ports::resolver> resolver_;
+  std::unique_ptr<ports::executor> executor_;
+  std::unique_ptr<ports::log_sink> log_;
+
+public:
+  /// Names do not resolve: 0 answers with an error, 1 not before the fault ends.
+  struct dns_trouble {
+    std::size_t fault = ledger::no_fault;
+    std::int64_t how = 0;
+    nanoseconds until{0};
+  };
+  dns_trouble dns;
+};
+
+/// Seeds CAF's "random" identities of this process, so that runs repeat.
+void seed_uuids(std::uint64_t seed);
+[[nodiscard]] std::string next_uuid();
+
+}  // namespace latham::sim

@@ -1,0 +1,123 @@
+// The gateway's answers while a part of the cluster is away, in virtual time, on CAF's own test scheduler.
+#include "actors/gateway/gateway.hpp"
+
+#include "actors/cluster/directory.hpp"
+#include "actors/protocol.hpp"
+
+#include <caf/all.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+#include <gtest/gtest.h>
+
+#include <optional>
+
+namespace latham {
+
+namespace {
+
+struct virtual_time : caf::actor_system_config {
+  virtual_time() { set("scheduler.policy", caf::atom("testing")); }
+};
+
+class Gateway : public ::testing::Test {
+protected:
+  void SetUp() override {
+    env_.config.name = "gateway-0";
+    directory_ = spawn_directory(system_, env_);
+    system_.spawn([this](caf::event_based_actor* parent) { gateway_ = spawn_gateway(parent, env_, directory_, door_); });
+    service_ = make_service(env_, door_);
+    // A scheduler that knows no video.
+    scheduler_ = system_.spawn([](caf::event_based_actor*) -> caf::behavior {
+      return {[](shards_atom) { return shard_info{{1}, true}; },
+              [](find_atom, video_id) -> caf::result<video_view> { return to_caf({errc::not_found, "there is no such video"}); },
+              [](remove_atom, video_id) -> caf::result<bool> { return to_caf({errc::not_found, "there is no such video"}); },
+              [](listen_atom, const caf::strong_actor_ptr&) {}};
+    });
+    caf::anon_send(directory_, service_change{service_scheduler, "scheduler-0", caf::actor_cast<caf::strong_actor_ptr>(scheduler_)});
+    actors().run();
+  }
+  void TearDown() override {
+    service_.reset();
+    for (const auto& one : {gateway_, scheduler_, caf::actor_cast<caf::actor>(directory_)}) caf::anon_send_exit(one, caf::exit_reason::kill);
+    actors().run();
+    actors().clock().advance_time(std::chrono::hours{100});
+    actors().run();
+  }
+  caf::scheduler::test_coordinator& actors() { return dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler()); }
+
+  virtual_time config_;
+  caf::actor_system system_{config_};
+  env env_;
+  directory_actor directory_;
+  std::shared_ptr<gateway_door> door_ = std::make_shared<gateway_door>();
+  caf::actor gateway_;
+  caf::actor scheduler_;
+  std::unique_ptr<ports::service> service_;
+};
+
+/// Blobs are beside the point here.
+class no_blobs final : public ports::blob_transport {
+public:
+  [[nodiscard]] std::shared_ptr<ports::blob_store> at(const node_name&) override { return nullptr; }
+};
+
+class zero_random final : public ports::random {
+public:
+  [[nodiscard]] std::uint64_t next() override { return 0; }
+};
+
+}  // namespace
+
+TEST_F(Gateway, AnUploadWhoseFinishWasNotAnsweredIsWhatStorageSays) {
+  no_blobs transport;
+  zero_random random;
+  env_.transport = &transport;
+  env_.random = &random;
+  const video_id id{1, 2};
+  // Storage accepts it, but its answers to `finish` are lost.
+  auto storage = system_.spawn([id](caf::event_based_actor*) -> caf::behavior {
+    video_view accepted;
+    accepted.id = id;
+    accepted.state = video_state::queued;
+    upload_ticket ticket;
+    ticket.view.id = id;
+    ticket.store = "storage-0";
+    return {[ticket](begin_atom, const upload_request&) { return ticket; },
+            [](finish_atom, video_id, std::uint64_t) -> caf::result<video_view> { return to_caf({errc::unavailable, "the link ended"}); },
+            [accepted](find_atom, video_id) { return accepted; }};
+  });
+  caf::anon_send(directory_, service_change{service_storage, "storage-0", caf::actor_cast<caf::strong_actor_ptr>(storage)});
+  actors().run();
+  bool created = false;
+  service_->create({}, [&](const expected<video_view>& v) { created = v.has_value(); });
+  actors().run();
+  ASSERT_TRUE(created);
+  auto code = errc::none;
+  service_->finish(id, 1, [&](const expected<video_view>& v) { code = v ? errc::none : v.error().code; });
+  for (int i = 0; i < 20; ++i) {
+    actors().run();
+    actors().clock().advance_time(seconds{1});
+  }
+  actors().run();
+  ASSERT_EQ(code, errc::unavailable);
+  auto state = video_state::receiving;
+  service_->get(id, [&](const expected<video_view>& v) { state = v ? v->state : video_state::receiving; });
+  actors().run();
+  EXPECT_EQ(state, video_state::queued);
+  caf::anon_send_exit(storage, caf::exit_reason::kill);
+}
+
+TEST_F(Gateway, VideoThatStorageMayHaveIsNotCalledUnknownWhileStorageIsAway) {
+  auto code = errc::none;
+  service_->get({1, 2}, [&](const expected<video_view>& found) { code = found ? errc::none : found.error().code; });
+  actors().run();
+  EXPECT_EQ(code, errc::unavailable);
+}
+
+TEST_F(Gateway, VideoThatStorageMayHaveIsNotCalledDeletedWhileStorageIsAway) {
+  auto code = errc::none;
+  service_->remove({1, 2}, [&](const expected<void>& gone) { code = gone ? errc::none : gone.error().code; });
+  actors().run();
+  EXPECT_EQ(code, errc::unavailable);
+}
+
+}  // namespace latham

@@ -1,0 +1,163 @@
+// The storage actor against a disk that fails, in virtual time, on CAF's own test scheduler.
+#include "actors/storage/storage_actor.hpp"
+
+#include "actors/cluster/directory.hpp"
+#include "core/digest.hpp"
+#include "store/memory_blobs.hpp"
+#include "store/memory_kv.hpp"
+
+#include <caf/all.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+#include <gtest/gtest.h>
+
+#include <optional>
+
+namespace latham {
+
+namespace {
+
+struct virtual_time : caf::actor_system_config {
+  virtual_time() { set("scheduler.policy", caf::atom("testing")); }
+};
+
+/// Blobs whose stat fails with `failing` while that is set.
+class moody_blobs final : public ports::blob_store {
+public:
+  explicit moody_blobs(ports::blob_store& inner) : inner_{inner} {}
+  void reserve(ports::write_token t, ports::completion<void> d) override { inner_.reserve(t, std::move(d)); }
+  void open_write(ports::write_token t, ports::completion<std::uint64_t> d) override { inner_.open_write(t, std::move(d)); }
+  void append(ports::write_token t, std::uint64_t o, buffer b, std::uint32_t c, ports::completion<std::uint64_t> d) override { inner_.append(t, o, std::move(b), c, std::move(d)); }
+  void truncate(ports::write_token t, std::uint64_t b, ports::completion<void> d) override { inner_.truncate(t, b, std::move(d)); }
+  void seal(ports::write_token t, std::uint64_t b, ports::completion<ports::blob_stat> d) override { inner_.seal(t, b, std::move(d)); }
+  void read(blob_id i, std::uint64_t o, std::uint32_t b, ports::completion<buffer> d) override { inner_.read(i, o, b, std::move(d)); }
+  void stat(blob_id i, ports::completion<ports::blob_stat> d) override {
+    if (failing != errc::none) return d(error{failing, "the disk failed"});
+    inner_.stat(i, std::move(d));
+  }
+  void remove(blob_id i, ports::completion<void> d) override { inner_.remove(i, std::move(d)); }
+  void list(blob_id a, std::uint32_t l, ports::completion<std::vector<ports::blob_stat>> d) override { inner_.list(a, l, std::move(d)); }
+  errc failing = errc::none;
+
+private:
+  ports::blob_store& inner_;
+};
+
+class fixed_clock final : public ports::clock {
+public:
+  [[nodiscard]] instant now() const noexcept override { return {1}; }
+  [[nodiscard]] utc_ms wall() const noexcept override { return {1'700'000'000'000}; }
+};
+
+class counting_random final : public ports::random {
+public:
+  [[nodiscard]] std::uint64_t next() override { return ++count_; }
+
+private:
+  std::uint64_t count_ = 0;
+};
+
+class Storage : public ::testing::Test {
+protected:
+  void SetUp() override {
+    env_.config.name = "storage-0";
+    env_.config.output_grace = seconds{100};
+    env_.records = &records_;
+    env_.blobs = &moody_;
+    env_.clock = &clock_;
+    env_.random = &random_;
+    directory_ = spawn_directory(system_, env_);
+    system_.spawn([this](caf::event_based_actor* parent) { actor_ = spawn_storage(parent, env_, directory_); });
+    run();
+  }
+  void TearDown() override {
+    for (const auto& one : {actor_, caf::actor_cast<caf::actor>(directory_)}) caf::anon_send_exit(one, caf::exit_reason::kill);
+    run();
+    actors().clock().advance_time(std::chrono::hours{100});
+    run();
+  }
+  caf::scheduler::test_coordinator& actors() { return dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler()); }
+  void run() {
+    do {
+      actors().run();
+      disk_.run_all();
+    } while (actors().has_job());
+  }
+  /// The answer to a question about one output, or the error's code.
+  std::pair<bool_list, errc> verify(const output_ref& output) {
+    bool_list flags;
+    auto code = errc::none;
+    auto asks = system_.spawn([&](caf::event_based_actor* self) {
+      self->request(actor_, caf::infinite, verify_atom::value, output_list{output})
+        .then([&](const bool_list& found) { flags = found; }, [&](const caf::error& e) { code = from_caf(e).code; });
+    });
+    run();
+    return {flags, code};
+  }
+
+  virtual_time config_;
+  caf::actor_system system_{config_};
+  store::closure_queue disk_;
+  store::memory_kv records_{disk_.adder()};
+  store::memory_blobs blobs_{disk_.adder()};
+  moody_blobs moody_{blobs_};
+  fixed_clock clock_;
+  counting_random random_;
+  env env_;
+  directory_actor directory_;
+  caf::actor actor_;
+};
+
+}  // namespace
+
+TEST_F(Storage, OutputThatIsNotThereIsReportedMissing) {
+  output_ref output;
+  output.blob = {1, 2};
+  const auto [flags, code] = verify(output);
+  EXPECT_EQ(flags, (bool_list{0}));
+  EXPECT_EQ(code, errc::none);
+}
+
+TEST_F(Storage, OutputThatCannotBeLookedAtIsNotReportedMissing) {
+  output_ref output;
+  output.blob = {1, 2};
+  moody_.failing = errc::io;
+  const auto [flags, code] = verify(output);
+  EXPECT_TRUE(flags.empty()) << "a disk that cannot be read has not lost anything";
+  EXPECT_EQ(code, errc::io);
+}
+
+TEST_F(Storage, OutputThatWasWrittenMeanwhileIsNotReapedYet) {
+  // A scheduler that refers to nothing so far: the holder of the lease has not committed.
+  auto scheduler = system_.spawn([](caf::event_based_actor*) -> caf::behavior {
+    return {[](shards_atom) { return shard_info{{1}, true}; }, [](unused_atom, video_id, const blob_list& blobs) { return blobs; }, [](storage_up_atom, const node_name&, const caf::strong_actor_ptr&) {}};
+  });
+  caf::anon_send(directory_, service_change{service_scheduler, "scheduler-0", caf::actor_cast<caf::strong_actor_ptr>(scheduler)});
+  std::optional<output_ticket> ticket;
+  system_.spawn([&](caf::event_based_actor* self) {
+    self->request(actor_, caf::infinite, output_atom::value, video_id{1, 2}, std::uint64_t{10}).then([&](const output_ticket& t) { ticket = t; }, [](const caf::error&) {});
+  });
+  run();
+  ASSERT_TRUE(ticket);
+  const buffer bytes{std::string{"0123456789"}};
+  blobs_.append(ticket->token, 0, bytes, crc32c(bytes.view()), [](const expected<std::uint64_t>&) {});
+  run();
+  const auto is_there = [&] {
+    bool found = false;
+    blobs_.stat(ticket->token.blob, [&](const expected<ports::blob_stat>& stat) { found = stat.has_value(); });
+    run();
+    return found;
+  };
+  const auto pass = [&](milliseconds time) {
+    for (milliseconds passed{0}; passed < time; passed += seconds{1}) {
+      actors().clock().advance_time(seconds{1});
+      run();
+    }
+  };
+  pass(env_.config.output_grace + seconds{20});
+  EXPECT_TRUE(is_there()) << "it was written since the last look";
+  pass(env_.config.output_grace + seconds{20});
+  EXPECT_FALSE(is_there()) << "nobody wrote or committed it for all that time";
+  caf::anon_send_exit(scheduler, caf::exit_reason::kill);
+}
+
+}  // namespace latham
