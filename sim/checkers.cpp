@@ -35,6 +35,9 @@ public:
     if (from == r.state || is_edge(from, r.state) || reaches(from, r.state)) return;
     throw violation{"states_follow_edges", to_string(r.request.video) + " went from " + std::string{to_string(from)} + " to " + std::string{to_string(r.state)}};
   }
+  void on_shard_lost(std::uint16_t shard) override {
+    std::erase_if(last_, [shard](const auto& entry) { return entry.first.shard() == shard; });
+  }
 
 private:
   std::map<video_id, video_state> last_;
@@ -51,14 +54,20 @@ public:
     if (v.revision < revision) return;  // late: dropped by every client
     if (v.revision == revision && v.state != state)
       throw violation{"events_follow_edges", fmt::format("{} is both {} and {} at revision {:x}", to_string(v.id), to_string(state), to_string(v.state), revision)};
-    if (v.state != state && !reaches(state, v.state))
+    if (v.state != state && !reaches(state, v.state) && !(lost_.contains(v.id.shard()) && (v.revision >> 32) != (revision >> 32)))
       throw violation{"events_follow_edges", fmt::format("{} went from {} (revision {:x}) to {} (revision {:x})", to_string(v.id), to_string(state), revision, to_string(v.state), v.revision)};
     revision = v.revision;
     state = v.state;
   }
+  /// Revisions go on; what is shown begins anew, at the latest with the first that comes from the new scheduler.
+  void on_shard_lost(std::uint16_t shard) override {
+    std::erase_if(seen_, [shard](const auto& entry) { return entry.first.second.shard() == shard; });
+    lost_.insert(shard);
+  }
 
 private:
   std::map<std::pair<std::uint64_t, video_id>, std::pair<std::uint64_t, video_state>> seen_;
+  std::set<std::uint16_t> lost_;
 };
 
 /// Each task commits once: what was committed stays as it was, unless storage lost it and the job failed for it.
@@ -70,6 +79,9 @@ public:
     if (at != committed_.end() && !(at->second == r)) throw violation{"one_commit_per_task", to_string(r.id) + " changed after its commit"};
     if (r.state == task_state::committed) committed_.emplace(r.id, r);
   }
+  void on_shard_lost(std::uint16_t shard) override {
+    std::erase_if(committed_, [shard](const auto& entry) { return entry.first.video.shard() == shard; });
+  }
 
 private:
   std::map<task_id, task_record> committed_;
@@ -80,17 +92,22 @@ class epochs_only_grow : public checker {
 public:
   using checker::checker;
   void on_lease(const lease_record& r) override {
-    if (!(newest_ < r.held)) throw violation{"epochs_only_grow", "epoch " + to_string(r.held) + " was granted after " + to_string(newest_)};
-    newest_ = r.held;
+    auto& newest = newest_[r.video.shard()];
+    if (!(newest < r.held)) throw violation{"epochs_only_grow", "epoch " + to_string(r.held) + " was granted after " + to_string(newest)};
+    newest = r.held;
   }
   void on_task(const task_record& r) override {
     auto& held = held_[r.id];
     if (r.held < held) throw violation{"epochs_only_grow", to_string(r.id) + " went back to epoch " + to_string(r.held)};
     held = r.held;
   }
+  /// Tasks are made anew, without an epoch; what is granted must still be greater than all before.
+  void on_shard_lost(std::uint16_t shard) override {
+    std::erase_if(held_, [shard](const auto& entry) { return entry.first.video.shard() == shard; });
+  }
 
 private:
-  epoch newest_;
+  std::map<std::uint16_t, epoch> newest_;
   std::map<task_id, epoch> held_;
 };
 

@@ -42,7 +42,7 @@ struct view {
   std::map<video_id, known_video> known;
   std::map<video_id, video_record> videos;
   std::map<task_id, task_record> tasks;
-  std::map<epoch, lease_record> leases;
+  std::map<std::pair<std::uint16_t, epoch>, lease_record> leases;  // epochs are a shard's own
   std::map<video_id, upload_record> uploads;
   std::vector<std::function<double()>> slots_busy;                // of each worker
   std::vector<std::pair<std::string, std::function<std::size_t()>>> queues;   // name and present length
@@ -63,6 +63,8 @@ public:
   virtual void on_video_gone(video_id) {}
   virtual void on_task(const task_record&) {}
   virtual void on_lease(const lease_record&) {}
+  /// The scheduler of a shard lost its disk: its videos begin again from what storage has. Epochs must not.
+  virtual void on_shard_lost(std::uint16_t) {}
   // -- What a client hears: `ear` is one subscription
   virtual void on_event(std::uint64_t /*ear*/, const video_view&) {}
   virtual void on_second(std::uint64_t /*random*/) {}

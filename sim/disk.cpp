@@ -98,8 +98,8 @@ private:
   disk& disk_;
 };
 
-disk::disk(events& time, trace& log, ledger& faults, std::uint32_t node, nanoseconds latency, watcher watch)
-  : time_{time}, trace_{log}, ledger_{faults}, node_{node}, latency_{latency}, watch_{std::move(watch)} {
+disk::disk(events& time, trace& log, ledger& faults, std::uint32_t node, nanoseconds latency, watcher watch, std::function<void()> lost)
+  : time_{time}, trace_{log}, ledger_{faults}, node_{node}, latency_{latency}, watch_{std::move(watch)}, lost_{std::move(lost)} {
   make();
   records_ = std::make_unique<kv>(*this);
   blobs_ = std::make_unique<blob_files>(*this);
@@ -148,6 +148,7 @@ void disk::lose() {
   twin_records_->power_cut(0);
   twin_blobs_->power_cut(0);
   make();
+  lost_();
 }
 
 }  // namespace latham::sim

@@ -22,7 +22,7 @@ public:
   /// Sees a batch once it is durable.
   using watcher = std::function<void(const ports::kv_batch&)>;
 
-  disk(events& time, trace& log, ledger& faults, std::uint32_t node, nanoseconds latency, watcher watch);
+  disk(events& time, trace& log, ledger& faults, std::uint32_t node, nanoseconds latency, watcher watch, std::function<void()> lost);
 
   [[nodiscard]] ports::kv_store& records() noexcept { return *records_; }
   [[nodiscard]] ports::blob_store& blobs() noexcept { return *blobs_; }
@@ -71,6 +71,7 @@ private:
   const std::uint32_t node_;
   const nanoseconds latency_;
   const watcher watch_;
+  const std::function<void()> lost_;
   std::unique_ptr<store::memory_kv> twin_records_;
   std::unique_ptr<store::memory_blobs> twin_blobs_;
   std::unique_ptr<ports::kv_store> records_;

@@ -150,12 +150,12 @@ double machine::gauge(std::string_view name) const {
 
 // ---- Life ------------------------------------------------------------------------------------------------------------
 
-machine::machine(surroundings& around, const std::string& name, node_role role, disk::watcher watch)
+machine::machine(surroundings& around, const std::string& name, node_role role, disk::watcher watch, std::function<void()> disk_lost)
   : around_{around},
     name_{name},
     role_{role},
     index_{around.net.add(name)},
-    disk_{around.time, around.log, around.faults, index_, nanoseconds{around.what.knobs.disk_us * 1'000}, std::move(watch)},
+    disk_{around.time, around.log, around.faults, index_, nanoseconds{around.what.knobs.disk_us * 1'000}, std::move(watch), std::move(disk_lost)},
     clock_{std::make_unique<clock_port>(*this)},
     random_{std::make_unique<random_port>(*this)},
     resolver_{std::make_unique<resolver_port>(*this)},

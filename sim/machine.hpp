@@ -31,7 +31,7 @@ struct surroundings {
 
 class machine {
 public:
-  machine(surroundings& around, const std::string& name, node_role role, disk::watcher watch);
+  machine(surroundings& around, const std::string& name, node_role role, disk::watcher watch, std::function<void()> disk_lost);
   machine(const machine&) = delete;
   machine& operator=(const machine&) = delete;
 

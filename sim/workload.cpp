@@ -300,7 +300,7 @@ void workload::watch_media() {
   auto* at = any_gateway();
   if (at == nullptr) return;
   for (const auto& id : told_ready_[at])
-    if (view_.videos.contains(id) && view_.known.contains(id) && !view_.known.at(id).delete_asked) ready.push_back(id);
+    if (view_.videos.contains(id) && view_.videos.at(id).state == video_state::ready && view_.known.contains(id) && !view_.known.at(id).delete_asked) ready.push_back(id);
   if (ready.empty()) return;
   const auto id = ready[around_.time.draw(ready.size())];
   const auto paths = media_paths(view_.known.at(id));

@@ -17,6 +17,10 @@ public:
   workload(surroundings& around, view& v, std::vector<machine*> gateways, std::vector<std::unique_ptr<checker>>& checkers);
 
   void begin();
+  /// Its videos are made again: what was ready is not.
+  void on_shard_lost(std::uint16_t shard) {
+    for (auto& [at, told] : told_ready_) std::erase_if(told, [shard](video_id id) { return id.shard() == shard; });
+  }
   /// A gateway runs anew: its events are listened to.
   void on_gateway_started(machine& m);
 

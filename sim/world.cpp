@@ -134,9 +134,11 @@ private:
   machine& add(node_role role, std::int64_t number) {
     const auto name = std::string{to_string(role)} + "-" + std::to_string(number);
     disk::watcher watch = [](const ports::kv_batch&) {};
-    if (role == node_role::scheduler) watch = [this](const ports::kv_batch& batch) { on_scheduler_batch(batch); };
+    if (role == node_role::scheduler) watch = [this, shard = static_cast<std::uint16_t>(number)](const ports::kv_batch& batch) { on_scheduler_batch(shard, batch); };
     if (role == node_role::storage) watch = [this](const ports::kv_batch& batch) { on_storage_batch(batch); };
-    machines_.push_back(std::make_unique<machine>(around_, name, role, std::move(watch)));
+    std::function<void()> lost = [] {};
+    if (role == node_role::scheduler) lost = [this, shard = static_cast<std::uint16_t>(number)] { on_scheduler_lost(shard); };
+    machines_.push_back(std::make_unique<machine>(around_, name, role, std::move(watch), std::move(lost)));
     auto& m = *machines_.back();
     verdict_.nodes.push_back(name);
     if (role == node_role::worker) view_.slots_busy.push_back([&m] { return m.gauge("latham_slots_busy"); });
@@ -183,11 +185,11 @@ private:
     }
   }
 
-  void on_scheduler_batch(const ports::kv_batch& batch) {
+  void on_scheduler_batch(std::uint16_t shard, const ports::kv_batch& batch) {
     note(batch);
     std::vector<video_id> videos;
     std::vector<task_id> tasks;
-    std::vector<epoch> leases;
+    std::vector<std::pair<std::uint16_t, epoch>> leases;
     std::vector<video_id> gone;
     for (const auto& write : batch) {
       if (write.key.starts_with(store::prefix_videos)) {
@@ -212,17 +214,17 @@ private:
         view_.tasks.insert_or_assign(id, std::move(r));
       } else if (write.key.starts_with(store::prefix_leases)) {
         if (!write.value) {
-          std::erase_if(view_.leases, [&](const auto& l) { return store::lease_key(l.first) == write.key; });
+          std::erase_if(view_.leases, [&](const auto& l) { return l.first.first == shard && store::lease_key(l.first.second) == write.key; });
           continue;
         }
         auto r = read<lease_record>(write);
-        leases.push_back(r.held);
+        leases.emplace_back(shard, r.held);
         ++grants_;
         if (trace_.keeps())
           trace_.say(time_.now(), trace::what::process, net_.index_of(r.worker), net_.index_of(r.worker),
                      fmt::format("lease {} of {} x{}", to_string(r.held), to_string(task_id{r.video, r.kind, r.first}).substr(20), r.count));
         const auto held = r.held;
-        view_.leases.insert_or_assign(held, std::move(r));
+        view_.leases.insert_or_assign(std::pair{shard, held}, std::move(r));
       }
     }
     for (auto& c : checkers_) {
@@ -234,6 +236,14 @@ private:
       for (const auto& id : videos)
         if (auto at = view_.videos.find(id); at != view_.videos.end()) c->on_video(at->second);
     }
+  }
+
+  void on_scheduler_lost(std::uint16_t shard) {
+    std::erase_if(view_.videos, [shard](const auto& entry) { return entry.first.shard() == shard; });
+    std::erase_if(view_.tasks, [shard](const auto& entry) { return entry.first.video.shard() == shard; });
+    std::erase_if(view_.leases, [shard](const auto& entry) { return entry.first.first == shard; });
+    for (auto& c : checkers_) c->on_shard_lost(shard);
+    clients_->on_shard_lost(shard);
   }
 
   void on_storage_batch(const ports::kv_batch& batch) {

@@ -3,9 +3,11 @@
 #include "actors/journal.hpp"
 #include "actors/role_actor.hpp"
 #include "core/codec.hpp"
+#include "core/reach.hpp"
 #include "store/scheduler_records.hpp"
 #include "store/schema.hpp"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
@@ -15,6 +17,7 @@ namespace latham {
 namespace {
 
 constexpr std::uint32_t load_page = 500;
+constexpr std::size_t deletes_max = 1'000;   // that wait for storage
 constexpr milliseconds tick_period{200};
 
 class scheduler_shell : public role_actor<scheduler_actor> {
@@ -56,6 +59,7 @@ public:
     workers_.clear();
     storages_.clear();
     sinks_.clear();
+    deletes_.clear();
   }
 
 private:
@@ -122,6 +126,7 @@ private:
                 answer.known.generation, answer.known.holder, answer.known.incarnation);
             return quit(to_caf({errc::fenced, "another scheduler owns shard " + std::to_string(env_.config.shard) + "; stop that one, or this one for good"}));
           }
+          if (hold_->outdated()) return stop("its generation cannot be had again", {errc::unavailable, "another asked for it and is gone"});
           if (hold_->holds(now()) && !rules_) own();
           if (again) claim_at(node);  // a greater generation: asked for at once
         },
@@ -259,7 +264,13 @@ private:
                 blob_list(blobs.begin() + static_cast<std::ptrdiff_t>(i), blobs.begin() + static_cast<std::ptrdiff_t>(end)))
           .then([step](bool) { step(); }, failed);
       }
-    request(storages_.at(e.source_store), env_.config.request_timeout, forget_atom::value, e.video).then([step](bool) { step(); }, failed);
+    request(storages_.at(e.source_store), env_.config.request_timeout, forget_atom::value, e.video)
+      .then(
+        [this, step, id = e.video](bool) {
+          answer_deletes(id);
+          step();
+        },
+        failed);
   }
 
   void act(const verify_effect& e) {
@@ -438,17 +449,46 @@ private:
     return after({}, std::move(*view));
   }
 
+  /// Whether every storage node has told of its uploads since our disk was new.
+  [[nodiscard]] bool knows_all() const {
+    const auto& members = env_.config.storages;
+    if (members.empty()) return known_storages_.contains(env_.config.name);
+    return std::all_of(members.begin(), members.end(), [this](const node_name& node) { return known_storages_.contains(node); });
+  }
+
   caf::result<view_list> list(const std::string& tenant, video_id before, std::uint32_t limit) {
-    if (!loaded_) return to_caf(starting());
+    // What nobody has told us of again would be missing in it, and storage believes that we have it.
+    if (!loaded_ || !knows_all()) return to_caf(starting());
     return after({}, rules_->list(tenant, before, std::min(limit, 50u), now()));
   }
 
   caf::result<bool> remove(video_id id) {
     if (!may_decide()) return to_caf(refusal());
+    if (deletes_.size() >= deletes_max) return to_caf({errc::limited, "too many deletes are under way; try again in a few seconds"});
     decision out;
     if (const auto code = rules_->on_delete(id, now(), out); code != errc::none) return to_caf({code, "there is no video " + to_string(id)});
     log(ports::log_level::info, "video deleted video={}", to_string(id));
-    return after(std::move(out), true);
+    auto answer = make_response_promise<bool>();
+    // Not before storage has its tombstone: a scheduler that loses its disk makes its videos anew from what storage says.
+    const auto mine = ++deletes_asked_;
+    deletes_.emplace(id, std::pair{mine, answer});
+    later(env_.config.request_timeout, [this, id, mine] {
+      for (auto [at, end] = deletes_.equal_range(id); at != end; ++at) {
+        if (at->second.first != mine) continue;
+        LATHAM_REACHED("delete_waits_for_storage");
+        deny(at->second.second, {errc::unavailable, "the video is being deleted, but storage has not confirmed it yet; ask again in a few seconds"});
+        deletes_.erase(at);
+        return;
+      }
+    });
+    apply(std::move(out));
+    return answer;
+  }
+
+  void answer_deletes(video_id id) {
+    const auto [first, last] = deletes_.equal_range(id);
+    for (auto at = first; at != last; ++at) at->second.second.deliver(true);
+    deletes_.erase(first, last);
   }
 
   caf::result<video_view> retry(video_id id) {
@@ -468,7 +508,7 @@ private:
   }
 
   caf::result<blob_list> unused(video_id id, const blob_list& blobs) {
-    if (!may_decide()) return to_caf(refusal());
+    if (!may_decide() || !knows_all()) return to_caf(loaded_ && hold_->holds(now()) ? starting() : refusal());
     if (blobs.size() > batch_max) return to_caf({errc::invalid_argument, "at most 64 blobs at once"});
     return after({}, rules_->unreferenced(id, blobs));
   }
@@ -477,6 +517,8 @@ private:
   std::optional<shard_hold> hold_;  // once the disk has said what its last claim was
   std::unique_ptr<scheduler> rules_; // once the shard is ours
   std::set<node_name> known_storages_;
+  std::multimap<video_id, std::pair<std::uint64_t, caf::typed_response_promise<bool>>> deletes_;  // asked for, and not confirmed by storage
+  std::uint64_t deletes_asked_ = 0;
   journal journal_;
   bool loaded_ = false;
   std::map<node_name, worker_actor> workers_;

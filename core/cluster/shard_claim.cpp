@@ -42,7 +42,7 @@ shard_hold::shard_hold(std::uint16_t shard, node_name self, std::uint64_t incarn
 }
 
 std::optional<claim_request> shard_hold::request(instant now) const {
-  if (lost_ || now < silent_until_) return std::nullopt;
+  if (lost_ || outdated_ || now < silent_until_) return std::nullopt;
   return claim_request{wanted_, previous_};
 }
 
@@ -56,8 +56,10 @@ void shard_hold::on_answer(const node_name& storage, const claim_request& asked,
   }
   confirmed_.erase(storage);
   if (held_once_) {
-    // A claimant that got hold of a minority does not end an owner.
-    lost_ = answer.known.generation >= wanted_.generation && !holds(now);
+    // A claimant that got hold of a minority does not end an owner, nor does one that is dead: perhaps this node's own earlier
+    // life, which asked for the same generation and never owned it.
+    if (answer.known.generation < wanted_.generation || holds(now)) return;
+    (answer.wait_ms > 0 ? lost_ : outdated_) = true;
     return;
   }
   if (answer.known.generation >= wanted_.generation) {
@@ -72,7 +74,7 @@ void shard_hold::on_answer(const node_name& storage, const claim_request& asked,
 }
 
 bool shard_hold::holds(instant now) const {
-  if (lost_) return false;
+  if (lost_ || outdated_) return false;
   std::size_t fresh = 0;
   for (const auto& [name, sent] : confirmed_) fresh += now - sent < claim_ttl * 9 / 10 ? 1 : 0;
   return fresh >= members_.size() / 2 + 1;

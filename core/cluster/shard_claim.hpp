@@ -97,8 +97,11 @@ public:
 
   /// Owns the shard: it may grant, commit and answer.
   [[nodiscard]] bool holds(instant now) const;
-  /// It owned the shard, does no longer, and another has claimed it since: it must stop.
+  /// It owned the shard, does no longer, and another that lives has claimed it since: it must stop.
   [[nodiscard]] bool lost() const noexcept { return lost_; }
+  /// It owned the shard, does no longer, and its generation cannot be had again, though nobody else lives: begin anew, with
+  /// `claim()` as the last one.
+  [[nodiscard]] bool outdated() const noexcept { return outdated_; }
   /// To be durable before the first epoch of its generation is used; valid once it held for the first time.
   [[nodiscard]] const shard_claim& claim() const noexcept { return wanted_; }
 
@@ -110,6 +113,7 @@ private:
   instant silent_until_;
   bool held_once_ = false;
   bool lost_ = false;
+  bool outdated_ = false;
 };
 
 }  // namespace latham

@@ -92,6 +92,8 @@ public:
     letters_.clear();
     for (int s = 0; s < 60; ++s) {
       now_ = now_ + seconds{1};
+      for (auto& c : claimants_)
+        if (c.rules->outdated()) start(c);
       for (std::size_t i = 0; i < claimants_.size(); ++i)
         for (std::size_t k = 0; k < storages_.size(); ++k)
           if (const auto asked = claimants_[i].rules->request(now_)) {

@@ -165,6 +165,24 @@ TEST(ShardClaims, AHolderThatWasCutOffStopsWhenItReturns) {
   EXPECT_FALSE(b.lost());
 }
 
+TEST(ShardClaims, ADeadClaimantOfTheSameGenerationDoesNotEndAnOwner) {
+  council c;
+  auto dead = newcomer(1);
+  c.round(dead, start, {2});
+  auto a = newcomer(2);
+  c.round(a, start + seconds{1}, {0, 1});
+  ASSERT_TRUE(a.holds(start + seconds{1}));
+  ASSERT_EQ(a.claim().generation, 1u);
+  // Its links were slow for a while; the first that answers is the one that the dead one asked.
+  c.round(a, start + seconds{30}, {2});
+  EXPECT_FALSE(a.lost());
+  EXPECT_TRUE(a.outdated()) << "generation 1 is not to be had there";
+  auto again = newcomer(2, a.claim());
+  c.round(again, start + seconds{31});
+  EXPECT_TRUE(again.holds(start + seconds{31}));
+  EXPECT_EQ(again.claim().generation, 2u);
+}
+
 TEST(ShardClaims, AMinorityDoesNotEndAnOwner) {
   council c;
   auto a = newcomer(1);
