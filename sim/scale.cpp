@@ -2,6 +2,7 @@
 
 #include "actors/protocol.hpp"
 #include "core/assert.hpp"
+#include "core/scheduler/grant_batches.hpp"
 #include "core/scheduler/scheduler.hpp"
 #include "core/scheduler/slot_offers.hpp"
 #include "store/scheduler_records.hpp"
@@ -28,6 +29,7 @@ namespace {
 constexpr nanoseconds latency = milliseconds{1};
 constexpr nanoseconds sync_time = milliseconds{2};
 constexpr nanoseconds renew_period = milliseconds{700};  // as node_config has it
+constexpr std::uint64_t ask_ticks = 4;  // as in actors/transcoder
 constexpr nanoseconds tick_period = milliseconds{200};
 constexpr double chunk_s = 5;   // of one slot, on average, for an average chunk of 1080p
 
@@ -76,6 +78,7 @@ struct worker {
   std::uint32_t free;
   std::map<std::pair<std::uint16_t, epoch>, lease> running;
   std::deque<std::pair<std::uint16_t, epoch>> homeless;
+  std::uint64_t ticks = 0;
   std::map<std::uint16_t, std::uint32_t> asked;      // slots, by shard
   std::set<std::uint16_t> to_ask;
   std::map<std::uint16_t, commit_list> commits;
@@ -189,6 +192,7 @@ private:
     }
     s.audio_s = 0.02 * chunks;
     work_s_ += s.plan_s + s.audio_s;
+    chain_s_ = std::max(chain_s_, s.plan_s + s.audio_s);
     result_.tasks += chunks + 2;
   }
 
@@ -205,7 +209,7 @@ private:
     for (std::size_t i = sizes.size(); i > 1; --i) std::swap(sizes[i - 1], sizes[random_() % i]);
     for (const auto size : sizes) add_source(size);
     left_ = result_.videos = sources_.size();
-    result_.ideal_s = work_s_ / (result_.how.workers * result_.how.slots);
+    result_.ideal_s = std::max(chain_s_, work_s_ / (result_.how.workers * result_.how.slots));
   }
 
   // ---- A shard: decide, persist, act -------------------------------------------------------------------------------------
@@ -249,11 +253,14 @@ private:
   }
 
   void perform(std::uint16_t i, const std::vector<scheduler_effect>& effects) {
+    for (const auto& batch : grants_by_worker(effects)) {
+      auto& w = workers_[by_name_.at(batch.worker)];
+      send("grant_list", grant_list{batch.grants}, [this, &w, grants = batch.grants] {
+        for (const auto& grant : grants) on_grant(w, grant);
+      });
+    }
     for (const auto& effect : effects) {
-      if (const auto* g = std::get_if<grant_effect>(&effect)) {
-        auto& w = workers_[by_name_.at(g->worker)];
-        send("grant_list", grant_list{g->grant}, [this, &w, grant = g->grant] { on_grant(w, grant); });
-      } else if (const auto* p = std::get_if<publish_effect>(&effect)) {
+      if (const auto* p = std::get_if<publish_effect>(&effect)) {
         send("video_view", p->view, [] {});
         if (p->view.state == video_state::ready) --left_;
       } else if (const auto* v = std::get_if<verify_effect>(&effect)) {
@@ -293,7 +300,11 @@ private:
           },
           [this, codes] { send("renewal answer", *codes, [] {}); });
       });
-    for (std::uint16_t s = 0; s < result_.how.shards; ++s) ask(w, s);
+    ++w.ticks;
+    for (std::uint16_t s = 0; s < result_.how.shards; ++s) {
+      const auto last = w.asked.find(s);
+      if ((w.ticks + s) % ask_ticks == 0 || last == w.asked.end() || last->second != w.offers.allowance(scheduler_name(s))) ask(w, s);
+    }
     after(renew_period, [this, &w] { tick(w); });
   }
 
@@ -443,6 +454,7 @@ private:
   std::map<node_name, std::uint32_t> by_name_;
   std::uint64_t left_ = 0;      // videos that are not ready
   double work_s_ = 0;
+  double chain_s_ = 0;          // the longest plan with the sound that follows, one task however long it is
 };
 
 scale_result::traffic sum_of(const scale_result& r) {

@@ -26,7 +26,7 @@ struct scale_result {
   scale_options how;
   std::uint64_t videos = 0;
   std::uint64_t tasks = 0;
-  double ideal_s = 0;               // all work spread evenly over all slots from the first moment on
+  double ideal_s = 0;               // all work spread evenly over all slots from the first moment on, or the longest track of sound
   double makespan_s = 0;
   double rules_s = 0;               // processor time in the rules, all shards
   double busiest = 0;               // the busiest shard's processor time per virtual second
