@@ -17,6 +17,7 @@ namespace {
 constexpr milliseconds report_again{300};
 constexpr std::size_t leases_per_slot_max = 2;
 constexpr milliseconds homeless_max{1'500};  // a lease that found no free slot for so long is given back
+constexpr std::uint64_t ask_ticks = 4;       // an offer that has not changed is said again each so many renewals
 
 /// Epochs are a scheduler's own: two may grant the same one.
 using lease_key = std::pair<std::uint16_t, epoch>;
@@ -122,16 +123,31 @@ private:
     auto& last = asked_[node];
     last.at = now();
     last.slots = slots;
+    last.answered = false;
     request(at->second.handle, env_.config.request_timeout, work_request{env_.config.name, env_.config.incarnation, env_.engine->id(), slots},
             caf::actor_cast<caf::strong_actor_ptr>(this))
       .then(
         [this, node](const work_answer& answer) {
+          if (const auto last_one = asked_.find(node); last_one != asked_.end()) last_one->second.answered = true;
           offers_.on_answer(node, answer.granted + answer.waiting);
           // What one scheduler says may change what the others may have.
           for (const auto& [other, last_question] : asked_)
             if (schedulers_.all().contains(other) && !storages_.empty() && offers_.allowance(other) != last_question.slots) soon_ask(other);
         },
         [](caf::error&) {});  // the next tick asks again
+  }
+
+  /// What a scheduler knows already costs it a message of every worker each time. Still, only an answer tells of work that
+  /// has come; so it is said again, to another scheduler at each tick.
+  void ask_again() {
+    auto turn = ++ticks_;
+    std::vector<node_name> stale;
+    for (const auto& [node, e] : schedulers_.all()) {
+      const auto last = asked_.find(node);
+      const auto slots = storages_.empty() ? 0u : offers_.allowance(node);
+      if (++turn % ask_ticks == 0 || last == asked_.end() || !last->second.answered || last->second.slots != slots) stale.push_back(node);
+    }
+    for (const auto& node : stale) ask(node);
   }
 
   /// In the next turn, and once: answers of several schedulers may each move the same one's part.
@@ -147,7 +163,7 @@ private:
     expire();
     give_back_homeless();
     renew();
-    ask();
+    ask_again();
     if (env_.metrics != nullptr) env_.metrics->set("latham_slots_busy", static_cast<double>(running_.size()));
     later(env_.config.renew_period, [this] { tick(); });
   }
@@ -389,8 +405,10 @@ private:
   struct question {
     instant at;
     std::uint32_t slots = 0;
+    bool answered = false;
   };
   std::map<node_name, question> asked_;
+  std::uint64_t ticks_ = 0;
   std::set<node_name> to_ask_;
 };
 
