@@ -34,6 +34,7 @@ public:
   behavior_type make_behavior() override {
     listen(directory_, service_scheduler, [this](const service_change& change) { on_scheduler(change); });
     listen(directory_, service_storage, [this](const service_change& change) { on_storage(change); });
+    listen(directory_, service_drain, [this](const service_change& change) { on_drain(change); });
     set_down_handler([this](caf::down_msg& down) { on_slot_down(down); });
     tick();
     return {
@@ -60,6 +61,7 @@ public:
     running_.clear();
     commits_.clear();
     schedulers_.clear();
+    waits_for_drain_ = nullptr;
   }
 
 private:
@@ -109,6 +111,25 @@ private:
     ask();
   }
 
+  /// No new leases from now on; what runs is finished, and then whoever waits for it is told.
+  void on_drain(const service_change& change) {
+    if (change.node != env_.config.name || !change.handle) return;
+    log(ports::log_level::info, "worker drains running={}", running_.size());
+    draining_ = true;
+    waits_for_drain_ = caf::actor_cast<caf::actor>(change.handle);
+    ask();
+    tell_drained();
+  }
+
+  void tell_drained() {
+    if (!waits_for_drain_ || !running_.empty()) return;
+    log(ports::log_level::info, "worker drained");
+    caf::anon_send(std::exchange(waits_for_drain_, nullptr), caf::unit);
+  }
+
+  /// Without storage there is nothing to read or write.
+  [[nodiscard]] std::uint32_t offer(const node_name& scheduler) const { return draining_ || storages_.empty() ? 0 : offers_.allowance(scheduler); }
+
   void ask() {
     std::vector<node_name> all;
     for (const auto& [node, e] : schedulers_.all()) all.push_back(node);
@@ -118,8 +139,7 @@ private:
   void ask(const node_name& node) {
     const auto at = schedulers_.all().find(node);
     if (at == schedulers_.all().end() || at->second.info.shards.empty()) return;
-    // Without storage there is nothing to read or write.
-    const auto slots = storages_.empty() ? 0u : offers_.allowance(node);
+    const auto slots = offer(node);
     auto& last = asked_[node];
     last.at = now();
     last.slots = slots;
@@ -132,7 +152,7 @@ private:
           offers_.on_answer(node, answer.granted + answer.waiting);
           // What one scheduler says may change what the others may have.
           for (const auto& [other, last_question] : asked_)
-            if (schedulers_.all().contains(other) && !storages_.empty() && offers_.allowance(other) != last_question.slots) soon_ask(other);
+            if (schedulers_.all().contains(other) && offer(other) != last_question.slots) soon_ask(other);
         },
         [](caf::error&) {});  // the next tick asks again
   }
@@ -144,8 +164,7 @@ private:
     std::vector<node_name> stale;
     for (const auto& [node, e] : schedulers_.all()) {
       const auto last = asked_.find(node);
-      const auto slots = storages_.empty() ? 0u : offers_.allowance(node);
-      if (++turn % ask_ticks == 0 || last == asked_.end() || !last->second.answered || last->second.slots != slots) stale.push_back(node);
+      if (++turn % ask_ticks == 0 || last == asked_.end() || !last->second.answered || last->second.slots != offer(node)) stale.push_back(node);
     }
     for (const auto& node : stale) ask(node);
   }
@@ -173,6 +192,7 @@ private:
     if (running_.contains(key)) return;
     const auto node = node_of(grant.video.shard());
     if (node.empty()) return;                                               // of a scheduler that went: its lease runs out
+    if (draining_) return give_back(task_failure{{grant.video, grant.kind, grant.first}, grant.held, errc::cancelled, "the worker is being drained"});
     if (running_.size() >= leases_per_slot_max * std::size_t{env_.config.slots}) return;  // one that cannot count
     auto& l = running_[key];
     l.from = node;
@@ -280,6 +300,7 @@ private:
     if (at == running_.end()) return;
     offers_.on_ended(at->second.from);
     running_.erase(at);
+    tell_drained();
   }
 
   void on_slot_end(const task_failure& end) {
@@ -409,6 +430,8 @@ private:
   };
   std::map<node_name, question> asked_;
   std::uint64_t ticks_ = 0;
+  bool draining_ = false;
+  caf::actor waits_for_drain_;   // null: nobody, or told already
   std::set<node_name> to_ask_;
 };
 
