@@ -115,6 +115,17 @@ void node::stop(std::function<void()> stopped) {
   });
 }
 
+bool node::drain(milliseconds deadline) {
+  auto& p = *parts_;
+  if (!p.e.config.roles.contains(node_role::worker)) return true;
+  caf::scoped_actor self{p.system};
+  // By the directory, because the supervisor may start the worker anew meanwhile: the new one is told, too.
+  caf::anon_send(p.directory, service_change{service_drain, p.e.config.name, caf::actor_cast<caf::strong_actor_ptr>(self)});
+  bool drained = false;
+  self->receive([&](caf::unit_t) { drained = true; }, caf::after(deadline) >> [] {});
+  return drained;
+}
+
 ports::service& node::service() { return *parts_->service; }
 
 }  // namespace latham

@@ -42,6 +42,10 @@ public:
   /// it has ended. For whoever owns time itself; everybody else destroys the node.
   void stop(std::function<void()> stopped);
 
+  /// The worker takes no new leases and finishes what runs; false when that took longer than `deadline`. Call before the end
+  /// of the tree: what still runs then is handed back. There is no way back to work but a restart. Blocks; not from an actor.
+  [[nodiscard]] bool drain(milliseconds deadline);
+
   /// The inbound port; a node without the gateway role answers unavailable.
   [[nodiscard]] ports::service& service();
 

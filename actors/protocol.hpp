@@ -169,6 +169,8 @@ inline constexpr const char* service_storage = "storage";
 inline constexpr const char* service_scheduler = "scheduler";
 /// A scheduler from its start on, before it owns its shard and has loaded it: where storage nodes make themselves known.
 inline constexpr const char* service_claimant = "claimant";
+/// Of this node alone, no peer asks for it: who waits until the worker is drained. The worker sends it a caf::unit then.
+inline constexpr const char* service_drain = "drain";
 
 using storage_actor = caf::typed_actor<
   caf::replies_to<begin_atom, upload_request>::with<upload_ticket>,

@@ -248,9 +248,10 @@ int serve(const serve_options& o) {
     code = end.wait();
     // An actor that hangs must not keep a process that was told to stop: what is acknowledged is on disk, so a hard end
     // is safe. SIGALRM's default action is that end.
-    (void)::alarm(static_cast<unsigned>(o.drain.count()) + 20);
+    (void)::alarm(2 * static_cast<unsigned>(o.drain.count()) + 20);
     say(ports::log_level::info, "stopping");
     if (web && !web->drain(o.drain)) say(ports::log_level::warn, "some requests were cut off at the drain deadline");
+    if (!tree->drain(o.drain)) say(ports::log_level::warn, "tasks still ran at the drain deadline; they are handed back");
     stop_tree();
   }
   links.reset();

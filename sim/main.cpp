@@ -3,6 +3,7 @@
 #include "sim/chart.hpp"
 #include "sim/machine.hpp"
 #include "sim/report.hpp"
+#include "sim/scale.hpp"
 #include "sim/shrink.hpp"
 #include "core/reach.hpp"
 
@@ -46,6 +47,10 @@ constexpr const char* help =
   "  --chart-seconds S  how much of the end it shows (default 3)\n"
   "  --trace          print what happened, also when the run passes\n"
   "  --bench          how fast the simulation runs: steps and virtual seconds a second\n"
+  "  --scale          many workers and shards on paper: the scheduler's rules and a model of events, no cluster. A table;\n"
+  "                   --json: one object a line; --chart FILE.svg: plots\n"
+  "  --cell WxS       of --scale, W workers and S shards only\n"
+  "  --chunks N       of --scale (default 100000)\n"
   "\n"
   "Exit code: 0 all passed, 1 an invariant was violated, 2 wrong words. It covers a model of the codecs and none of\n"
   "the network code; those have tests of their own.\n";
@@ -64,6 +69,9 @@ struct options {
   bool trace = false;
   bool must_bite = false;
   bool bench = false;
+  bool scale = false;
+  std::uint64_t chunks = 100'000;
+  std::string cell;
 };
 
 bool parse_number(const char* text, std::uint64_t& into) {
@@ -91,8 +99,8 @@ std::string parse(int argc, char** argv, options& o) {
     }
     const bool known = number("--seed", o.seed) || number("--seeds", o.seeds) || number("--jobs", o.jobs) || number("--for", o.for_s) || number("--chart-seconds", o.chart_s) ||
                        text("--scenario", o.scenario_file) || text("--chart", o.chart_file) || flag("--json", o.json) || flag("--plan", o.plan) || flag("--shrink", o.shrink) ||
-                       flag("--trace", o.trace) || flag("--must-bite", o.must_bite) || flag("--bench", o.bench);
-    if (!known || o.seeds == 0 || o.jobs == 0) return word;
+                       flag("--trace", o.trace) || flag("--must-bite", o.must_bite) || flag("--bench", o.bench) || flag("--scale", o.scale) || text("--cell", o.cell) || number("--chunks", o.chunks);
+    if (!known || o.seeds == 0 || o.jobs == 0 || o.chunks < 1'000 || o.chunks > 10'000'000) return word;
   }
   return {};
 }
@@ -168,6 +176,33 @@ int bench(bool as_json) {
   return v.passed ? 0 : 1;
 }
 
+/// All cells one after the other: memory and processor time are measured.
+int scale(const options& o) {
+  std::vector<sim::scale_options> cells;
+  for (const std::uint32_t shards : {1, 4, 16})
+    for (const std::uint32_t workers : {10, 100, 1'000}) {
+      if (!o.cell.empty() && o.cell != fmt::format("{}x{}", workers, shards)) continue;
+      cells.push_back({workers, shards, static_cast<std::uint32_t>(o.chunks), 4, std::max<std::uint64_t>(o.seed, 1)});
+    }
+  if (cells.empty()) {
+    std::fprintf(stderr, "latham-sim: there is no cell %s; 10, 100 and 1000 workers, 1, 4 and 16 shards\n", o.cell.c_str());
+    return 2;
+  }
+  if (!o.json) fmt::print("{}", sim::scale_table_head());
+  std::vector<sim::scale_result> all;
+  for (const auto& cell : cells) {
+    all.push_back(sim::run_scale(cell));
+    fmt::print("{}", o.json ? sim::to_json(all.back()) + "\n" : sim::to_table_row(all.back()));
+    std::fflush(stdout);
+  }
+  if (o.chart_file.empty()) return 0;
+  std::ofstream out{o.chart_file};
+  out << sim::scale_plots(all);
+  out.close();
+  if (!out) std::fprintf(stderr, "latham-sim: %s cannot be written\n", o.chart_file.c_str());
+  return out ? 0 : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -182,6 +217,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   if (o.bench) return bench(o.json);
+  if (o.scale) return scale(o);
   auto s = sim::random_scenario();
   if (!o.scenario_file.empty()) {
     std::ifstream in{o.scenario_file};

@@ -4,6 +4,7 @@
 #include "actors/role_actor.hpp"
 #include "core/codec.hpp"
 #include "core/reach.hpp"
+#include "core/scheduler/grant_batches.hpp"
 #include "store/scheduler_records.hpp"
 #include "store/schema.hpp"
 
@@ -204,6 +205,7 @@ private:
       // The answer goes first: a worker learns that its commit counts before it is given the next lease.
       if (answer) answer();
       for (const auto& effect : effects) perform(effect);
+      send_grants(effects);
     });
   }
 
@@ -211,13 +213,18 @@ private:
     std::visit([this](const auto& e) { this->act(e); }, effect);
   }
 
+  void send_grants(const std::vector<scheduler_effect>& effects) {
+    for (auto& batch : grants_by_worker(effects)) {
+      // A worker that is gone lets its leases run out; that is the same path as one that dies just after.
+      if (const auto at = workers_.find(batch.worker); at != workers_.end()) caf::anon_send(at->second, grant_list{std::move(batch.grants)});
+    }
+  }
+
+  /// Sent with the others of its decision.
   void act(const grant_effect& e) {
-    auto at = workers_.find(e.worker);
     log(ports::log_level::debug, "lease granted video={} kind={} first={} count={} epoch={} worker={}", to_string(e.grant.video), to_string(e.grant.kind), e.grant.first,
         e.grant.chunks.size(), to_string(e.grant.held), e.worker);
     count("latham_leases_granted_total");
-    // A worker that is gone lets its lease run out; that is the same path as one that dies just after.
-    if (at != workers_.end()) caf::anon_send(at->second, grant_list{e.grant});
   }
 
   void act(const publish_effect& e) {

@@ -17,6 +17,7 @@ namespace {
 constexpr milliseconds report_again{300};
 constexpr std::size_t leases_per_slot_max = 2;
 constexpr milliseconds homeless_max{1'500};  // a lease that found no free slot for so long is given back
+constexpr std::uint64_t ask_ticks = 4;       // an offer that has not changed is said again each so many renewals
 
 /// Epochs are a scheduler's own: two may grant the same one.
 using lease_key = std::pair<std::uint16_t, epoch>;
@@ -33,6 +34,7 @@ public:
   behavior_type make_behavior() override {
     listen(directory_, service_scheduler, [this](const service_change& change) { on_scheduler(change); });
     listen(directory_, service_storage, [this](const service_change& change) { on_storage(change); });
+    listen(directory_, service_drain, [this](const service_change& change) { on_drain(change); });
     set_down_handler([this](caf::down_msg& down) { on_slot_down(down); });
     tick();
     return {
@@ -59,6 +61,7 @@ public:
     running_.clear();
     commits_.clear();
     schedulers_.clear();
+    waits_for_drain_ = nullptr;
   }
 
 private:
@@ -108,6 +111,25 @@ private:
     ask();
   }
 
+  /// No new leases from now on; what runs is finished, and then whoever waits for it is told.
+  void on_drain(const service_change& change) {
+    if (change.node != env_.config.name || !change.handle) return;
+    log(ports::log_level::info, "worker drains running={}", running_.size());
+    draining_ = true;
+    waits_for_drain_ = caf::actor_cast<caf::actor>(change.handle);
+    ask();
+    tell_drained();
+  }
+
+  void tell_drained() {
+    if (!waits_for_drain_ || !running_.empty()) return;
+    log(ports::log_level::info, "worker drained");
+    caf::anon_send(std::exchange(waits_for_drain_, nullptr), caf::unit);
+  }
+
+  /// Without storage there is nothing to read or write.
+  [[nodiscard]] std::uint32_t offer(const node_name& scheduler) const { return draining_ || storages_.empty() ? 0 : offers_.allowance(scheduler); }
+
   void ask() {
     std::vector<node_name> all;
     for (const auto& [node, e] : schedulers_.all()) all.push_back(node);
@@ -117,21 +139,34 @@ private:
   void ask(const node_name& node) {
     const auto at = schedulers_.all().find(node);
     if (at == schedulers_.all().end() || at->second.info.shards.empty()) return;
-    // Without storage there is nothing to read or write.
-    const auto slots = storages_.empty() ? 0u : offers_.allowance(node);
+    const auto slots = offer(node);
     auto& last = asked_[node];
     last.at = now();
     last.slots = slots;
+    last.answered = false;
     request(at->second.handle, env_.config.request_timeout, work_request{env_.config.name, env_.config.incarnation, env_.engine->id(), slots},
             caf::actor_cast<caf::strong_actor_ptr>(this))
       .then(
         [this, node](const work_answer& answer) {
+          if (const auto last_one = asked_.find(node); last_one != asked_.end()) last_one->second.answered = true;
           offers_.on_answer(node, answer.granted + answer.waiting);
           // What one scheduler says may change what the others may have.
           for (const auto& [other, last_question] : asked_)
-            if (schedulers_.all().contains(other) && !storages_.empty() && offers_.allowance(other) != last_question.slots) soon_ask(other);
+            if (schedulers_.all().contains(other) && offer(other) != last_question.slots) soon_ask(other);
         },
         [](caf::error&) {});  // the next tick asks again
+  }
+
+  /// What a scheduler knows already costs it a message of every worker each time. Still, only an answer tells of work that
+  /// has come; so it is said again, to another scheduler at each tick.
+  void ask_again() {
+    auto turn = ++ticks_;
+    std::vector<node_name> stale;
+    for (const auto& [node, e] : schedulers_.all()) {
+      const auto last = asked_.find(node);
+      if (++turn % ask_ticks == 0 || last == asked_.end() || !last->second.answered || last->second.slots != offer(node)) stale.push_back(node);
+    }
+    for (const auto& node : stale) ask(node);
   }
 
   /// In the next turn, and once: answers of several schedulers may each move the same one's part.
@@ -147,7 +182,7 @@ private:
     expire();
     give_back_homeless();
     renew();
-    ask();
+    ask_again();
     if (env_.metrics != nullptr) env_.metrics->set("latham_slots_busy", static_cast<double>(running_.size()));
     later(env_.config.renew_period, [this] { tick(); });
   }
@@ -157,6 +192,7 @@ private:
     if (running_.contains(key)) return;
     const auto node = node_of(grant.video.shard());
     if (node.empty()) return;                                               // of a scheduler that went: its lease runs out
+    if (draining_) return give_back(task_failure{{grant.video, grant.kind, grant.first}, grant.held, errc::cancelled, "the worker is being drained"});
     if (running_.size() >= leases_per_slot_max * std::size_t{env_.config.slots}) return;  // one that cannot count
     auto& l = running_[key];
     l.from = node;
@@ -264,6 +300,7 @@ private:
     if (at == running_.end()) return;
     offers_.on_ended(at->second.from);
     running_.erase(at);
+    tell_drained();
   }
 
   void on_slot_end(const task_failure& end) {
@@ -389,8 +426,12 @@ private:
   struct question {
     instant at;
     std::uint32_t slots = 0;
+    bool answered = false;
   };
   std::map<node_name, question> asked_;
+  std::uint64_t ticks_ = 0;
+  bool draining_ = false;
+  caf::actor waits_for_drain_;   // null: nobody, or told already
   std::set<node_name> to_ask_;
 };
 

@@ -6,7 +6,6 @@
 #include "core/reach.hpp"
 
 #include <algorithm>
-#include <optional>
 #include <tuple>
 
 namespace latham {
@@ -37,7 +36,7 @@ bool is_working(video_state s) { return s == video_state::queued || s == video_s
 
 }  // namespace
 
-scheduler::scheduler(scheduler_config config, std::uint32_t generation) : config_{config}, last_{generation, 0} {}
+scheduler::scheduler(scheduler_config config, std::uint32_t generation) : config_{config}, last_{generation, 0}, ready_{config.ageing} {}
 
 // ---- Restart -------------------------------------------------------------------------------------------------------
 
@@ -66,22 +65,23 @@ void scheduler::loaded(instant now, decision& out) {
   // A task without its video cannot be: both were written in one batch.
   std::erase_if(videos_, [](const auto& entry) { return entry.second.record.request.video.is_nil(); });
   for (auto& [held, lease] : leases_) {
-    lease.expires = now + config_.lease_ttl;
-    if (auto* v = find(lease.record.video)) ++running_[v->record.request.tenant];
+    set_expiry(held, lease, now + config_.lease_ttl);
+    leases_of_[lease.record.worker].insert(held);
+    auto* v = find(lease.record.video);
+    if (v == nullptr) continue;
+    ready_.began(v->record.request.tenant);
+    ++v->leases;
   }
   for (auto& [id, v] : videos_) {
     v.record.revision = std::max(v.record.revision, first_revision());
     v.encoding_since = now;
     for (auto& [key, t] : v.tasks) {
       t.not_before = now;
-      if (t.record.state == task_state::committed && key.first == task_kind::video) {
-        v.frames_committed += t.record.chunk.frames;
-        ++v.chunks_committed;
-      }
       if (LATHAM_REACHED_IF("leased_task_without_lease_loaded", t.record.state == task_state::leased && !leases_.contains(t.record.held))) t.record.state = task_state::pending;
-      if (t.record.state == task_state::pending && is_working(v.record.state)) v.pending.insert(key);
+      if (t.record.state == task_state::pending && is_working(v.record.state)) make_pending(v, key, now);
     }
-    if (!v.pending.empty()) active_.insert(id);
+    recount(v);
+    queue(v, now);
   }
   on_storage_up(out);
 }
@@ -113,6 +113,7 @@ errc scheduler::on_media_ready(const media_ready& event, instant now, decision& 
   v.record.revision = first_revision();
   v.encoding_since = now;
   add_task(v, {event.video, task_kind::plan, 0}, {}, out);
+  queue(v, now);
   publish(v, now, out);
   write(v, out);
   hand_out(now, out);
@@ -124,120 +125,203 @@ void scheduler::add_task(video_entry& v, task_id id, const chunk_plan& chunk, de
   auto& t = v.tasks[key];
   t.record.id = id;
   t.record.chunk = chunk;
-  v.pending.insert(key);
-  active_.insert(id.video);
+  make_pending(v, key, t.not_before);
   out.writes.push_back(t.record);
+}
+
+// ---- What may be granted -------------------------------------------------------------------------------------------
+
+void scheduler::make_pending(video_entry& v, task_key key, instant now) {
+  if (!v.pending.insert(key).second) return;
+  ++pending_;
+  const auto until = v.tasks.at(key).not_before;
+  if (until <= now)
+    make_due(v, key);
+  else
+    resting_.emplace(until, v.record.request.video, key);
+}
+
+void scheduler::make_due(video_entry& v, task_key key) {
+  v.due.insert(key);
+  if (key.first == task_kind::video) v.longest.emplace(-std::int64_t{v.tasks.at(key).record.chunk.frames}, key.second);
+}
+
+/// No longer pending.
+void scheduler::take(video_entry& v, task_key key) {
+  if (v.pending.erase(key) == 0) return;
+  --pending_;
+  const auto& t = v.tasks.at(key);
+  if (v.due.erase(key) == 0) resting_.erase({t.not_before, v.record.request.video, key});
+  if (key.first == task_kind::video) v.longest.erase({-std::int64_t{t.record.chunk.frames}, key.second});
+}
+
+void scheduler::take_all(video_entry& v) {
+  while (!v.pending.empty()) take(v, task_key{*v.pending.begin()});
+}
+
+/// After its pending tasks or its engine changed: puts it among those that wait for a worker, or takes it from there.
+void scheduler::queue(video_entry& v, instant now) {
+  if (v.counted > 0) {
+    const auto before = due_.find(v.counted_engine);
+    before->second -= v.counted;
+    if (before->second == 0) due_.erase(before);
+  }
+  v.counted_engine = v.record.engine;
+  v.counted = v.due.size();
+  if (v.counted > 0) due_[v.counted_engine] += v.counted;
+  const auto& request = v.record.request;
+  if (next_task(v))
+    ready_.put(request.video, v.record.engine, request.tenant, request.priority, now);
+  else
+    ready_.erase(request.video);
+}
+
+/// Its slots, and the one that asks, take one more each, and then nothing is left.
+bool scheduler::is_tail(const video_entry& v) { return v.longest.size() <= v.leases + 1; }
+
+std::optional<scheduler::task_key> scheduler::next_task(const video_entry& v) {
+  // Plan (0) before audio (2) before video (1) would need another order of kinds; audio is short and played from the
+  // start, so it goes first. Text is a pass over the whole source that nobody waits for before the end: not before the
+  // first chunk, and not last, where everybody would.
+  for (const auto kind : {task_kind::plan, task_kind::audio, task_kind::text, task_kind::video}) {
+    if (kind == task_kind::text && v.pending.contains({task_kind::video, 0})) continue;
+    const auto at = v.due.lower_bound({kind, 0});
+    if (at == v.due.end() || at->first != kind) continue;
+    if (kind == task_kind::video && at->second > 0 && is_tail(v)) return task_key{kind, v.longest.begin()->second};
+    return *at;
+  }
+  return {};
 }
 
 // ---- Workers -------------------------------------------------------------------------------------------------------
 
 std::uint32_t scheduler::on_work_request(const work_request& what, instant now, std::uint64_t random, decision& out) {
   std::vector<epoch> orphaned;
-  for (const auto& [held, l] : leases_)
-    if (l.record.worker == what.worker && l.record.incarnation != what.incarnation) orphaned.push_back(held);
+  if (const auto mine = leases_of_.find(what.worker); mine != leases_of_.end())
+    for (const auto held : mine->second)
+      if (leases_.at(held).record.incarnation != what.incarnation) orphaned.push_back(held);
   if (!orphaned.empty()) LATHAM_REACHED("worker_came_with_new_incarnation");
   for (const auto held : orphaned) expire(held, "worker " + what.worker + " was restarted", now, random, out);
   if (what.slots == 0) {
-    workers_.erase(what.worker);
-    return runnable_by(what.engine, now);
+    on_worker_lost(what.worker);
+    return runnable_by(what.engine);
   }
   auto [at, fresh] = workers_.try_emplace(what.worker);
-  at->second.what = what;
+  auto& w = at->second;
   if (fresh) {
-    at->second.order = next_order_++;
-    for (const auto& [held, l] : leases_) at->second.leases += l.record.worker == what.worker ? 1 : 0;
+    w.order = ++next_order_;
+    if (const auto mine = leases_of_.find(what.worker); mine != leases_of_.end()) w.leases = static_cast<std::uint32_t>(mine->second.size());
   }
+  // Out of its place among those with a slot free, and into the one of its engine.
+  set_slots(w, 0, w.leases);
+  w.what = what;
+  w.what.slots = 0;
+  set_slots(w, what.slots, w.leases);
   hand_out(now, out);
-  return runnable_by(what.engine, now);
+  return runnable_by(what.engine);
 }
 
-std::uint32_t scheduler::runnable_by(const engine_id& engine, instant now) const {
+std::uint32_t scheduler::runnable_by(const engine_id& engine) const {
+  std::size_t count = 0;
+  if (const auto any = due_.find({}); any != due_.end()) count += any->second;
+  if (const auto own = due_.find(engine); own != due_.end() && !engine.empty()) count += own->second;
   // Counted up to what matters: a worker shares a handful of slots out by it.
-  std::uint32_t count = 0;
-  for (const auto& id : active_) {
-    const auto& v = videos_.at(id);
-    if (!v.record.engine.empty() && v.record.engine != engine) continue;
-    for (const auto& key : v.pending) {
-      count += v.tasks.at(key).not_before <= now ? 1 : 0;
-      if (count == batch_max) return count;
-    }
-  }
-  return count;
+  return static_cast<std::uint32_t>(std::min<std::size_t>(count, batch_max));
 }
 
-void scheduler::on_worker_lost(const node_name& worker) { workers_.erase(worker); }
+void scheduler::on_worker_lost(const node_name& worker) {
+  const auto at = workers_.find(worker);
+  if (at == workers_.end()) return;
+  set_slots(at->second, 0, 0);
+  workers_.erase(at);
+}
 
-std::uint32_t scheduler::free_slots() const {
-  std::uint32_t slots = 0;
-  for (const auto& [name, w] : workers_) slots += w.what.slots - std::min(w.what.slots, w.leases);
-  return slots;
+void scheduler::set_slots(worker_entry& w, std::uint32_t slots, std::uint32_t leases) {
+  const auto free_before = w.what.slots - std::min(w.what.slots, w.leases);
+  const auto free_now = slots - std::min(slots, leases);
+  w.what.slots = slots;
+  w.leases = leases;
+  free_slots_ = free_slots_ - free_before + free_now;
+  if ((free_before > 0) == (free_now > 0)) return;
+  if (free_now > 0) {
+    hungry_[w.what.engine].emplace(w.order, w.what.worker);
+    return;
+  }
+  const auto group = hungry_.find(w.what.engine);
+  group->second.erase({w.order, w.what.worker});
+  if (group->second.empty()) hungry_.erase(group);
+}
+
+void scheduler::set_expiry(epoch held, lease_entry& lease, instant when) {
+  expiries_.erase({lease.expires, held});
+  lease.expires = when;
+  expiries_.emplace(when, held);
 }
 
 void scheduler::hand_out(instant now, decision& out) {
-  if (workers_.empty() || active_.empty()) return;
-  std::vector<std::pair<std::uint64_t, worker_entry*>> by_order;
-  for (auto& [name, w] : workers_)
-    if (w.leases < w.what.slots) by_order.emplace_back(w.order, &w);
-  std::sort(by_order.begin(), by_order.end());
-  // Round-robin, one lease a worker and round, so that two idle workers share a short job.
-  for (bool granted = true; granted;) {
-    granted = false;
-    for (const auto& [order, w] : by_order)
-      if (w->leases < w->what.slots && grant_one(*w, now, out)) granted = true;
+  while (!resting_.empty() && std::get<instant>(*resting_.begin()) <= now) {
+    const auto [until, id, key] = *resting_.begin();
+    resting_.erase(resting_.begin());
+    auto& v = videos_.at(id);
+    make_due(v, key);
+    queue(v, now);
+  }
+  ready_.age(now);
+  std::vector<engine_id> engines;
+  for (const auto& [engine, workers] : hungry_) engines.push_back(engine);
+  for (const auto& engine : engines) {
+    // Round-robin, one lease a worker and round, so that two idle workers share a short job.
+    std::uint64_t next = 0;
+    std::set<std::uint64_t> served;  // in this round, before it was their turn
+    for (;;) {
+      const auto best = ready_.best(engine);
+      const auto group = hungry_.find(engine);
+      if (!best || group == hungry_.end()) break;
+      auto turn = group->second.lower_bound({next, {}});
+      while (turn != group->second.end() && served.contains(turn->first)) ++turn;
+      if (turn == group->second.end()) {
+        next = 0;
+        served.clear();
+        continue;
+      }
+      auto& v = videos_.at(*best);
+      // Near its source, when that takes it from nobody: that worker waits, and has its turn still to come.
+      const auto near = workers_.find(v.record.request.source.store);
+      if (near != workers_.end() && near->second.order > turn->first && !served.contains(near->second.order) && group->second.contains({near->second.order, near->first})) {
+        LATHAM_REACHED("granted_near_its_source");
+        served.insert(near->second.order);
+        grant(near->second, v, now, out);
+      } else {
+        next = turn->first + 1;
+        grant(workers_.at(turn->second), v, now, out);
+      }
+    }
   }
 }
 
-bool scheduler::grant_one(worker_entry& to, instant now, decision& out) {
-  struct candidate {
-    video_entry* v;
-    std::pair<task_kind, std::uint32_t> key;
-    std::tuple<int, std::uint32_t, video_id> order;
-  };
-  std::optional<candidate> best;
-  for (const auto& id : active_) {
-    auto& v = videos_.at(id);
-    if (!v.record.engine.empty() && v.record.engine != to.what.engine) continue;
-    // Plan (0) before audio (2) before video (1) would need another order of kinds; audio is short and played from the
-    // start, so it goes first. Text is a pass over the whole source that nobody waits for before the end: not before the
-    // first chunk, and not last, where everybody would.
-    std::optional<std::pair<task_kind, std::uint32_t>> key;
-    for (const auto kind : {task_kind::plan, task_kind::audio, task_kind::text, task_kind::video}) {
-      if (kind == task_kind::text && v.pending.contains({task_kind::video, 0})) continue;
-      for (auto at = v.pending.lower_bound({kind, 0}); at != v.pending.end() && at->first == kind; ++at) {
-        if (v.tasks.at(*at).not_before <= now) {
-          key = *at;
-          break;
-        }
-      }
-      if (key) break;
-    }
-    if (!key) continue;
-    const auto& request = v.record.request;
-    const auto running = running_.contains(request.tenant) ? running_.at(request.tenant) : 0;
-    const auto order = std::tuple{-static_cast<int>(request.priority), running, id};
-    if (!best || order < best->order) best = candidate{&v, *key, order};
-  }
-  if (!best) return false;
-
-  auto& v = *best->v;
-  const auto kind = best->key.first;
-  const auto first = best->key.second;
+void scheduler::grant(worker_entry& to, video_entry& v, instant now, decision& out) {
+  const auto next = next_task(v);
+  LATHAM_ASSERT(next.has_value());
+  const auto [kind, first] = *next;
   std::uint32_t count = 1;
-  if (kind == task_kind::video && v.tasks.at(best->key).record.attempts == 0) {
-    // Long runs save seeks and messages, short ones share the tail: a quarter of what each waiting slot could get.
-    const auto fair = static_cast<std::uint32_t>(v.pending.size()) / (4 * std::max(1u, free_slots()));
+  if (kind == task_kind::video && v.tasks.at(*next).record.attempts == 0 && !is_tail(v)) {
+    // Long runs save seeks and messages, short ones share the tail: a quarter of what each slot that waits, or is at work
+    // on this job already, could get.
+    const auto fair = static_cast<std::uint32_t>(v.pending.size()) / (4 * std::max({1u, free_slots_, v.leases}));
     const auto most = std::clamp(fair, 1u, lease_chunks_max);
     while (count < most) {
-      const auto next = std::pair{kind, first + count};
-      if (!v.pending.contains(next)) break;
-      const auto& t = v.tasks.at(next);
-      if (t.record.attempts > 0 || t.not_before > now) break;
+      const auto following = task_key{kind, first + count};
+      if (!v.due.contains(following) || v.tasks.at(following).record.attempts > 0) break;
       ++count;
     }
   }
 
   ++last_.counter;
-  if (kind == task_kind::plan && v.record.engine.empty()) v.record.engine = to.what.engine;
+  bool changed = false;  // the video's own record
+  if (kind == task_kind::plan && v.record.engine.empty()) {
+    v.record.engine = to.what.engine;
+    changed = true;
+  }
   work_grant grant;
   grant.held = last_;
   grant.video = v.record.request.video;
@@ -248,32 +332,35 @@ bool scheduler::grant_one(worker_entry& to, instant now, decision& out) {
   grant.how = v.record.request.how;
   grant.plan = v.record.plan;
   for (std::uint32_t i = 0; i < count; ++i) {
-    const auto key = std::pair{kind, first + i};
+    const auto key = task_key{kind, first + i};
     auto& t = v.tasks.at(key);
+    take(v, key);
     t.record.state = task_state::leased;
     t.record.held = last_;
     ++t.record.attempts;
     t.done = 0;
-    v.pending.erase(key);
     if (kind == task_kind::video) grant.chunks.push_back(t.record.chunk);
     out.writes.push_back(t.record);
   }
-  if (v.pending.empty()) active_.erase(grant.video);
   auto& l = leases_[last_];
   l.record = {last_, grant.video, kind, first, count, to.what.worker, to.what.incarnation};
-  ++to.leases;
-  l.expires = now + config_.lease_ttl;
-  ++running_[v.record.request.tenant];
+  set_expiry(last_, l, now + config_.lease_ttl);
+  leases_of_[to.what.worker].insert(last_);
+  set_slots(to, to.what.slots, to.leases + 1);
+  ++v.leases;
+  ready_.began(v.record.request.tenant);
+  queue(v, now);
+  ready_.granted(grant.video, now);
   out.writes.push_back(l.record);
   out.writes.push_back(scheduler_meta{last_});
   if (v.record.state == video_state::queued) {
     move(v, video_state::planning);
     if (v.record.plan_known) move(v, video_state::encoding);
     publish(v, now, out);
+    changed = true;
   }
-  write(v, out);
+  if (changed) write(v, out);
   out.effects.push_back(grant_effect{to.what.worker, std::move(grant)});
-  return true;
 }
 
 scheduler::task_entry* scheduler::leased_task(const task_id& id, epoch held) {
@@ -291,10 +378,12 @@ errc scheduler::on_renewal(const lease_renewal& renewal, instant now, decision& 
     LATHAM_REACHED("renewal_fenced");
     return errc::fenced;
   }
-  at->second.expires = now + config_.lease_ttl;
+  set_expiry(renewal.held, at->second, now + config_.lease_ttl);
   if (auto* t = leased_task({at->second.record.video, at->second.record.kind, renewal.index}, renewal.held)) {
-    t->done = std::max(t->done, renewal.done);
-    if (auto* v = find(at->second.record.video)) publish_progress(*v, now, out);
+    if (auto* v = find(at->second.record.video)) {
+      set_done(*v, *t, std::max(t->done, renewal.done));
+      publish_progress(*v, now, out);
+    }
   }
   return errc::none;
 }
@@ -313,7 +402,7 @@ errc scheduler::on_plan_page(const plan_page& page, instant now, decision& out) 
   if (has_picture(page.plan) ? page.complete && page.first_chunk == 0 && page.chunks.empty()
                              : !page.complete || page.first_chunk > 0 || !page.chunks.empty() || page.plan.audio.empty())
     return errc::invalid_argument;
-  lease->second.expires = now + config_.lease_ttl;
+  set_expiry(page.held, lease->second, now + config_.lease_ttl);
   const bool first = !v->record.plan_known;
   v->record.plan = page.plan;
   v->record.plan_known = true;
@@ -336,10 +425,12 @@ errc scheduler::on_plan_page(const plan_page& page, instant now, decision& out) 
     v->record.plan_complete = true;
     auto& t = v->tasks.at({task_kind::plan, 0});
     t.record.state = task_state::committed;
+    ++v->committed;
     out.writes.push_back(t.record);
     end_lease(page.held, out);
     maybe_finish(*v, now, out);
   }
+  queue(*v, now);
   publish(*v, now, out);
   write(*v, out);
   hand_out(now, out);
@@ -368,20 +459,20 @@ errc scheduler::on_commit(const task_commit& commit, instant now, decision& out)
                         : commit.task.kind == task_kind::audio ? is_possible_of_sound(commit.found, v->record.plan, v->record.request.how.audio_rate_hz)
                                                                : commit.found == findings{};
   if (!possible) return errc::invalid_argument;
-  lease->second.expires = now + config_.lease_ttl;
+  set_expiry(commit.held, lease->second, now + config_.lease_ttl);
+  set_done(*v, *t, 0);
   t->record.state = task_state::committed;
   t->record.output = commit.output;
   t->record.found = commit.found;
   t->record.last_error.clear();
   out.writes.push_back(t->record);
-  if (commit.task.kind == task_kind::video) {
-    v->frames_committed += t->record.chunk.frames;
-    ++v->chunks_committed;
-  }
+  count_commit(*v, *t);
   end_lease_if_done(lease->second.record, out);
+  const auto before = v->record.state;
   maybe_finish(*v, now, out);
   publish(*v, now, out);
-  write(*v, out);
+  // A revision alone is not worth a record: after a restart they go on beyond all that were shown.
+  if (v->record.state != before) write(*v, out);
   hand_out(now, out);
   return errc::none;
 }
@@ -411,9 +502,9 @@ errc scheduler::on_failure(const task_failure& failure, instant now, std::uint64
 }
 
 void scheduler::back_to_pending(video_entry& v, task_entry& t, std::string why, instant now, std::uint64_t random, decision& out) {
+  set_done(v, t, 0);
   t.record.state = task_state::pending;
   if (!why.empty()) t.record.last_error = std::move(why);
-  t.done = 0;
   if (t.record.attempts >= config_.attempts) {
     LATHAM_REACHED("attempts_used_up");
     const auto cause = t.record.last_error.empty() ? std::string{"the worker was lost each time"} : t.record.last_error;
@@ -425,8 +516,8 @@ void scheduler::back_to_pending(video_entry& v, task_entry& t, std::string why, 
     return;
   }
   t.not_before = now + backoff(config_.retry, std::max(1u, t.record.attempts), random);
-  v.pending.insert({t.record.id.kind, t.record.id.index});
-  active_.insert(t.record.id.video);
+  make_pending(v, {t.record.id.kind, t.record.id.index}, now);
+  queue(v, now);
   out.writes.push_back(t.record);
 }
 
@@ -434,10 +525,14 @@ void scheduler::end_lease(epoch held, decision& out) {
   auto at = leases_.find(held);
   if (at == leases_.end()) return;
   if (auto* v = find(at->second.record.video)) {
-    auto running = running_.find(v->record.request.tenant);
-    if (running != running_.end() && --running->second == 0) running_.erase(running);
+    ready_.ended(v->record.request.tenant);
+    --v->leases;
   }
-  if (auto w = workers_.find(at->second.record.worker); w != workers_.end() && w->second.leases > 0) --w->second.leases;
+  const auto mine = leases_of_.find(at->second.record.worker);
+  mine->second.erase(held);
+  if (mine->second.empty()) leases_of_.erase(mine);
+  if (auto w = workers_.find(at->second.record.worker); w != workers_.end() && w->second.leases > 0) set_slots(w->second, w->second.what.slots, w->second.leases - 1);
+  expiries_.erase({at->second.expires, held});
   leases_.erase(at);
   out.writes.push_back(erase_lease{held});
 }
@@ -450,8 +545,7 @@ void scheduler::end_lease_if_done(const lease_record& lease, decision& out) {
 
 void scheduler::on_tick(instant now, std::uint64_t random, decision& out) {
   std::vector<epoch> expired;
-  for (const auto& [held, lease] : leases_)
-    if (lease.expires <= now) expired.push_back(held);
+  for (auto at = expiries_.begin(); at != expiries_.end() && at->first <= now; ++at) expired.push_back(at->second);
   for (const auto held : expired) {
     LATHAM_REACHED("lease_expired");
     if (auto at = leases_.find(held); at != leases_.end()) expire(held, "worker " + at->second.record.worker + " was lost or too slow", now, random, out);
@@ -473,13 +567,8 @@ void scheduler::expire(epoch held, const std::string& why, instant now, std::uin
 
 instant scheduler::next_due(instant now) const {
   auto due = now + seconds{60};
-  for (const auto& [held, lease] : leases_) due = std::min(due, lease.expires);
-  if (free_slots() > 0) {
-    for (const auto& id : active_) {
-      const auto& v = videos_.at(id);
-      for (const auto& key : v.pending) due = std::min(due, v.tasks.at(key).not_before);
-    }
-  }
+  if (!expiries_.empty()) due = std::min(due, expiries_.begin()->first);
+  if (free_slots_ > 0 && !resting_.empty()) due = std::min(due, std::get<instant>(*resting_.begin()));
   return std::max(due, now + milliseconds{10});
 }
 
@@ -487,8 +576,7 @@ instant scheduler::next_due(instant now) const {
 
 void scheduler::maybe_finish(video_entry& v, instant, decision& out) {
   if (v.record.state != video_state::encoding || !v.record.plan_complete) return;
-  for (const auto& [key, t] : v.tasks)
-    if (t.record.state != task_state::committed) return;
+  if (v.committed < v.tasks.size()) return;
   move(v, video_state::finishing);
   verify(v, out);
 }
@@ -515,12 +603,9 @@ void scheduler::on_verified(video_id id, std::uint32_t job, const std::vector<ta
       auto at = v->tasks.find({lost.kind, lost.index});
       if (at == v->tasks.end()) continue;
       at->second.record.state = task_state::pending;
-      if (lost.kind == task_kind::video) {
-        v->frames_committed -= at->second.record.chunk.frames;
-        --v->chunks_committed;
-      }
       out.writes.push_back(at->second.record);
     }
+    recount(*v);
     move(*v, video_state::failed);
     v->record.error_code = errc::corrupt;
     v->record.error_message = "storage lost " + std::to_string(missing.size()) + " finished parts; retry encodes only these again";
@@ -533,11 +618,12 @@ void scheduler::fail(video_entry& v, errc code, std::string message, instant now
   move(v, video_state::failed);
   v.record.error_code = code;
   v.record.error_message = std::move(message);
-  v.pending.clear();
-  active_.erase(v.record.request.video);
+  take_all(v);
+  queue(v, now);
   for (auto& [key, t] : v.tasks) {
     if (t.record.state != task_state::leased) continue;
     const auto held = t.record.held;
+    set_done(v, t, 0);
     t.record.state = task_state::pending;
     out.writes.push_back(t.record);
     end_lease(held, out);
@@ -561,7 +647,7 @@ errc scheduler::on_retry(video_id id, instant now, decision& out) {
     t.record.attempts = 0;
     t.record.last_error.clear();
     t.not_before = now;
-    v->pending.insert(key);
+    make_pending(*v, key, now);
     out.writes.push_back(t.record);
   }
   v->encoding_since = now;
@@ -572,7 +658,7 @@ errc scheduler::on_retry(video_id id, instant now, decision& out) {
     move(*v, video_state::encoding);
     maybe_finish(*v, now, out);
   } else {
-    active_.insert(id);
+    queue(*v, now);
   }
   publish(*v, now, out);
   write(*v, out);
@@ -585,10 +671,11 @@ errc scheduler::on_delete(video_id id, instant now, decision& out) {
   if (v == nullptr) return errc::not_found;
   if (v->record.state == video_state::deleting) return errc::none;
   move(*v, video_state::deleting);
-  v->pending.clear();
-  active_.erase(id);
+  take_all(*v);
+  queue(*v, now);
   for (auto& [key, t] : v->tasks) {
     if (t.record.state != task_state::leased) continue;
+    set_done(*v, t, 0);
     t.record.state = task_state::pending;
     end_lease(epoch{t.record.held}, out);
   }
@@ -640,10 +727,8 @@ std::uint16_t scheduler::progress_mille(const video_entry& v) const {
   if (v.record.state == ready) return 1000;
   const auto& plan = v.record.plan;
   if (!v.record.plan_known || plan.frames == 0) return 0;
-  auto frames = v.frames_committed;
+  auto frames = v.frames_committed + v.frames_running;
   auto total = plan.frames;
-  for (const auto& [key, t] : v.tasks)
-    if (key.first == task_kind::video && t.record.state == task_state::leased) frames += std::min<std::uint64_t>(t.done, t.record.chunk.frames);
   if (!has_picture(plan)) {
     // Sound alone: the work is its tracks, counted in samples. Beside a picture they are not worth counting.
     const auto samples = plan.frames * aac_frame_samples;
@@ -658,6 +743,34 @@ std::uint16_t scheduler::progress_mille(const video_entry& v) const {
   if (total == 0) return 0;
   // The last thousandth is the check at the end.
   return static_cast<std::uint16_t>(std::min<std::uint64_t>(999, frames * 999 / total));
+}
+
+void scheduler::set_done(video_entry& v, task_entry& t, std::uint64_t done) {
+  if (t.record.id.kind == task_kind::video) {
+    const auto counts = [&](std::uint64_t frames) { return std::min<std::uint64_t>(frames, t.record.chunk.frames); };
+    v.frames_running = v.frames_running - counts(t.done) + counts(done);
+  }
+  t.done = done;
+}
+
+void scheduler::count_commit(video_entry& v, const task_entry& t) {
+  ++v.committed;
+  if (t.record.id.kind == task_kind::video) {
+    v.frames_committed += t.record.chunk.frames;
+    ++v.chunks_committed;
+    v.found.add_chunk(t.record.found);
+  }
+  if (t.record.id.kind == task_kind::audio && t.record.id.index < v.record.plan.audio.size()) v.found.add_sound(v.record.plan.audio[t.record.id.index].stream_index, t.record.found);
+}
+
+/// From the tasks themselves; where some were committed and are so no more.
+void scheduler::recount(video_entry& v) {
+  v.committed = 0;
+  v.frames_committed = 0;
+  v.chunks_committed = 0;
+  v.found = {};
+  for (const auto& [key, t] : v.tasks)
+    if (t.record.state == task_state::committed) count_commit(v, t);
 }
 
 video_view scheduler::make_view(const video_entry& v, instant now) const {
@@ -692,13 +805,7 @@ video_view scheduler::make_view(const video_entry& v, instant now) const {
     for (std::uint32_t i = 0; i < r.plan.audio.size(); ++i) out.playable = out.playable && committed(task_kind::audio, i);
     out.pictures = has_picture(r.plan) && makes_images(r.request.how);
     out.source_format = r.plan.container + ", " + r.plan.video_codec;
-    findings_sum found;
-    for (const auto& [key, t] : v.tasks) {
-      if (t.record.state != task_state::committed) continue;
-      if (key.first == task_kind::video) found.add_chunk(t.record.found);
-      if (key.first == task_kind::audio && key.second < r.plan.audio.size()) found.add_sound(r.plan.audio[key.second].stream_index, t.record.found);
-    }
-    out.notes = found.notes(r.plan, r.request.how);
+    out.notes = v.found.notes(r.plan, r.request.how);
     if (r.state == video_state::encoding && out.progress_mille > 0) {
       const auto spent = now - v.encoding_since;
       out.eta_s = spent.count() / 1'000'000'000 * (1000 - out.progress_mille) / out.progress_mille;
@@ -767,9 +874,7 @@ std::vector<blob_id> scheduler::unreferenced(video_id id, const std::vector<blob
 }
 
 scheduler::counts scheduler::count() const {
-  counts out{videos_.size(), leases_.size(), 0, workers_.size()};
-  for (const auto& id : active_) out.pending_tasks += videos_.at(id).pending.size();
-  return out;
+  return {videos_.size(), leases_.size(), pending_, workers_.size()};
 }
 
 }  // namespace latham

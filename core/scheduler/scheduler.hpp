@@ -9,19 +9,28 @@
 //   * A lease runs out `lease_ttl` after its last renewal. Its uncommitted tasks go back to pending with back-off, and a
 //     commit under its epoch is fenced from then on, whoever sends it.
 //   * Each chunk commits alone, once; the same commit again is answered ok, any other is fenced and its blob removed.
-//   * Order of grants: priority, then the tenant with the fewest running leases, then age; within a job the plan, then
-//     audio, then the first chunk, then text, then chunks from the front, so that playing can start early.
+//   * Order of grants: priority as aged (core/scheduler/ready_queue.hpp: a job that waits rises), then the tenant with the
+//     fewest running leases, then age; within a job the plan, then audio, then the first chunk, then text, then chunks from
+//     the front, so that playing can start early.
+//   * Its last chunks, no more than one for each of its leases that run and the one to be granted, are granted longest first:
+//     each of its slots takes one more, and none begins a long one when the others are done. A chunk's length is its frames: all chunks of a job have the same
+//     pixels to a frame.
+//   * A job goes to the worker on the node of its source if that one waits, too, instead of to the next in turn.
 //   * `finishing` asks storage to confirm every output; only then is a video ready.
 // What it must not do: read a clock, draw a random number, wait, or know who carries its effects.
 #pragma once
 
 #include "core/backoff.hpp"
+#include "core/findings.hpp"
 #include "core/scheduler/messages.hpp"
+#include "core/scheduler/ready_queue.hpp"
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <variant>
 #include <vector>
 
@@ -31,6 +40,7 @@ struct scheduler_config {
   milliseconds lease_ttl{10'000};
   std::uint32_t attempts = attempts_max;
   backoff_policy retry{milliseconds{200}, milliseconds{10'000}};
+  milliseconds ageing{600'000};         // a job that waited so long is taken one class higher
   std::uint32_t videos_max = 100'000;   // beyond it media_ready is refused with errc::limited and stays in the outbox
 };
 
@@ -141,6 +151,7 @@ public:
   [[nodiscard]] counts count() const;
 
 private:
+  using task_key = std::pair<task_kind, std::uint32_t>;
   struct task_entry {
     task_record record;
     instant not_before;
@@ -148,10 +159,19 @@ private:
   };
   struct video_entry {
     video_record record;
-    std::map<std::pair<task_kind, std::uint32_t>, task_entry> tasks;
-    std::set<std::pair<task_kind, std::uint32_t>> pending;
+    std::map<task_key, task_entry> tasks;
+    std::set<task_key> pending;
+    std::set<task_key> due;                                     // of pending: no back-off holds them
+    std::set<std::pair<std::int64_t, std::uint32_t>> longest;   // of due, chunks only: minus frames, index
+    engine_id counted_engine;                                   // under which `counted` of them are in due_
+    std::size_t counted = 0;
+    std::uint32_t leases = 0;
+    // Sums over its tasks, so that no report has to go through them all.
+    std::size_t committed = 0;          // tasks of all kinds
     std::uint64_t frames_committed = 0;
     std::uint32_t chunks_committed = 0;
+    std::uint64_t frames_running = 0;   // done of leased chunks
+    findings_sum found;
     instant encoding_since;
     std::uint16_t shown_mille = 0;
   };
@@ -172,6 +192,14 @@ private:
   void publish_progress(video_entry& v, instant now, decision& out);
   void move(video_entry& v, video_state to);
   void add_task(video_entry& v, task_id id, const chunk_plan& chunk, decision& out);
+  void make_pending(video_entry& v, task_key key, instant now);
+  void make_due(video_entry& v, task_key key);
+  void take(video_entry& v, task_key key);
+  void take_all(video_entry& v);
+  void queue(video_entry& v, instant now);
+  static void count_commit(video_entry& v, const task_entry& t);
+  static void recount(video_entry& v);
+  static void set_done(video_entry& v, task_entry& t, std::uint64_t done);
   void back_to_pending(video_entry& v, task_entry& t, std::string why, instant now, std::uint64_t random, decision& out);
   void end_lease(epoch held, decision& out);
   void end_lease_if_done(const lease_record& lease, decision& out);
@@ -180,10 +208,13 @@ private:
   void verify(const video_entry& v, decision& out) const;
   void start_removal(const video_entry& v, decision& out) const;
   void hand_out(instant now, decision& out);
-  bool grant_one(worker_entry& to, instant now, decision& out);
+  void grant(worker_entry& to, video_entry& v, instant now, decision& out);
+  [[nodiscard]] static bool is_tail(const video_entry& v);
+  [[nodiscard]] static std::optional<task_key> next_task(const video_entry& v);
+  void set_slots(worker_entry& w, std::uint32_t slots, std::uint32_t leases);
+  void set_expiry(epoch held, lease_entry& lease, instant when);
   void expire(epoch held, const std::string& why, instant now, std::uint64_t random, decision& out);
-  [[nodiscard]] std::uint32_t free_slots() const;
-  [[nodiscard]] std::uint32_t runnable_by(const engine_id& engine, instant now) const;
+  [[nodiscard]] std::uint32_t runnable_by(const engine_id& engine) const;
   /// Greater than every revision shown by an earlier generation, or by the gateway while the bytes came in.
   [[nodiscard]] std::uint64_t first_revision() const noexcept { return std::uint64_t{last_.generation} << 32; }
   [[nodiscard]] std::uint16_t progress_mille(const video_entry& v) const;
@@ -192,10 +223,16 @@ private:
   scheduler_config config_;
   epoch last_;
   std::map<video_id, video_entry> videos_;
-  std::set<video_id> active_;                       // videos with pending tasks
+  ready_queue ready_;                               // videos that have something to grant
+  std::map<engine_id, std::size_t> due_;            // tasks that may be granted now, by the engine of their video
+  std::set<std::tuple<instant, video_id, task_key>> resting_;  // pending tasks that wait for their back-off
+  std::size_t pending_ = 0;
   std::map<epoch, lease_entry> leases_;
+  std::set<std::pair<instant, epoch>> expiries_;
+  std::map<node_name, std::set<epoch>> leases_of_;  // by worker
   std::map<node_name, worker_entry> workers_;
-  std::map<std::string, std::uint32_t> running_;    // leases by tenant, for fairness
+  std::map<engine_id, std::set<std::pair<std::uint64_t, node_name>>> hungry_;  // workers with a slot free, by their order
+  std::uint32_t free_slots_ = 0;
   std::uint64_t next_order_ = 0;
 };
 

@@ -44,14 +44,15 @@ struct database {
 
 class history {
 public:
-  explicit history(std::uint64_t seed) : random_{seed}, rules_{std::make_unique<scheduler>(scheduler_config{}, 1)} {}
+  explicit history(std::uint64_t seed) : random_{seed}, rules_{std::make_unique<scheduler>(scheduler_config{}, 1)} { db_.meta.last = {1, 0}; }
 
   void run(int steps) {
     const auto videos = 1 + random_() % 3;
     for (std::uint64_t i = 0; i < videos; ++i) {
       media_ready event;
       event.video = {i + 1, i};
-      event.tenant = "default";
+      event.tenant = "t" + std::to_string(random_() % 2);
+      event.priority = static_cast<priority_class>(random_() % 3);
       event.source = {{9, i}, "storage-0", 1000, {}};
       RC_ASSERT(rules_->on_media_ready(event, now_, out_) == errc::none);
       settle();
@@ -107,7 +108,13 @@ private:
       page.plan.frames = 6 * 144;
       page.plan.rungs = {{640, 360, 800}};
       page.plan.audio = {{1, "und"}};
-      for (std::uint32_t i = 0; i < 6; ++i) page.chunks.push_back({i, std::uint64_t{i} * 144, 144, 0, 0});
+      std::uint64_t begin = 0;
+      for (std::uint32_t i = 0; i < 6; ++i) {
+        page.chunks.push_back({i, begin, 48 * (1 + i % 3), 0, 0});
+        begin += page.chunks.back().frames;
+      }
+      page.plan.frames = begin;
+      for (const auto& chunk : page.chunks) first_frame_[chunk.index] = chunk.first_frame;
       page.complete = true;
       (void)rules_->on_plan_page(page, now_, out_);
       return;
@@ -117,6 +124,7 @@ private:
     c.held = g.held;
     c.output.blob = {8, random_()};
     c.output.store = "storage-0";
+    if (g.kind == task_kind::video && random_() % 8 == 0) c.found = {1, first_frame_[c.task.index], false};
     const auto code = rules_->on_commit(c, now_, out_);
     if (code == errc::none) {
       RC_ASSERT(db_.committed.try_emplace(c.task, c.output).second);  // once, ever
@@ -124,12 +132,29 @@ private:
   }
 
   void restart() {
-    rules_ = std::make_unique<scheduler>(scheduler_config{}, db_.meta.last.generation + 1);
+    std::vector<video_view> before;
+    for (const auto& [id, r] : db_.videos) before.push_back(*rules_->view(id, now_));
+    const auto counts = rules_->count();
+    db_.meta.last = {db_.meta.last.generation + 1, 0};  // taken, and written, before anything is granted under it
+    rules_ = std::make_unique<scheduler>(scheduler_config{}, db_.meta.last.generation);
     for (const auto& [id, r] : db_.tasks) rules_->load(r);
     for (const auto& [id, r] : db_.leases) rules_->load(r);
     for (const auto& [id, r] : db_.videos) rules_->load(r);
     rules_->load(db_.meta);
     rules_->loaded(now_, out_);
+    // What is summed up as reports come is what a look at all records finds.
+    for (const auto& v : before) {
+      const auto after = *rules_->view(v.id, now_);
+      RC_ASSERT(after.state == v.state);
+      RC_ASSERT(after.chunks == v.chunks);
+      RC_ASSERT(after.chunks_done == v.chunks_done);
+      RC_ASSERT(after.playable == v.playable);
+      RC_ASSERT(after.notes == v.notes);
+      RC_ASSERT(after.rungs == v.rungs);
+      RC_ASSERT(after.revision > v.revision);
+    }
+    RC_ASSERT(rules_->count().pending_tasks == counts.pending_tasks);
+    RC_ASSERT(rules_->count().leases == counts.leases);
   }
 
   /// No more faults: a diligent worker does all that it is given.
@@ -164,6 +189,7 @@ private:
   decision out_;
   database db_;
   std::vector<work_grant> held_;
+  std::map<std::uint32_t, std::uint64_t> first_frame_;
 };
 
 }  // namespace

@@ -410,6 +410,66 @@ TEST_F(Scheduler, PriorityFirstThenTheTenantWithTheFewestLeases) {
   EXPECT_EQ(all[2].grant.video, (video_id{1, 1}));
 }
 
+TEST_F(Scheduler, WaitingLiftsAJobAboveThoseOfAHigherClass) {
+  accept({1, 1}, priority_class::low, "a");
+  now = now + scheduler_config{}.ageing;
+  accept({1, 2}, priority_class::normal, "a");
+  accept({1, 3}, priority_class::high, "a");
+  join("worker-0", 3);
+  const auto all = grants();
+  ASSERT_EQ(all.size(), 3u);
+  EXPECT_EQ(all[0].grant.video, (video_id{1, 3}));
+  EXPECT_EQ(all[1].grant.video, (video_id{1, 1}));  // normal by now, and the older one
+  EXPECT_EQ(all[2].grant.video, (video_id{1, 2}));
+}
+
+TEST_F(Scheduler, TheLastChunksAreGrantedLongestFirst) {
+  accept();
+  join("worker-0", 2);
+  const auto planning = grants().at(0).grant;
+  plan_page page;
+  page.video = planning.video;
+  page.held = planning.held;
+  page.complete = true;
+  page.plan.segment_frames = 48;
+  page.plan.fps = {24, 1};
+  page.plan.rungs = {{640, 360, 800}};
+  std::uint64_t begin = 0;
+  for (std::uint32_t i = 0; const std::uint32_t frames : {48, 96, 48, 96, 144}) {
+    page.chunks.push_back({i++, begin, frames, 0, 0});
+    begin += frames;
+  }
+  page.plan.frames = begin;
+  ASSERT_EQ(rules.on_plan_page(page, now, out), errc::none);
+  std::vector<std::uint32_t> order;
+  auto held = grants();
+  for (std::uint64_t blob = 1; !held.empty(); ++blob) {
+    const auto grant = held.front().grant;
+    held.erase(held.begin());
+    ASSERT_EQ(grant.chunks.size(), 1u);
+    order.push_back(grant.first);
+    ASSERT_EQ(rules.on_commit(commit_of(grant, grant.first, blob), now, out), errc::none);
+    for (const auto& more : grants()) held.push_back(more);
+  }
+  // From the front while there are more than its two slots take; then the longest of those that are left.
+  EXPECT_EQ(order, (std::vector<std::uint32_t>{0, 1, 2, 4, 3}));
+}
+
+TEST_F(Scheduler, AJobGoesToTheWaitingWorkerNearItsSource) {
+  join("worker-0", 1);
+  join("storage-0", 1);
+  accept();
+  EXPECT_EQ(grants().at(0).worker, "storage-0");
+  accept({1, 2});
+  EXPECT_EQ(grants().at(0).worker, "worker-0") << "the near one is at work";
+}
+
+TEST_F(Scheduler, GrantsAndCommitsDoNotWriteTheVideoAgain) {
+  const auto grant = first_chunk(2);
+  EXPECT_EQ(rules.on_commit(commit_of(grant, 0, 1), now, out), errc::none);
+  EXPECT_TRUE(std::none_of(out.writes.begin(), out.writes.end(), [](const scheduler_write& w) { return std::holds_alternative<video_record>(w); }));
+}
+
 TEST_F(Scheduler, TwoIdleWorkersShareAShortJob) {
   accept();
   join("worker-0", 1);

@@ -1,0 +1,145 @@
+// A worker that is drained, against a scheduler and a storage node that the test plays, in virtual time on CAF's own test
+// scheduler.
+#include "actors/transcoder/transcoder_actor.hpp"
+
+#include "actors/cluster/directory.hpp"
+#include "store/memory_blobs.hpp"
+
+#include <caf/all.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+
+namespace latham {
+
+namespace {
+
+struct virtual_time : caf::actor_system_config {
+  virtual_time() { set("scheduler.policy", caf::atom("testing")); }
+};
+
+/// An engine whose tasks never end by themselves.
+class puppet_engine final : public ports::media_engine {
+public:
+  struct session final : ports::engine_session {
+    void supply(std::uint64_t, expected<buffer>) override {}
+  };
+  [[nodiscard]] engine_id id() const override { return "puppet"; }
+  [[nodiscard]] std::unique_ptr<ports::engine_session> start(std::uint32_t, ports::engine_task, std::shared_ptr<ports::engine_listener> l) override {
+    listener = std::move(l);
+    return std::make_unique<session>();
+  }
+  std::shared_ptr<ports::engine_listener> listener;
+};
+
+class no_blobs final : public ports::blob_transport {
+public:
+  [[nodiscard]] std::shared_ptr<ports::blob_store> at(const node_name&) override { return store_; }
+
+private:
+  std::shared_ptr<store::memory_blobs> store_ = std::make_shared<store::memory_blobs>([](const std::function<void()>&) {});
+};
+
+class counting_random final : public ports::random {
+public:
+  [[nodiscard]] std::uint64_t next() override { return ++count_; }
+
+private:
+  std::uint64_t count_ = 0;
+};
+
+class Transcoder : public ::testing::Test {
+protected:
+  void SetUp() override {
+    env_.config.name = "worker-0";
+    env_.config.slots = 2;
+    env_.engine = &engine_;
+    env_.transport = &transport_;
+    env_.random = &random_;
+    directory_ = spawn_directory(system_, env_);
+    system_.spawn([this](caf::event_based_actor* parent) { worker_ = spawn_transcoder(parent, env_, directory_); });
+    scheduler_ = system_.spawn([this]() -> caf::behavior {
+      return {[](shards_atom) { return shard_info{{0}, true}; },
+              [this](const work_request& what, const caf::strong_actor_ptr&) {
+                offered_ = what.slots;
+                return work_answer{};
+              },
+              [](const renewal_list& all) { return errc_list(all.size(), errc::none); },
+              [this](const task_failure& failure) {
+                given_back_.push_back(failure);
+                return errc::none;
+              }};
+    });
+    storage_ = system_.spawn([]() -> caf::behavior { return {[](caf::unit_t) {}}; });
+    waiting_ = system_.spawn([this]() -> caf::behavior { return {[this](caf::unit_t) { ++told_; }}; });
+    announce(service_storage, "storage-0", storage_);
+    announce(service_scheduler, "scheduler-0", scheduler_);
+  }
+  void TearDown() override {
+    for (const auto& one : {worker_, scheduler_, storage_, waiting_, caf::actor_cast<caf::actor>(directory_)}) caf::anon_send_exit(one, caf::exit_reason::kill);
+    actors().run();
+    actors().clock().advance_time(std::chrono::hours{100});
+    actors().run();
+  }
+  caf::scheduler::test_coordinator& actors() { return dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler()); }
+  void announce(const char* service, const node_name& node, const caf::actor& who) {
+    caf::anon_send(directory_, service_change{service, node, caf::actor_cast<caf::strong_actor_ptr>(who)});
+    actors().run();
+  }
+  void grant(std::uint32_t counter) {
+    work_grant g;
+    g.held = {1, counter};
+    g.video = {1 << 16, counter};
+    g.ttl_ms = 10'000;
+    g.source = {{9, 9}, "storage-0", 1'000'000, {}};
+    caf::anon_send(worker_, grant_list{g});
+    actors().run();
+  }
+
+  virtual_time config_;
+  caf::actor_system system_{config_};
+  puppet_engine engine_;
+  no_blobs transport_;
+  counting_random random_;
+  env env_;
+  directory_actor directory_;
+  caf::actor worker_, scheduler_, storage_, waiting_;
+  std::optional<std::uint32_t> offered_;
+  std::vector<task_failure> given_back_;
+  int told_ = 0;
+};
+
+}  // namespace
+
+TEST_F(Transcoder, AnIdleWorkerIsDrainedAtOnceAndOffersNothingAnyMore) {
+  ASSERT_EQ(offered_, 2u);
+  announce(service_drain, "worker-0", waiting_);
+  EXPECT_EQ(told_, 1);
+  EXPECT_EQ(offered_, 0u);
+}
+
+TEST_F(Transcoder, DrainingWaitsForWhatRunsAndGivesBackWhatComes) {
+  grant(1);
+  ASSERT_TRUE(engine_.listener);
+  announce(service_drain, "worker-0", waiting_);
+  EXPECT_EQ(told_, 0);
+  EXPECT_EQ(offered_, 0u);
+  grant(2);
+  ASSERT_EQ(given_back_.size(), 1u);
+  EXPECT_EQ(given_back_[0].held, (epoch{1, 2}));
+  EXPECT_EQ(given_back_[0].code, errc::cancelled) << "no attempt of the task's";
+  engine_.listener->on_end({errc::unprocessable, "no film"});
+  actors().run();
+  EXPECT_EQ(given_back_.size(), 2u);
+  EXPECT_EQ(told_, 1);
+}
+
+TEST_F(Transcoder, IsNotDrainedForAnotherNode) {
+  announce(service_drain, "worker-1", waiting_);
+  EXPECT_EQ(offered_, 2u);
+  EXPECT_EQ(told_, 0);
+}
+
+}  // namespace latham
