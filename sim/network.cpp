@@ -24,7 +24,7 @@ private:
 /// The blobs of another node, one latency away in each direction.
 class sim_store : public ports::blob_store {
 public:
-  sim_store(network& net, std::string from, std::uint64_t life, std::string to) : net_{net}, from_{std::move(from)}, life_{life}, to_{std::move(to)} {}
+  sim_store(network& net, std::string from, std::uint64_t life, std::string to, bool own) : net_{net}, from_{std::move(from)}, life_{life}, to_{std::move(to)}, own_{own} {}
 
   void reserve(ports::write_token token, ports::completion<void> done) override {
     call<void>(std::move(done), [token](ports::blob_store& s, ports::completion<void> d) { s.reserve(token, std::move(d)); });
@@ -62,11 +62,12 @@ private:
     if (ordered) arrives = last_ = std::max(last_, arrives);
     net_.time_.at(arrives, [this, done = std::move(done), f = std::move(f)] {
       auto* station = net_.find(to_);
-      if (station == nullptr || station->blobs == nullptr) return answer<T>(done, error{errc::unavailable, "the storage node is away"});
+      auto* store = station == nullptr ? nullptr : own_ ? station->own : station->blobs;
+      if (store == nullptr) return answer<T>(done, error{errc::unavailable, "the storage node is away"});
       // If the node dies meanwhile, the twin drops the completion: the stream's end answers instead.
       const auto life = station->life;
       auto answered = std::make_shared<bool>(false);
-      f(*station->blobs, [this, done, answered](expected<T> result) {
+      f(*store, [this, done, answered](expected<T> result) {
         *answered = true;
         answer<T>(done, std::move(result));
       });
@@ -97,23 +98,27 @@ private:
   const std::string from_;
   const std::uint64_t life_;
   const std::string to_;
+  const bool own_;  // of the node's own copies alone
   nanoseconds last_{0};
 };
 
 class sim_transport : public ports::blob_transport {
 public:
   sim_transport(network& net, std::string name, std::uint64_t life) : net_{net}, name_{std::move(name)}, life_{life} {}
-  [[nodiscard]] std::shared_ptr<ports::blob_store> at(const node_name& node) override {
-    auto& store = stores_[node];
-    if (!store) store = std::make_shared<sim_store>(net_, name_, life_, node);
-    return store;
-  }
+  [[nodiscard]] std::shared_ptr<ports::blob_store> at(const node_name& node) override { return store(node, false); }
+  [[nodiscard]] std::shared_ptr<ports::blob_store> own_of(const node_name& node) override { return store(node, true); }
 
 private:
+  std::shared_ptr<ports::blob_store> store(const node_name& node, bool own) {
+    auto& known = stores_[{node, own}];
+    if (!known) known = std::make_shared<sim_store>(net_, name_, life_, node, own);
+    return known;
+  }
+
   network& net_;
   const std::string name_;
   const std::uint64_t life_;
-  std::map<node_name, std::shared_ptr<ports::blob_store>> stores_;
+  std::map<std::pair<node_name, bool>, std::shared_ptr<ports::blob_store>> stores_;
 };
 
 void network::up(station s) { stations_[s.name] = std::move(s); }

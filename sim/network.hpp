@@ -33,6 +33,7 @@ public:
     multiplexer* wire = nullptr;
     std::function<void(ports::control_stream)> accepted;
     ports::blob_store* blobs = nullptr;          // what its data plane serves
+    ports::blob_store* own = nullptr;            // and to other storage nodes
   };
 
   void up(station s);

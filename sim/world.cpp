@@ -234,7 +234,8 @@ private:
     p->actors = dynamic_cast<caf::scheduler::test_coordinator*>(&p->system->scheduler());
     p->wire = dynamic_cast<network::multiplexer*>(&p->system->middleman().backend());
     set_clock(*p);
-    net_.up({m.name, m.life, p->wire, {}, m.roles.contains(node_role::storage) ? m.own.blobs.get() : nullptr});
+    net_.up({m.name, m.life, p->wire, {}, m.roles.contains(node_role::storage) ? m.own.blobs.get() : nullptr,
+             m.roles.contains(node_role::storage) ? m.own.blobs.get() : nullptr});
     p->tree = std::make_unique<node>(*p->system, e, [p](std::string why) { p->failure = std::move(why); });
     say(m.name + ": starts life=" + std::to_string(m.life));
   }

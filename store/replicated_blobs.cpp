@@ -59,6 +59,14 @@ struct reading : std::enable_shared_from_this<reading> {
 
 }  // namespace
 
+std::vector<std::shared_ptr<ports::blob_store>> stores_of(ports::blob_transport& transport, blob_id blob, const node_name& first, const copy_rules& rules) {
+  std::vector<std::shared_ptr<ports::blob_store>> out{transport.at(first)};
+  if (rules.members.size() < 2) return out;
+  for (const auto& node : placement_of(blob, rules))
+    if (node != first) out.push_back(transport.at(node));
+  return out;
+}
+
 void read_first(std::vector<std::shared_ptr<ports::blob_store>> stores, blob_id blob, std::uint64_t offset, std::uint32_t bytes,
                 ports::completion<buffer> done) {
   auto r = std::make_shared<reading>();  // shared with the completion under way

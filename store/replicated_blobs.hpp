@@ -14,6 +14,7 @@
 #pragma once
 
 #include "core/cluster/placement.hpp"
+#include "core/ports/blob_transport.hpp"
 #include "core/ports/clock.hpp"
 #include "core/ports/log_sink.hpp"
 #include "core/ports/metrics.hpp"
@@ -64,6 +65,9 @@ private:
   struct state;
   std::shared_ptr<state> state_;  // shared with completions of the stores
 };
+
+/// Where to read `blob` from, for who is no storage node: `first`, which is known to have had it, then the others, homes first.
+[[nodiscard]] std::vector<std::shared_ptr<ports::blob_store>> stores_of(ports::blob_transport& transport, blob_id blob, const node_name& first, const copy_rules& rules);
 
 /// Reads from the first of `stores` that has the bytes. A copy that is shorter than another (it was left behind while it was
 /// written) does not pass for the whole. Fails with not_found only when all said so.

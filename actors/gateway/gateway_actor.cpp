@@ -1,6 +1,7 @@
 #include "actors/gateway/gateway_actor.hpp"
 
 #include "core/manifest/storyboard.hpp"
+#include "store/replicated_blobs.hpp"
 
 #include <algorithm>
 
@@ -101,10 +102,12 @@ expected<scheduler_actor> gateway_shell::scheduler_of(video_id id) const {
   return {errc::unavailable, "the scheduler of this video is not reachable; try again in a few seconds"};
 }
 
-expected<storage_actor> gateway_shell::pick_storage() const {
-  // One storage node for now; with several, rendezvous of the id over the configured members.
-  if (storages_.empty()) return {errc::unavailable, "no storage node is reachable; try again in a few seconds"};
-  return storages_.begin()->second;
+/// Those that are up, in an order by chance: each is as good a first home for a new video as any.
+std::vector<storage_actor> gateway_shell::pick_storages() {
+  std::vector<storage_actor> all;
+  for (const auto& [node, handle] : storages_) all.push_back(handle);
+  for (std::size_t i = all.size(); i > 1; --i) std::swap(all[i - 1], all[env_.random->next() % i]);
+  return all;
 }
 
 void gateway_shell::publish_uploads() {
@@ -142,12 +145,17 @@ void gateway_shell::tick() {
 // ---- Uploads ---------------------------------------------------------------------------------------------------------
 
 void gateway_shell::create(const ports::create_video& what, ports::completion<video_view> answer) {
-  auto storage = pick_storage();
-  if (!storage) return answer(storage.error());
-  upload_request message{what.tenant, what.title, what.bytes_expected, what.ladder, what.priority, what.part};
-  request(*storage, env_.config.request_timeout, begin_atom::value, message)
+  begin(pick_storages(), {what.tenant, what.title, what.bytes_expected, what.ladder, what.priority, what.part}, no_storage(), std::move(answer));
+}
+
+/// Asks one storage node after the other until one takes it: the first may be full, or about to be emptied.
+void gateway_shell::begin(std::vector<storage_actor> candidates, const upload_request& message, const error& last, ports::completion<video_view> answer) {
+  if (candidates.empty()) return answer(last);
+  const auto storage = candidates.back();
+  candidates.pop_back();
+  request(storage, env_.config.request_timeout, begin_atom::value, message)
     .then(
-      [this, answer, storage = *storage](upload_ticket& ticket) {
+      [this, answer, storage](upload_ticket& ticket) {
         const auto id = ticket.view.id;
         auto& s = sessions_[id];
         s.bytes = {ticket.token, env_.transport->at(ticket.store), std::make_shared<std::atomic<std::uint64_t>>(ticket.offset)};
@@ -159,14 +167,40 @@ void gateway_shell::create(const ports::create_video& what, ports::completion<vi
         emit(s.view);
         answer(ticket.view);
       },
-      [answer](caf::error& e) { answer(from_caf(e)); });
+      [this, candidates = std::move(candidates), message, answer](caf::error& e) mutable {
+        const auto why = from_caf(e);
+        // Not after a timeout: the first one may have begun it, and three of that kind are longer than a client waits.
+        if (!is_transient(why.code) || why.code == errc::timeout) return answer(why);
+        begin(std::move(candidates), message, why, std::move(answer));
+      });
+}
+
+error gateway_shell::no_storage() { return {errc::unavailable, "no storage node is reachable; try again in a few seconds"}; }
+
+/// Asks one storage node after the other: an upload that is not complete is known to its first home alone.
+template <class T, class Ask>
+void gateway_shell::ask_storages(std::vector<storage_actor> candidates, Ask ask, const error& last, std::function<void(expected<T>)> answer) {
+  if (candidates.empty()) return answer(last);
+  const auto storage = candidates.back();
+  candidates.pop_back();
+  ask(storage).then([answer](T& value) { answer(std::move(value)); },
+                    [this, candidates = std::move(candidates), ask, last, answer](caf::error& e) mutable {
+                      const auto why = from_caf(e);
+                      const bool elsewhere = why.code == errc::not_found || is_transient(why.code);
+                      if (!elsewhere) return answer(why);
+                      // One that could not be asked may be the one that knows it.
+                      const bool keep = is_transient(last.code) && last != no_storage();
+                      ask_storages<T>(std::move(candidates), ask, keep ? last : why, std::move(answer));
+                    });
 }
 
 void gateway_shell::offset(video_id id, ports::completion<std::uint64_t> answer) {
-  auto storage = pick_storage();
-  if (!storage) return answer(storage.error());
-  request(*storage, env_.config.request_timeout, resume_atom::value, id)
-    .then([answer](const upload_ticket& ticket) { answer(ticket.offset); }, [answer](caf::error& e) { answer(from_caf(e)); });
+  ask_storages<upload_ticket>(
+    pick_storages(), [this, id](const storage_actor& storage) { return request(storage, env_.config.request_timeout, resume_atom::value, id); }, no_storage(),
+    [answer](const expected<upload_ticket>& ticket) {
+      if (!ticket) return answer(ticket.error());
+      answer(ticket->offset);
+    });
 }
 
 void gateway_shell::finish(video_id id, std::uint64_t bytes, ports::completion<video_view> answer) {
@@ -231,10 +265,10 @@ void gateway_shell::find(video_id id, ports::completion<video_view> answer) {
     .then([answer](video_view& view) { answer(std::move(view)); },
           [this, id, answer](caf::error& e) {
             auto why = from_caf(e);
-            auto storage = pick_storage();
-            if (why.code != errc::not_found || !storage) return answer(std::move(why));
+            if (why.code != errc::not_found || storages_.empty()) return answer(std::move(why));
             // Not yet announced: storage has it.
-            request(*storage, env_.config.request_timeout, find_atom::value, id).then([answer](video_view& view) { answer(std::move(view)); }, [answer](caf::error& e2) { answer(from_caf(e2)); });
+            ask_storages<video_view>(
+              pick_storages(), [this, id](const storage_actor& storage) { return request(storage, env_.config.request_timeout, find_atom::value, id); }, no_storage(), answer);
           });
 }
 
@@ -326,9 +360,13 @@ void gateway_shell::remove(video_id id, ports::completion<void> answer) {
     .then([answer](bool) { answer({}); },
           [this, id, answer](caf::error& e) {
             auto why = from_caf(e);
-            auto storage = pick_storage();
-            if (why.code != errc::not_found || !storage) return answer(std::move(why));
-            request(*storage, env_.config.request_timeout, abort_atom::value, id).then([answer](bool) { answer({}); }, [answer](caf::error& e2) { answer(from_caf(e2)); });
+            if (why.code != errc::not_found || storages_.empty()) return answer(std::move(why));
+            ask_storages<bool>(
+              pick_storages(), [this, id](const storage_actor& storage) { return request(storage, env_.config.request_timeout, abort_atom::value, id); }, no_storage(),
+              [answer](const expected<bool>& gone) {
+                if (!gone) return answer(gone.error());
+                answer({});
+              });
           });
 }
 
@@ -403,7 +441,7 @@ void gateway_shell::with_index(const output_ref& output, index_done answer) {
     return answer(at->second.index);
   }
   if (output.index_bytes > ports::read_bytes_max) return answer({errc::corrupt, "the index of an output is too long"});
-  env_.transport->at(output.store)->read(output.blob, 0, output.index_bytes, here<buffer>([this, blob = output.blob, answer](expected<buffer> head) {
+  store::read_first(store::stores_of(*env_.transport, output.blob, output.store, env_.config.rules_of_copies()), output.blob, 0, output.index_bytes, here<buffer>([this, blob = output.blob, answer](expected<buffer> head) {
     if (!head) return answer(head.error());
     auto index = parse_output_index(head->view());
     if (!index) return answer(index.error());

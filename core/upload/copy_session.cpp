@@ -45,6 +45,10 @@ void copy_session::on_own_sealed(const ports::blob_stat& about, instant now, cop
 }
 
 void copy_session::wait(std::uint64_t ticket, copy_goal goal, std::uint64_t bytes, instant now, copy_actions& out) {
+  if (closed_) {
+    out.answers.emplace_back(ticket, *closed_);
+    return;
+  }
   if (waiting_.size() >= waiting_max) {
     out.answers.emplace_back(ticket, error{errc::limited, "too much waits for the copies of this blob: wait for an answer before the next call"});
     return;
@@ -176,6 +180,7 @@ bool copy_session::reached(const replica& r, const waiter& w) const noexcept {
 }
 
 void copy_session::proceed(instant now, copy_actions& out) {
+  if (closed_) return;
   enlist(now, out);
   for (std::size_t i = 0; i < replicas_.size(); ++i)
     if (replicas_[i].at == phase::copying) send(i, out);
@@ -203,6 +208,7 @@ void copy_session::proceed(instant now, copy_actions& out) {
 }
 
 void copy_session::close(const error& why, copy_actions& out) {
+  closed_ = why;
   for (const auto& w : waiting_) out.answers.emplace_back(w.ticket, why);
   waiting_.clear();
   for (auto& r : replicas_) {

@@ -112,6 +112,7 @@ private:
   std::vector<replica> replicas_;  // all other members, in placement order
   std::vector<waiter> waiting_;
   error last_;
+  std::optional<error> closed_;
 };
 
 }  // namespace latham
