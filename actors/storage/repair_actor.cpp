@@ -94,7 +94,14 @@ private:
     running_ = false;
     if (env_.metrics != nullptr) env_.metrics->set("latham_copies_lacking", static_cast<double>(lacking_));
     if (lacking_ > 0 || pushed_ > 0) log(ports::log_level::info, "repair round ends copies_lacking={} copies_pushed={}", lacking_, pushed_);
-    if (std::exchange(again_, false)) start_round();
+    if (std::exchange(again_, false)) return start_round();
+    // Stand-ins give up their copies when they see that the homes have theirs, which is no sooner than now.
+    if (lacking_ == 0 || follow_up_) return;
+    follow_up_ = true;
+    later(env_.config.repair_period / 4, [this] {
+      follow_up_ = false;
+      start_round();
+    });
   }
 
   // ---- One round ---------------------------------------------------------------------------------------------------
@@ -326,6 +333,7 @@ private:
   bool running_ = false;
   bool again_ = false;
   bool soon_ = false;
+  bool follow_up_ = false;
   std::uint64_t lacking_ = 0;
   std::uint64_t pushed_ = 0;
 };

@@ -429,4 +429,121 @@ TEST_F(StorageCluster, AnOutputIsVerifiedAnywhereAndNotCalledMissingWhileItsNode
   EXPECT_EQ(ask<bool_list>(third, verify_atom::value, output_list{ref}).error().code, errc::unavailable);
 }
 
+/// Whatever happens to one storage node at a time, what was acknowledged ends up on two nodes, whole, with its record, and
+/// what was deleted is nowhere and is not announced again.
+class StorageHistories : public StorageCluster, public ::testing::WithParamInterface<std::uint64_t> {
+protected:
+  std::uint64_t draw(std::uint64_t below) {
+    chance_ = chance_ * 6364136223846793005ull + 1442695040888963407ull;
+    return (chance_ >> 33) % below;
+  }
+  node_name any() { return "storage-" + std::to_string(draw(3)); }
+  std::uint64_t chance_ = 0;
+};
+
+TEST_P(StorageHistories, EndWithAllCopiesOfWhatLivesAndNoneOfWhatWasDeleted) {
+  chance_ = GetParam() * 0x9e3779b97f4a7c15ull + 1;
+  struct known {
+    std::string bytes;
+    blob_id blob;
+    std::set<node_name> forget;  // who are yet to forget it, as the scheduler would have them do
+    bool deleted = false;
+  };
+  std::map<video_id, known> videos;
+  std::set<video_id> gone;
+  std::set<node_name> joined;
+  const auto forget = [&] {
+    for (auto& [id, v] : videos)
+      for (auto at = v.forget.begin(); at != v.forget.end();) {
+        const bool done = up_.contains(*at) && ask<bool>(nodes_.at(*at).storage, forget_atom::value, id).has_value();
+        at = done ? v.forget.erase(at) : std::next(at);
+      }
+    // From here on the scheduler knows nothing of it, and would take it for new.
+    for (auto& [id, v] : videos)
+      if (v.deleted && v.forget.empty() && gone.insert(id).second) announced_.erase(id);
+  };
+  const auto join = [&] {
+    for (const auto& name : up_)
+      if (joined.insert(name).second) join_scheduler(name);
+  };
+  for (int step = 0; step < 40; ++step) {
+    const auto name = any();
+    switch (draw(9)) {
+      case 0:
+        // Never the second one before the first one's loss is made good: two copies, two losses.
+        if (up_.size() == 3) {
+          joined.erase(name);
+          kill(name);
+        }
+        break;
+      case 1:
+        if (up_.size() == 3 && draw(3) == 0) {
+          pass(seconds{30});
+          joined.erase(name);
+          lose_disk(name);
+        }
+        break;
+      case 2:
+        for (const auto* each : {"storage-0", "storage-1", "storage-2"})
+          if (!up_.contains(each)) restart(each);
+        break;
+      case 3: {
+        const auto other = any();
+        if (name != other) unlink(name, other);
+        break;
+      }
+      case 4: link_all(); break;
+      case 5:
+        if (!videos.empty()) {
+          auto at = videos.begin();
+          std::advance(at, static_cast<std::ptrdiff_t>(draw(videos.size())));
+          if (at->second.deleted) break;
+          at->second.deleted = true;
+          at->second.forget = {"storage-0", "storage-1", "storage-2"};
+        }
+        break;
+      default: {
+        if (!up_.contains(name)) break;
+        const std::string bytes(1 + draw(1'500'000), static_cast<char>('a' + draw(26)));
+        if (const auto u = upload(name, bytes)) videos[u->video] = {bytes, u->blob, {}, false};
+      }
+    }
+    join();
+    forget();
+    pass(milliseconds{static_cast<std::int64_t>(100 * draw(30))});
+    for (const auto id : gone) ASSERT_FALSE(announced_.contains(id)) << "revived in step " << step;
+  }
+  for (const auto* each : {"storage-0", "storage-1", "storage-2"})
+    if (!up_.contains(each)) restart(each);
+  link_all();
+  join();
+  pass(seconds{5});
+  forget();
+  pass(seconds{60});
+  for (const auto id : gone) EXPECT_FALSE(announced_.contains(id));
+  for (const auto& [id, v] : videos) {
+    if (v.deleted) {
+      EXPECT_TRUE(v.forget.empty());
+      for (const auto& [name, n] : nodes_) EXPECT_NE(on_disk(name, v.blob), ports::blob_presence::sealed) << name;
+      continue;
+    }
+    EXPECT_TRUE(announced_.contains(id)) << to_string(id);
+    const auto homes = homes_of(v.blob, nodes_.at("storage-0").e->config.rules_of_copies());
+    EXPECT_EQ(copies(v.blob), 2u) << to_string(v.blob);
+    for (const auto& home : homes) {
+      EXPECT_TRUE(knows(home, id)) << home;
+      std::string there;
+      while (there.size() < v.bytes.size()) {
+        const auto part = call<buffer>([&](auto done) { nodes_.at(home).disk->read(v.blob, there.size(), ports::read_bytes_max, done); });
+        ASSERT_TRUE(part) << home << " " << part.error().message;
+        if (part->empty()) break;
+        there += part->view();
+      }
+      EXPECT_TRUE(there == v.bytes) << home;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, StorageHistories, ::testing::Range<std::uint64_t>(1, 41));
+
 }  // namespace latham
