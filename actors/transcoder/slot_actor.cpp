@@ -6,6 +6,7 @@
 #include "core/output_blob.hpp"
 #include "core/reach.hpp"
 #include "core/task_budget.hpp"
+#include "store/replicated_blobs.hpp"
 
 #include <deque>
 #include <map>
@@ -15,6 +16,7 @@ namespace latham {
 namespace {
 
 constexpr std::uint32_t io_attempts_max = 6;          // of one read or write before the task is given back
+constexpr std::uint32_t resumes_max = 3;              // at one storage node of several
 constexpr std::uint32_t appends_in_flight = 4;        // MiB under way to storage
 constexpr backoff_policy io_backoff{milliseconds{100}, milliseconds{3'000}};
 
@@ -41,7 +43,7 @@ public:
     : role_actor(config, *e), number_{number}, grant_{std::move(grant)}, storage_{std::move(storage)}, parent_{std::move(parent)} {}
 
   behavior_type make_behavior() override {
-    source_ = env_.transport->at(grant_.source.store);
+    sources_ = store::stores_of(*env_.transport, grant_.source.blob, grant_.source.store, env_.config.rules_of_copies());
     running_ = grant_.first;
     last_sign_ = now();
     ports::engine_task task;
@@ -61,8 +63,8 @@ public:
     watch();
     return {
       [this](abort_atom) { quit(); },
-      [this](storage_up_atom, const node_name& node, const caf::strong_actor_ptr& storage) {
-        if (storage && node == grant_.source.store) storage_ = caf::actor_cast<storage_actor>(storage);
+      [this](storage_up_atom, const node_name&, const caf::strong_actor_ptr& storage) {
+        if (storage) storage_ = caf::actor_cast<storage_actor>(storage);
       },
       [](local_call& call) { call.run(); },
     };
@@ -115,7 +117,7 @@ private:
     // Bytes go from the transport's thread straight to the engine; only a failure comes back here.
     std::weak_ptr<ports::engine_session> session = session_;
     auto failed = here<buffer>([this, read, offset, bytes, attempt](expected<buffer> result) { on_read_failed(read, offset, bytes, attempt, result.error()); });
-    source_->read(grant_.source.blob, offset, std::min<std::uint32_t>(bytes, ports::engine_read_bytes_max), [session, read, failed](expected<buffer> result) {
+    store::read_first(sources_, grant_.source.blob, offset, std::min<std::uint32_t>(bytes, ports::engine_read_bytes_max), [session, read, failed](expected<buffer> result) {
       if (!result && is_transient(result.error().code)) return failed(std::move(result));
       if (auto alive = session.lock()) alive->supply(read, std::move(result));
     });
@@ -271,6 +273,12 @@ private:
   void resume(const upload_ptr& job) {
     LATHAM_REACHED("output_resumed");
     again(job, job->why, [this, job] {
+      // A storage node that does not come back soon: all of it once more, to wherever tickets are to be had now.
+      if (job->attempt > resumes_max && env_.config.storages.size() > 1) {
+        job->failed = false;
+        job->sent = job->durable = 0;
+        return ask_ticket(job);
+      }
       job->store->open_write(job->ticket.token, here<std::uint64_t>([this, job](expected<std::uint64_t> durable) {
         if (!durable) {
           job->why = durable.error();
@@ -344,7 +352,7 @@ private:
   const work_grant grant_;
   storage_actor storage_;
   slot_parent parent_;
-  std::shared_ptr<ports::blob_store> source_;
+  std::vector<std::shared_ptr<ports::blob_store>> sources_;  // the first is asked first
   std::shared_ptr<ports::engine_session> session_;  // shared so that a late completion can see that it is gone
   std::deque<plan_page> plan_pages_;  // the first is on its way
   std::map<std::uint32_t, std::vector<output_piece>> pieces_;

@@ -66,6 +66,7 @@ private:
     work_grant grant;
     std::uint32_t slot = 0;
     caf::actor actor;
+    node_name storage;  // where its outputs go
     lease_renewal progress;
     instant valid_until;
     milliseconds ttl{};
@@ -101,11 +102,27 @@ private:
       storages_[change.node] = caf::actor_cast<storage_actor>(change.handle);
       // A handle whose link was cut stays dead: what runs goes on with the new one.
       for (const auto& [key, l] : running_)
-        if (l.actor) caf::anon_send(l.actor, storage_up_atom::value, change.node, change.handle);
+        if (l.actor && l.storage == change.node) caf::anon_send(l.actor, storage_up_atom::value, change.node, change.handle);
     } else {
       storages_.erase(change.node);
+      for (auto& [key, l] : running_) {
+        if (!l.actor || l.storage != change.node) continue;
+        const auto other = storage_for(l.grant.source);
+        if (other == storages_.end()) continue;
+        l.storage = other->first;
+        caf::anon_send(l.actor, storage_up_atom::value, other->first, caf::actor_cast<caf::strong_actor_ptr>(other->second));
+      }
     }
     ask();
+  }
+
+  /// Where the outputs of a task go: to its source's storage node, or to another one when that is away. Of several any has
+  /// the source, or gets it.
+  [[nodiscard]] std::map<node_name, storage_actor>::const_iterator storage_for(const source_ref& source) const {
+    if (const auto at = storages_.find(source.store); at != storages_.end() || env_.config.storages.size() < 2) return at;
+    for (const auto& node : placement_of(source.blob, env_.config.rules_of_copies()))
+      if (const auto at = storages_.find(node); at != storages_.end()) return at;
+    return storages_.end();
   }
 
   void ask() {
@@ -176,7 +193,7 @@ private:
     std::vector<lease_key> homeless;
     for (auto& [key, l] : running_) {
       if (l.actor) continue;
-      auto storage = storages_.find(l.grant.source.store);
+      const auto storage = storage_for(l.grant.source);
       if (storage == storages_.end()) {
         LATHAM_REACHED("lease_without_its_storage");
         homeless.push_back(key);
@@ -187,6 +204,7 @@ private:
       free_.erase(free_.begin());
       log(ports::log_level::debug, "slot starts slot={} video={} kind={} first={} count={} epoch={}", l.slot, to_string(l.grant.video), to_string(l.grant.kind), l.grant.first,
           l.grant.chunks.size(), to_string(key.second));
+      l.storage = storage->first;
       l.actor = spawn_slot(this, env_, l.slot, l.grant, storage->second, caf::actor_cast<slot_parent>(this));
       monitor(l.actor);
       slots_.emplace(l.actor.address(), l.slot);
