@@ -166,7 +166,11 @@ void network::dial(const std::string& from, std::uint64_t life, const std::strin
     l.b = {to, server->life, next_handle_++, false};
     server->accepted({id, from, l.b.handle});
     time_.after(latency(), [this, id, from, life, to, done] {
-      if (is_up(from, life)) done(ports::control_stream{id, to, links_.at(id).a.handle});
+      if (!is_up(from, life)) return;
+      // The other end may have died, and the link with it, before its greeting arrived.
+      const auto at = links_.find(id);
+      if (at == links_.end()) return done({errc::unavailable, "the link was lost"});
+      done(ports::control_stream{id, to, at->second.a.handle});
     });
   });
 }

@@ -8,6 +8,7 @@
 #include "sim/events.hpp"
 #include "sim/model_engine.hpp"
 #include "sim/network.hpp"
+#include "store/replicated_blobs.hpp"
 #include "store/schema.hpp"
 
 #include <caf/io/all.hpp>
@@ -74,6 +75,7 @@ struct machine {
     std::unique_ptr<node> tree;
     std::unique_ptr<ports::peer_links> links;
     std::unique_ptr<ports::blob_transport> transport;
+    std::unique_ptr<store::replicated_blobs> copies;  // of a storage node of several
     std::unique_ptr<ports::media_engine> engine;
     std::unique_ptr<ports::log_sink> log;
     caf::scheduler::test_coordinator* actors = nullptr;
@@ -198,8 +200,13 @@ private:
     e.log = p->log.get();
     e.executor = &executor_;
     e.records = m.own.watched.get();
-    e.blobs = m.own.blobs.get();
+    e.blobs = e.own_blobs = m.own.blobs.get();
     e.transport = p->transport.get();
+    const bool stores = m.roles.contains(node_role::storage);
+    if (stores && e.config.storages.size() > 1) {
+      p->copies = std::make_unique<store::replicated_blobs>(*m.own.blobs, [t = p->transport.get()](const node_name& node) { return t->own_of(node); }, e.config.rules_of_copies(), clock_);
+      e.blobs = p->copies.get();
+    }
     e.links = p->links.get();
     e.resolver = &resolver_;
     if (m.roles.contains(node_role::worker)) {
@@ -234,8 +241,7 @@ private:
     p->actors = dynamic_cast<caf::scheduler::test_coordinator*>(&p->system->scheduler());
     p->wire = dynamic_cast<network::multiplexer*>(&p->system->middleman().backend());
     set_clock(*p);
-    net_.up({m.name, m.life, p->wire, {}, m.roles.contains(node_role::storage) ? m.own.blobs.get() : nullptr,
-             m.roles.contains(node_role::storage) ? m.own.blobs.get() : nullptr});
+    net_.up({m.name, m.life, p->wire, {}, stores ? e.blobs : nullptr, stores ? m.own.blobs.get() : nullptr});
     p->tree = std::make_unique<node>(*p->system, e, [p](std::string why) { p->failure = std::move(why); });
     say(m.name + ": starts life=" + std::to_string(m.life));
   }
