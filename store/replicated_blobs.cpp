@@ -41,8 +41,7 @@ struct reading : std::enable_shared_from_this<reading> {
   void on_read(expected<buffer> result) {
     const bool end = result ? result->size() < bytes : result.error().code == errc::bad_range;
     if (result && !end) return done(std::move(result));
-    const bool only = stores.size() == 1;
-    if (only || (!end && (result || result.error().code == errc::invalid_argument))) return done(std::move(result));
+    if (!end && !result && result.error().code == errc::invalid_argument) return done(std::move(result));
     if (!end) return failed(result.error());
     // The end of the blob, or of a copy that was left behind?
     stores[next]->stat(blob, [self = shared_from_this(), result = std::move(result)](expected<ports::blob_stat> about) mutable {
@@ -70,6 +69,8 @@ std::vector<std::shared_ptr<ports::blob_store>> stores_of(ports::blob_transport&
 
 void read_first(std::vector<std::shared_ptr<ports::blob_store>> stores, blob_id blob, std::uint64_t offset, std::uint32_t bytes,
                 ports::completion<buffer> done, error before) {
+  // One store and no copy elsewhere that failed: what it says is all there is to know.
+  if (stores.size() == 1 && before.code == errc::not_found) return stores[0]->read(blob, offset, bytes, std::move(done));
   auto r = std::make_shared<reading>();  // shared with the completion under way
   r->why = std::move(before);
   r->stores = std::move(stores);

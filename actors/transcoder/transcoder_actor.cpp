@@ -66,7 +66,6 @@ private:
     work_grant grant;
     std::uint32_t slot = 0;
     caf::actor actor;
-    node_name storage;  // where its outputs go
     lease_renewal progress;
     instant valid_until;
     milliseconds ttl{};
@@ -100,26 +99,20 @@ private:
   void on_storage(const service_change& change) {
     if (change.handle) {
       storages_[change.node] = caf::actor_cast<storage_actor>(change.handle);
-      // A handle whose link was cut stays dead: what runs goes on with the new one.
-      for (const auto& [key, l] : running_)
-        if (l.actor && l.storage == change.node) caf::anon_send(l.actor, storage_up_atom::value, change.node, change.handle);
     } else {
       storages_.erase(change.node);
-      for (auto& [key, l] : running_) {
-        if (!l.actor || l.storage != change.node) continue;
-        const auto other = storage_for(l.grant.source);
-        if (other == storages_.end()) continue;
-        l.storage = other->first;
-        caf::anon_send(l.actor, storage_up_atom::value, other->first, caf::actor_cast<caf::strong_actor_ptr>(other->second));
-      }
     }
+    // A handle whose link was cut stays dead: what runs goes on with the new one, or with another storage node.
+    for (const auto& [key, l] : running_)
+      if (l.actor) caf::anon_send(l.actor, storage_up_atom::value, change.node, change.handle);
     ask();
   }
 
   /// Where the outputs of a task go: to its source's storage node, or to another one when that is away. Of several any has
   /// the source, or gets it.
   [[nodiscard]] std::map<node_name, storage_actor>::const_iterator storage_for(const source_ref& source) const {
-    if (const auto at = storages_.find(source.store); at != storages_.end() || env_.config.storages.size() < 2) return at;
+    const auto named = storages_.find(source.store);
+    if (env_.config.storages.size() < 2 || (named != storages_.end() && !env_.config.draining.contains(source.store))) return named;
     for (const auto& node : placement_of(source.blob, env_.config.rules_of_copies()))
       if (const auto at = storages_.find(node); at != storages_.end()) return at;
     return storages_.end();
@@ -204,8 +197,11 @@ private:
       free_.erase(free_.begin());
       log(ports::log_level::debug, "slot starts slot={} video={} kind={} first={} count={} epoch={}", l.slot, to_string(l.grant.video), to_string(l.grant.kind), l.grant.first,
           l.grant.chunks.size(), to_string(key.second));
-      l.storage = storage->first;
       l.actor = spawn_slot(this, env_, l.slot, l.grant, storage->second, caf::actor_cast<slot_parent>(this));
+      const auto tell = [&](const auto& one) { caf::anon_send(l.actor, storage_up_atom::value, one.first, caf::actor_cast<caf::strong_actor_ptr>(one.second)); };
+      tell(*storage);  // first: it is the one that is used
+      for (const auto& one : storages_)
+        if (one.first != storage->first) tell(one);
       monitor(l.actor);
       slots_.emplace(l.actor.address(), l.slot);
     }
