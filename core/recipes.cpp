@@ -56,7 +56,8 @@ expected<recipe> make_recipe(const std::vector<rung>& requested, const trim& par
 std::uint32_t crf_tenths_of(const recipe& how, const rung& size) noexcept {
   const auto lines = std::min(size.width, size.height);
   const std::uint32_t better = lines <= 160 ? 10 : lines <= 270 || lines > 720 ? 5 : 0;
-  return std::max(how.crf_tenths, better + 1) - better;
+  // Never below what a recipe may ask for: budgets are made for that.
+  return std::max(how.crf_tenths, better + crf_tenths_min) - better;
 }
 
 expected<rung> parse_rung(std::string_view text) {

@@ -18,6 +18,8 @@ namespace latham {
 /// And for a part that is empty or longer than a day.
 [[nodiscard]] expected<recipe> make_recipe(const std::vector<rung>& requested, const trim& part = {});
 
+inline constexpr std::uint32_t crf_tenths_min = 10;  // of a recipe, and of its rungs
+
 /// x264's constant rate factor of a rung, in tenths. The recipe's own, less what two ends of the ladder need to look as
 /// good at their size as its middle: the smallest rungs are scaled the most and pay most for a fixed grid of key frames, and on
 /// the largest three fixed B-frames save bytes at the cost of likeness (docs/performance.md has the measurements).

@@ -2,6 +2,7 @@
 
 #include "core/assert.hpp"
 #include "core/digest.hpp"
+#include "core/recipes.hpp"
 
 #include <algorithm>
 #include <array>
@@ -140,7 +141,7 @@ expected<void> validate(const recipe& how) {
       return invalid("a rung of the recipe is out of range");
   if (how.segment_ms < 100 || how.segment_ms > 60'000) return invalid("segment_ms must be 100 to 60000");
   if (how.chunk_segments == 0 || how.chunk_segments > 64) return invalid("chunk_segments must be 1 to 64");
-  if (how.crf_tenths < 10 || how.crf_tenths > 500) return invalid("crf_tenths must be 10 to 500");
+  if (how.crf_tenths < crf_tenths_min || how.crf_tenths > 500) return invalid("crf_tenths must be 10 to 500");
   if (std::find(presets.begin(), presets.end(), how.preset) == presets.end()) return invalid("the preset is unknown");
   if (how.audio_kbit < 16 || how.audio_kbit > audio_kbit_max) return invalid("audio_kbit must be 16 to 512");
   if (how.audio_rate_hz != 44'100 && how.audio_rate_hz != 48'000) return invalid("audio_rate_hz must be 44100 or 48000");

@@ -24,14 +24,14 @@ TEST(Recipes, APartHasALengthAndLiesWithinADay) {
   EXPECT_FALSE(make_recipe({}, {0, 86'400'001}));
 }
 
-TEST(Recipes, TheEndsOfTheLadderHaveALowerRateFactorAndNoneIsBelowATenth) {
+TEST(Recipes, TheEndsOfTheLadderHaveALowerRateFactorAndNoneIsBelowTheLeast) {
   recipe how;
   EXPECT_EQ(crf_tenths_of(how, {256, 144, 0}), 225u);
   EXPECT_EQ(crf_tenths_of(how, {240, 426, 0}), 230u) << "a portrait's short side counts";
   EXPECT_EQ(crf_tenths_of(how, {1280, 720, 0}), 235u);
   EXPECT_EQ(crf_tenths_of(how, {1920, 1080, 0}), 230u);
-  how.crf_tenths = 3;
-  EXPECT_EQ(crf_tenths_of(how, {256, 144, 0}), 1u);
+  how.crf_tenths = 12;
+  EXPECT_EQ(crf_tenths_of(how, {256, 144, 0}), 10u);
 }
 
 }  // namespace latham
