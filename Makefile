@@ -7,7 +7,7 @@ SECONDS ?= 60
 FILES ?= 20000
 SEED ?= 1
 
-.PHONY: help run build test dev soak bench asan fuzz fuzz-mutations clean-room image-test clean setup-build setup-test setup-fuzz configure-build configure-test
+.PHONY: help run build test dev soak mutants bench asan fuzz fuzz-mutations clean-room image-test clean setup-build setup-test setup-fuzz configure-build configure-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ asan: setup-test ## build with address and undefined-behaviour sanitizers, run t
 soak: setup-test configure-test ## run the simulation over many seeds (SEEDS=20000) on both cores, stop at the first failure
 	@cmake --build build --target latham-sim -j $(JOBS)
 	@tests/sim/soak.sh build/latham-sim $(SEEDS) $(JOBS)
+
+mutants: setup-test ## plant bugs in copies of the tree and expect the simulation to find each (ARGS="--only NAME"); half an hour on two cores
+	@tests/sim/mutants.py --jobs $(JOBS) $(ARGS)
 
 fuzz: setup-fuzz ## run each fuzzer for SECONDS=60; needs clang, which it installs
 	@cmake --preset fuzz >/dev/null

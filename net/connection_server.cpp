@@ -668,12 +668,11 @@ expected<void> connection_server::start() {
       const auto name = (l->options.name + "-" + std::to_string(i)).substr(0, 15);
       ::pthread_setname_np(l->threads.back().native_handle(), name.c_str());
     }
+  // Before the thread: the handler may ask to be woken in work that was posted before the start, and by the first client.
+  s.tick_timer = std::make_unique<timer>(s.where);
+  s.wake_timer = std::make_unique<timer>(s.where);
+  s.tick_timer->start(tick, [&s] { s.on_tick(); });
   s.where.start();
-  s.where.post([&s] {
-    s.tick_timer = std::make_unique<timer>(s.where);
-    s.wake_timer = std::make_unique<timer>(s.where);
-    s.tick_timer->start(tick, [&s] { s.on_tick(); });
-  });
   return {};
 }
 

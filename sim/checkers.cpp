@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace latham::sim {
 
 namespace {
@@ -111,11 +113,25 @@ private:
   std::map<task_id, epoch> held_;
 };
 
-/// A task is granted at most so many times before somebody looks at its video.
+/// Who grants has a majority of the storage nodes behind it: their disks name the generation of its epoch. A later claimant
+/// is another process, and begins only when this one has ended.
+class owners_grant : public checker {
+public:
+  using checker::checker;
+  void on_lease(const lease_record& r) override {
+    const auto agree = std::count_if(view_.claims.begin(), view_.claims.end(), [&](const auto& c) { return c.first.second == r.video.shard() && c.second.generation == r.held.generation; });
+    if (static_cast<std::size_t>(agree) < view_.blobs.size() / 2 + 1)
+      throw violation{"owners_grant", fmt::format("epoch {} was granted when {} of {} storage nodes knew of its generation", to_string(r.held), agree, view_.blobs.size())};
+  }
+};
+
+/// A task is granted at most so many times before somebody looks at its video. A grant counts from the moment that it is
+/// made: what takes its worker down each time would never be counted at its end.
 class attempts_are_bounded : public checker {
 public:
   using checker::checker;
   void on_task(const task_record& r) override {
+    if (r.state == task_state::leased && r.attempts == 0) throw violation{"attempts_are_bounded", to_string(r.id) + " was granted, and it does not count"};
     if (r.attempts > view_.attempts) throw violation{"attempts_are_bounded", to_string(r.id) + " was granted " + std::to_string(r.attempts) + " times"};
   }
 };
@@ -285,6 +301,7 @@ std::vector<std::unique_ptr<checker>> make_checkers(const view& v) {
   all.push_back(std::make_unique<events_follow_edges>(v));
   all.push_back(std::make_unique<one_commit_per_task>(v));
   all.push_back(std::make_unique<epochs_only_grow>(v));
+  all.push_back(std::make_unique<owners_grant>(v));
   all.push_back(std::make_unique<attempts_are_bounded>(v));
   all.push_back(std::make_unique<outputs_equal_a_calm_run>(v));
   all.push_back(std::make_unique<one_effect_per_outbox_entry>(v));

@@ -3,6 +3,7 @@
 // faults have healed. A checker that finds something throws `violation`, which ends the run with its seed.
 #pragma once
 
+#include "core/cluster/shard_claim.hpp"
 #include "core/scheduler/records.hpp"
 #include "core/upload/uploads.hpp"
 #include "sim/model_engine.hpp"
@@ -44,6 +45,7 @@ struct view {
   std::map<task_id, task_record> tasks;
   std::map<std::pair<std::uint16_t, epoch>, lease_record> leases;  // epochs are a shard's own
   std::map<video_id, upload_record> uploads;
+  std::map<std::pair<node_name, std::uint16_t>, shard_claim> claims;  // of each shard, as each storage node has it
   std::vector<std::function<double()>> slots_busy;                // of each worker
   std::vector<std::pair<std::string, std::function<std::size_t()>>> queues;   // name and present length
   std::map<node_name, std::function<store::memory_blobs&()>> blobs;  // of each storage node, past all faults

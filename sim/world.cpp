@@ -135,7 +135,7 @@ private:
     const auto name = std::string{to_string(role)} + "-" + std::to_string(number);
     disk::watcher watch = [](const ports::kv_batch&) {};
     if (role == node_role::scheduler) watch = [this, shard = static_cast<std::uint16_t>(number)](const ports::kv_batch& batch) { on_scheduler_batch(shard, batch); };
-    if (role == node_role::storage) watch = [this](const ports::kv_batch& batch) { on_storage_batch(batch); };
+    if (role == node_role::storage) watch = [this, name](const ports::kv_batch& batch) { on_storage_batch(name, batch); };
     std::function<void()> lost = [] {};
     if (role == node_role::scheduler) lost = [this, shard = static_cast<std::uint16_t>(number)] { on_scheduler_lost(shard); };
     machines_.push_back(std::make_unique<machine>(around_, name, role, std::move(watch), std::move(lost)));
@@ -246,9 +246,14 @@ private:
     clients_->on_shard_lost(shard);
   }
 
-  void on_storage_batch(const ports::kv_batch& batch) {
+  void on_storage_batch(const node_name& node, const ports::kv_batch& batch) {
     note(batch);
     for (const auto& write : batch) {
+      if (write.key.starts_with(store::prefix_claims) && write.value) {
+        auto claim = read<shard_claim>(write);
+        const auto shard = claim.shard;
+        view_.claims.insert_or_assign(std::pair{node, shard}, std::move(claim));
+      }
       if (!write.key.starts_with(store::prefix_uploads)) continue;
       const auto id = parse_id<video_id>(std::string_view{write.key}.substr(std::string_view{store::prefix_uploads}.size()));
       if (!id) throw violation{"records_decode", write.key};

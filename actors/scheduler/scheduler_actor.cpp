@@ -196,10 +196,11 @@ private:
   void apply(decision out, std::function<void()> answer = {}) {
     ports::kv_batch batch;
     store::append_writes(out.writes, batch);
-    journal_.join(std::move(batch), [this, effects = std::move(out.effects), answer = std::move(answer)] {
+    const bool decided = !batch.empty() || !out.effects.empty();
+    journal_.join(std::move(batch), [this, decided, effects = std::move(out.effects), answer = std::move(answer)] {
       // The claim lapsed while this was written: another may own the shard and know nothing of it. Nobody is told; what was
       // written is looked at anew, if the shard is ours again.
-      if (!hold_->holds(now())) return stop("its claim lapsed while records were written", {errc::unavailable, "no majority of the storage nodes answers in time"});
+      if (decided && !hold_->holds(now())) return stop("its claim lapsed while records were written", {errc::unavailable, "no majority of the storage nodes answers in time"});
       // The answer goes first: a worker learns that its commit counts before it is given the next lease.
       if (answer) answer();
       for (const auto& effect : effects) perform(effect);

@@ -273,7 +273,7 @@ private:
         // Outputs that nobody committed go with their video; waiting for the reaper would hold their space for minutes.
         blob_list orphans;
         for (const auto& [blob, entry] : outputs_)
-          if (entry.record.video == id) orphans.push_back(blob);
+          if (entry.record.video == id && !entry.record.confirmed) orphans.push_back(blob);
         if (!orphans.empty()) LATHAM_REACHED("orphans_removed_with_their_video");
         if (orphans.empty()) {
           answer.deliver(true);

@@ -1,0 +1,120 @@
+// The scheduler actor while storage does not answer, in virtual time, on CAF's own test scheduler.
+#include "actors/scheduler/scheduler_actor.hpp"
+
+#include "actors/cluster/directory.hpp"
+#include "store/memory_kv.hpp"
+
+#include <caf/all.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+#include <gtest/gtest.h>
+
+#include <memory>
+
+namespace latham {
+
+namespace {
+
+struct virtual_time : caf::actor_system_config {
+  virtual_time() { set("scheduler.policy", caf::atom("testing")); }
+};
+
+class fixed_clock final : public ports::clock {
+public:
+  [[nodiscard]] instant now() const noexcept override { return {1}; }
+  [[nodiscard]] utc_ms wall() const noexcept override { return {1'700'000'000'000}; }
+};
+
+class zero_random final : public ports::random {
+public:
+  [[nodiscard]] std::uint64_t next() override { return 0; }
+};
+
+class Scheduler : public ::testing::Test {
+protected:
+  void SetUp() override {
+    env_.config.name = "scheduler-0";
+    env_.config.storages = {"storage-0"};
+    env_.config.incarnation = 7;
+    env_.records = &records_;
+    env_.clock = &clock_;
+    env_.random = &random_;
+    directory_ = spawn_directory(system_, env_);
+    system_.spawn([this](caf::event_based_actor* parent) { actor_ = spawn_scheduler(parent, env_, directory_); });
+    run();
+    storage_ = system_.spawn([this](caf::event_based_actor* self) -> caf::behavior {
+      return {[this, self](const claim_request& asked) -> caf::result<claim_answer> {
+                if (!grants_) return self->make_response_promise<claim_answer>();  // says nothing
+                return claim_answer{true, asked.wanted, 0};
+              },
+              [](again_atom, std::uint16_t) { return true; }};
+    });
+    caf::anon_send(caf::actor_cast<scheduler_actor>(actor_), storage_up_atom::value, node_name{"storage-0"}, caf::actor_cast<caf::strong_actor_ptr>(storage_));
+    run();
+  }
+  void TearDown() override {
+    for (const auto& one : {actor_, storage_, caf::actor_cast<caf::actor>(directory_)}) caf::anon_send_exit(one, caf::exit_reason::kill);
+    run();
+    actors().clock().advance_time(std::chrono::hours{1});
+    run();
+  }
+  caf::scheduler::test_coordinator& actors() { return dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler()); }
+  void run() {
+    do {
+      actors().run();
+      disk_.run_all();
+    } while (actors().has_job());
+  }
+  void pass(seconds time) {
+    for (auto left = time; left > seconds{0}; left -= seconds{1}) {
+      actors().clock().advance_time(seconds{1});
+      run();
+    }
+  }
+  template <class T, class... Args>
+  errc ask(const Args&... args) {
+    auto code = errc::internal;
+    system_.spawn([&](caf::event_based_actor* self) {
+      self->request(actor_, seconds{5}, args...).then([&](const T&) { code = errc::none; }, [&](const caf::error& e) { code = from_caf(e).code; });
+    });
+    run();
+    return code;
+  }
+
+  virtual_time config_;
+  caf::actor_system system_{config_};
+  store::closure_queue disk_;
+  store::memory_kv records_{disk_.adder()};
+  fixed_clock clock_;
+  zero_random random_;
+  env env_;
+  directory_actor directory_;
+  caf::actor actor_;
+  caf::actor storage_;
+  bool grants_ = true;
+};
+
+media_ready upload() {
+  media_ready event;
+  event.video = make_id<video_id>({1}, 0, 1);
+  event.tenant = "default";
+  event.source.bytes = 10;
+  return event;
+}
+
+}  // namespace
+
+TEST_F(Scheduler, ThatDoesNotOwnItsShardDecidesNothingButAnswersWhoLooks) {
+  ASSERT_EQ((ask<view_list>(list_atom::value, std::string{"default"}, video_id{}, std::uint32_t{10})), errc::none);
+  grants_ = false;
+  pass(seconds{10});
+  EXPECT_EQ(ask<errc>(upload()), errc::unavailable);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ((ask<view_list>(list_atom::value, std::string{"default"}, video_id{}, std::uint32_t{10})), errc::none) << "a look must not end it";
+    EXPECT_EQ((ask<video_view>(find_atom::value, video_id{1, 2})), errc::not_found);
+  }
+  grants_ = true;
+  pass(seconds{10});
+  EXPECT_EQ(ask<errc>(upload()), errc::none) << "its shard is its own again, without a restart";
+}
+
+}  // namespace latham
