@@ -32,7 +32,7 @@ template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, hello& x) {
   return f(x.node, x.incarnation, x.protocol, x.engine, x.services_revision);
 }
-inline constexpr std::uint16_t protocol_version = 7;
+inline constexpr std::uint16_t protocol_version = 8;
 
 /// The right to send the bytes of an upload.
 struct upload_ticket {

@@ -167,11 +167,7 @@ bool gateway_shell::enough_storages() const {
 
 /// Asks one storage node after the other until one takes it: the first may be full, or about to be emptied.
 void gateway_shell::begin(std::vector<storage_actor> candidates, const upload_request& message, const error& last, ports::completion<video_view> answer) {
-  if (candidates.empty()) {
-    // While as many are away as there are copies, nobody knows that it does not exist.
-    if (last.code == errc::not_found && !enough_storages()) return answer(error{errc::unavailable, "too few storage nodes are reachable; try again in a few seconds"});
-    return answer(last);
-  }
+  if (candidates.empty()) return answer(last);
   const auto storage = candidates.back();
   candidates.pop_back();
   request(storage, env_.config.request_timeout, begin_atom::value, message)
@@ -201,7 +197,11 @@ error gateway_shell::no_storage() { return {errc::unavailable, "no storage node 
 /// Asks one storage node after the other: an upload that is not complete is known to its first home alone.
 template <class T, class Ask>
 void gateway_shell::ask_storages(std::vector<storage_actor> candidates, Ask ask, const error& last, std::function<void(expected<T>)> answer) {
-  if (candidates.empty()) return answer(last);
+  if (candidates.empty()) {
+    // While as many are away as there are copies, nobody knows that it does not exist.
+    if (last.code == errc::not_found && !enough_storages()) return answer(error{errc::unavailable, "too few storage nodes are reachable; try again in a few seconds"});
+    return answer(last);
+  }
   const auto storage = candidates.back();
   candidates.pop_back();
   ask(storage).then([answer](T& value) { answer(std::move(value)); },
@@ -215,11 +215,17 @@ void gateway_shell::ask_storages(std::vector<storage_actor> candidates, Ask ask,
                     });
 }
 
+/// Of an upload that may not be complete, "not found" says nothing while its first home may be away.
+error gateway_shell::known_nowhere(const error& why) const {
+  if (why.code != errc::not_found || storages_.size() >= env_.config.storages.size()) return why;
+  return {errc::unavailable, "not every storage node is reachable; try again in a few seconds"};
+}
+
 void gateway_shell::offset(video_id id, ports::completion<std::uint64_t> answer) {
   ask_storages<upload_ticket>(
     pick_storages(), [this, id](const storage_actor& storage) { return request(storage, env_.config.request_timeout, resume_atom::value, id); }, no_storage(),
-    [answer](const expected<upload_ticket>& ticket) {
-      if (!ticket) return answer(ticket.error());
+    [this, answer](const expected<upload_ticket>& ticket) {
+      if (!ticket) return answer(known_nowhere(ticket.error()));
       answer(ticket->offset);
     });
 }
@@ -407,8 +413,8 @@ void gateway_shell::remove(video_id id, ports::completion<void> answer) {
             if (why.code != errc::not_found) return answer(std::move(why));
             ask_storages<bool>(
               pick_storages(), [this, id](const storage_actor& storage) { return request(storage, env_.config.request_timeout, abort_atom::value, id); }, no_storage(),
-              [answer](const expected<bool>& gone) {
-                if (!gone) return answer(gone.error());
+              [this, answer](const expected<bool>& gone) {
+                if (!gone) return answer(known_nowhere(gone.error()));
                 answer({});
               });
           });

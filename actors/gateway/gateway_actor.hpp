@@ -70,6 +70,7 @@ private:
   [[nodiscard]] std::vector<storage_actor> pick_storages();
   [[nodiscard]] bool enough_storages() const;
   [[nodiscard]] static error no_storage();
+  [[nodiscard]] error known_nowhere(const error& why) const;
   void begin(std::vector<storage_actor> candidates, const upload_request& message, const error& last, ports::completion<video_view> answer);
   template <class T, class Ask>
   void ask_storages(std::vector<storage_actor> candidates, Ask ask, const error& last, std::function<void(expected<T>)> answer);
