@@ -176,8 +176,8 @@ private:
       env_.blobs->reserve(record.token, here<void>([this, answer, record](expected<void> reserved) mutable {
         if (!reserved) {
           LATHAM_REACHED("upload_has_no_space");
-          uploads_.forget(record.what.video);
-          journal_.join({{store::upload_key(record.what.video), std::nullopt}}, [answer, why = reserved.error()]() mutable { answer.deliver(to_caf(why)); });
+          give_up_begun(record.what.video, record.what.source.blob);
+          deny(answer, reserved.error());
           return;
         }
         log(ports::log_level::info, "upload begins video={} bytes_expected={}", to_string(record.what.video), record.bytes_expected);
@@ -185,6 +185,28 @@ private:
       }));
     });
     return answer;
+  }
+
+  /// A refused reservation can leave something behind, on a disk that fails just then, say; without its record nobody would
+  /// look for it again. So the record goes last.
+  void take_back(blob_id blob, std::function<void(bool gone)> then) {
+    env_.blobs->stat(blob, here<ports::blob_stat>([this, blob, then = std::move(then)](expected<ports::blob_stat> stat) {
+      if (!stat && stat.error().code == errc::not_found) return then(true);
+      env_.blobs->remove(blob, here<void>([then](expected<void> removed) { then(removed.has_value()); }));
+    }));
+  }
+
+  void give_up_begun(video_id id, blob_id blob) {
+    take_back(blob, [this, id, blob](bool gone) {
+      const auto* record = uploads_.find(id);
+      if (record == nullptr || record->state != upload_state::receiving) return;
+      if (!LATHAM_REACHED_IF("refused_upload_left_a_blob", !gone)) {
+        uploads_.forget(id);
+        journal_.join({{store::upload_key(id), std::nullopt}}, [] {});
+        return;
+      }
+      later(milliseconds{1'000}, [this, id, blob] { give_up_begun(id, blob); });
+    });
   }
 
   caf::result<upload_ticket> resume(video_id id) {
@@ -702,7 +724,9 @@ private:
     journal_.join({{store::output_key(token.blob), to_record(record)}}, [this, answer, token] {
       env_.blobs->reserve(token, here<void>([this, answer, token](expected<void> reserved) mutable {
         if (!reserved) {
-          forget_output(token.blob);
+          take_back(token.blob, [this, blob = token.blob](bool gone) {
+            if (gone) forget_output(blob);  // else the reaper finds it
+          });
           return deny(answer, reserved.error());
         }
         answer.deliver(output_ticket{token, env_.config.name});

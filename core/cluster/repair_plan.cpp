@@ -15,16 +15,16 @@ repair_plan plan_open(const ports::blob_stat& own, const copy_rules& rules, cons
   // says so; the storage actor expires it.
   repair_plan out;
   const auto order = placement_of(own.blob, rules);
-  std::uint32_t sealed = 0, known = 0;
-  for (const auto& [node, there] : heard) {
-    sealed += there.presence == ports::blob_presence::sealed ? 1 : 0;
-    known += there.presence != ports::blob_presence::missing ? 1 : 0;
-  }
+  std::size_t sealed = 0;
+  for (const auto& [node, there] : heard) sealed += there.presence == ports::blob_presence::sealed ? 1 : 0;
   const auto homes = homes_of(own.blob, rules);
   const bool is_home = std::find(homes.begin(), homes.end(), rules.self) != homes.end();
   if (!is_home && sealed >= homes.size()) out.own = repair_plan::own_copy::give_up;
+  // Bytes come from the first home, which has them before anybody else: where it has nothing, nothing more will come. Other
+  // parts like this one are no reason to keep it. Without a tombstone, should the writer be somewhere else after all.
   const bool all_heard = heard.size() + 1 == rules.members.size();
-  if (abandoned && all_heard && known == 0 && order.front() != rules.self) out.own = repair_plan::own_copy::remove;
+  const auto first = heard.find(order.front());
+  if (abandoned && all_heard && sealed == 0 && first != heard.end() && first->second.presence == ports::blob_presence::missing) out.own = repair_plan::own_copy::give_up;
   return out;
 }
 

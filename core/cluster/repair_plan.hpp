@@ -24,7 +24,7 @@ struct repair_plan {
 };
 
 /// `heard`: other members' answers of this round; who is missing did not answer. `away`: members that were not heard of for
-/// so long that others stand in for them. `abandoned`: an open copy is so old that no writer can come back to it.
+/// so long that others stand in for them. `abandoned`: an open copy is so old that a writer who lost its disk does not come back.
 [[nodiscard]] repair_plan plan_repair(const ports::blob_stat& own, const copy_rules& rules, const std::map<node_name, ports::blob_look>& heard,
                                       const std::set<node_name>& away, bool abandoned);
 

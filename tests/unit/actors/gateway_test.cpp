@@ -58,6 +58,7 @@ protected:
 class no_blobs final : public ports::blob_transport {
 public:
   [[nodiscard]] std::shared_ptr<ports::blob_store> at(const node_name&) override { return nullptr; }
+  [[nodiscard]] std::shared_ptr<ports::blob_store> own_of(const node_name&) override { return nullptr; }
 };
 
 class zero_random final : public ports::random {

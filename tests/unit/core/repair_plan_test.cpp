@@ -92,8 +92,20 @@ TEST_F(Repair, AnOpenCopyGoesWhenItIsSealedElsewhereOrNobodyCanComeBackToIt) {
   EXPECT_EQ(plan(1, {{order[0], sealed}, {order[2], sealed}}).own, own_copy::keep);  // a home: it is pushed to
   const std::map<node_name, ports::blob_look> nobody{{order[0], missing}, {order[2], missing}, {order[3], missing}};
   EXPECT_EQ(plan(1, nobody).own, own_copy::keep);
-  EXPECT_EQ(plan(1, nobody, {}, {}, true).own, own_copy::remove);
+  EXPECT_EQ(plan(1, nobody, {}, {}, true).own, own_copy::give_up);
   EXPECT_EQ(plan(1, {{order[0], missing}}, {}, {}, true).own, own_copy::keep);
+}
+
+TEST_F(Repair, PartsDoNotKeepEachOtherWhenTheFirstHomeHasNothing) {
+  own.sealed = false;
+  const auto part = is(ports::blob_presence::open);
+  EXPECT_EQ(plan(1, {{order[0], missing}, {order[2], part}, {order[3], missing}}, {}, {}, true).own, own_copy::give_up);
+  EXPECT_EQ(plan(2, {{order[0], missing}, {order[1], part}, {order[3], missing}}, {}, {}, true).own, own_copy::give_up);
+  // A writer who is still there, and a copy that will be pushed here.
+  EXPECT_EQ(plan(1, {{order[0], part}, {order[2], missing}, {order[3], missing}}, {}, {}, true).own, own_copy::keep);
+  EXPECT_EQ(plan(1, {{order[0], missing}, {order[2], is(ports::blob_presence::sealed)}, {order[3], missing}}, {}, {}, true).own, own_copy::keep);
+  // The first home's own part is the storage actor's business.
+  EXPECT_EQ(plan(0, {{order[1], part}, {order[2], missing}, {order[3], missing}}, {}, {}, true).own, own_copy::keep);
 }
 
 TEST_F(Repair, WhoPushesTheSameBytesHasTheSameToken) {
