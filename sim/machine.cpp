@@ -188,6 +188,7 @@ void machine::start() {
   e.config.renew_period = milliseconds{k.renew_ms};
   e.config.stall_timeout = milliseconds{k.stall_timeout_ms};
   e.config.output_grace = milliseconds{k.output_grace_ms};
+  e.config.repair_period = milliseconds{k.repair_period_ms};
   for (const auto& peer : node_names(around_.what.nodes)) {
     if (role_of(peer) == node_role::storage) e.config.storages.push_back(peer);
     if (role_of(peer) == node_role::scheduler) e.config.schedulers.push_back(peer);

@@ -367,6 +367,25 @@ TEST_F(StorageCluster, AStandInGivesUpItsCopyOnceTheHomesHaveTheirs) {
   }
 }
 
+TEST_F(StorageCluster, APartThatAWriterLeftBehindIsMadeWhole) {
+  auto& n = nodes_.at("storage-0");
+  const auto ticket = ask<upload_ticket>(n.storage, begin_atom::value, upload_request{}).value();
+  const auto order = placement_of(ticket.token.blob, n.e->config.rules_of_copies());
+  ASSERT_EQ(order[0], "storage-0");
+  const std::string half(300'000, 'h');
+  const auto append = [&](std::uint64_t at) { return call<std::uint64_t>([&](auto done) { n.blobs->append(ticket.token, at, buffer{half}, crc32c(half), done); }); };
+  ASSERT_TRUE(append(0));
+  unlink(order[0], order[1]);
+  ASSERT_TRUE(append(half.size()));
+  ASSERT_TRUE(ask<video_view>(n.storage, finish_atom::value, ticket.view.id, std::uint64_t{2 * half.size()}));
+  EXPECT_EQ(on_disk(order[1], ticket.token.blob), ports::blob_presence::open);
+  EXPECT_EQ(on_disk(order[2], ticket.token.blob), ports::blob_presence::sealed);
+  link_all();
+  pass(seconds{60});
+  EXPECT_EQ(on_disk(order[1], ticket.token.blob), ports::blob_presence::sealed);
+  EXPECT_EQ(on_disk(order[2], ticket.token.blob), ports::blob_presence::missing);
+}
+
 TEST_F(StorageCluster, DamageIsFoundAndMendedFromTheOtherCopy) {
   const auto u = upload("storage-0", std::string(3 * mib, 'q'));
   ASSERT_TRUE(u);
