@@ -283,6 +283,7 @@ private:
     env_.blobs->remove(record->what.source.blob, here<void>([this, answer, id](expected<void> removed) mutable {
       removing_.erase(id);
       fresh_.erase(id);
+      keepers_.erase(id);
       if (!removed) return deny(answer, removed.error());
       auto tombstone = uploads_.remove(id);
       if (!tombstone) {
@@ -311,6 +312,8 @@ private:
     if (!loaded_) return to_caf(starting());
     const auto* record = uploads_.find(id);
     if (record == nullptr || record->state == upload_state::removed) return to_caf({errc::not_found, "there is no video " + to_string(id)});
+    // To show it as accepted would be to accept it.
+    if (LATHAM_REACHED_IF("upload_on_too_few_nodes", !is_kept(*record))) return to_caf({errc::unavailable, "the upload is complete and on too few storage nodes yet; finish it again, or try again in a second"});
     auto answer = make_response_promise<video_view>();
     env_.blobs->stat(record->what.source.blob, here<ports::blob_stat>([this, answer, record = *record](expected<ports::blob_stat> stat) mutable {
       const auto bytes = stat ? stat->bytes : 0;
@@ -322,7 +325,9 @@ private:
   caf::result<view_list> list(const std::string& tenant, video_id before, std::uint32_t limit) {
     if (!loaded_) return to_caf(starting());
     view_list views;
-    for (const auto& record : uploads_.list(tenant, before, std::min(limit, 200u))) views.push_back(view_of(record, 0));
+    // One of an earlier life may have been accepted; one that was completed in this life and is not kept yet was not.
+    for (const auto& record : uploads_.list(tenant, before, std::min(limit, 200u)))
+      if (is_kept(record) || !fresh_.contains(record.what.video)) views.push_back(view_of(record, 0));
     auto answer = make_response_promise<view_list>();
     journal_.join({}, [answer, views = std::move(views)]() mutable { answer.deliver(std::move(views)); });
     return answer;
@@ -357,6 +362,7 @@ private:
             if (code != errc::none) return again();
             announcing_.erase(id);
             fresh_.erase(id);
+            keepers_.erase(id);
             if (auto record = uploads_.announced(id)) persist(*record, [this] { announce(); });
           },
           [again](caf::error&) { again(); });
@@ -469,6 +475,8 @@ private:
             return std::find(homes.begin(), homes.end(), node) != homes.end();
           });
           for (const auto id : found.bury) bury(id);
+          for (const auto& mark : theirs)
+            if (mark.state == upload_state::complete) note_keeper(mark.video, node);
           upload_list records;
           for (const auto id : found.push) records.push_back(*uploads_.find(id));
           push(node, handle, std::move(records), [this, node, handle, last, next = theirs.empty() ? after : theirs.back().video] {
@@ -490,8 +498,14 @@ private:
     upload_list some(records.begin(), records.begin() + static_cast<std::ptrdiff_t>(std::min(records.size(), uploads_max)));
     records.erase(records.begin(), records.begin() + static_cast<std::ptrdiff_t>(some.size()));
     count("latham_upload_records_pushed_total", static_cast<double>(some.size()));
+    std::vector<video_id> ids;
+    for (const auto& record : some) ids.push_back(record.what.video);
     request(handle, env_.config.request_timeout, keep_atom::value, std::move(some))
-      .then([this, node, handle, records = std::move(records), then](bool) mutable { push(node, handle, std::move(records), std::move(then)); },
+      .then(
+            [this, node, handle, ids = std::move(ids), records = std::move(records), then](bool) mutable {
+              for (const auto id : ids) note_keeper(id, node);
+              push(node, handle, std::move(records), std::move(then));
+            },
             [this, node, handle](caf::error&) {
               later(milliseconds{1'000}, [this, node, handle] {
                 if (is_peer(node, handle)) exchange(node, handle, {});
@@ -517,6 +531,7 @@ private:
     auto tombstone = uploads_.bury(id, now());
     if (!tombstone) return;
     fresh_.erase(id);
+    keepers_.erase(id);
     log(ports::log_level::info, "upload was removed elsewhere video={}", to_string(id));
     persist(*tombstone, [this, blob] {
       // Should this be lost with the process, the repair finds a tombstone elsewhere and removes it.
@@ -527,6 +542,19 @@ private:
   void tell_all(const upload_record& tombstone) {
     for (const auto& [node, handle] : peers_)
       request(handle, env_.config.request_timeout, keep_atom::value, upload_list{tombstone}).then([](bool) {}, [](caf::error&) {});  // else at the next exchange
+  }
+
+  void note_keeper(video_id id, const node_name& node) {
+    const auto* record = uploads_.find(id);
+    if (node != rules_.self && record != nullptr && record->state == upload_state::complete && !record->announced) keepers_[id].insert(node);
+  }
+
+  /// Not complete, or on as many nodes as a client was promised, or with the scheduler: it can be shown for what it is. What an
+  /// earlier life knew of this is learned anew, from the others.
+  [[nodiscard]] bool is_kept(const upload_record& record) const {
+    if (record.state != upload_state::complete || record.announced || rules_.acks == 1) return true;
+    const auto at = keepers_.find(record.what.video);
+    return at != keepers_.end() && at->second.size() + 1 >= rules_.acks;
   }
 
   /// Puts a complete upload's record on as many other nodes as are needed before its client may be told.
@@ -557,7 +585,8 @@ private:
         ++a->asked;
         request(peer->second, env_.config.request_timeout, keep_atom::value, upload_list{a->record})
           .then(
-            [a](bool) {
+            [this, a, node = peer->first](bool) {
+              note_keeper(a->record.what.video, node);
               --a->asked;
               ++a->kept;
               a->step();
@@ -586,6 +615,8 @@ private:
       auto kept = uploads_.keep(record, now());
       if (!kept) continue;
       batch.push_back({store::upload_key(kept->what.video), to_record(*kept)});
+      if (kept->state == upload_state::removed) keepers_.erase(kept->what.video);
+      else note_keeper(kept->what.video, kept->what.source.store);  // it was complete there first
       if (kept->state == upload_state::removed && !blob.is_nil()) dead.push_back(blob);
     }
     auto answer = make_response_promise<bool>();
@@ -885,6 +916,7 @@ private:
   instant compared_;
   bool settled_ = false;                           // what was complete before this start may be announced
   std::set<video_id> fresh_;                       // completed here since, so announced whatever others say
+  std::map<video_id, std::set<node_name>> keepers_;  // of complete uploads that the scheduler has not: who else has the record
   scheduler_map schedulers_;
   shard_claims claims_;
   std::uint64_t announcement_ = 0;  // grows when what was announced so far is void

@@ -386,6 +386,35 @@ TEST_F(StorageCluster, APartThatAWriterLeftBehindIsMadeWhole) {
   EXPECT_EQ(on_disk(order[2], ticket.token.blob), ports::blob_presence::missing);
 }
 
+TEST_F(StorageCluster, AnUploadWhoseRecordIsOnOneNodeAloneIsNotShownAsAccepted) {
+  auto& n = nodes_.at("storage-0");
+  const auto ticket = ask<upload_ticket>(n.storage, begin_atom::value, upload_request{}).value();
+  const std::string bytes(1'000, 'a');
+  ASSERT_TRUE(call<std::uint64_t>([&](auto done) { n.blobs->append(ticket.token, 0, buffer{bytes}, crc32c(bytes), done); }));
+  // Blobs come through, control does not: sealed on two nodes, with a record on one.
+  const auto tell = [&](const node_name& here, const node_name& there, bool up) {
+    caf::anon_send(nodes_.at(here).directory, service_change{service_storage, there, up ? caf::actor_cast<caf::strong_actor_ptr>(nodes_.at(there).storage) : nullptr});
+  };
+  for (const auto* other : {"storage-1", "storage-2"}) {
+    tell("storage-0", other, false);
+    tell(other, "storage-0", false);
+  }
+  settle();
+  const auto accepted = ask<video_view>(n.storage, finish_atom::value, ticket.view.id, std::uint64_t{bytes.size()});
+  ASSERT_FALSE(accepted);
+  EXPECT_EQ(copies(ticket.token.blob), 2u);
+  const auto shown = [&] { return ask<video_view>(n.storage, find_atom::value, ticket.view.id); };
+  const auto listed = [&] { return ask<view_list>(n.storage, list_atom::value, std::string{"default"}, video_id{}, std::uint32_t{10})->size(); };
+  ASSERT_FALSE(shown());
+  EXPECT_EQ(shown().error().code, errc::unavailable);
+  EXPECT_EQ(listed(), 0u);
+  // A later life learns from the others that they have it, or hands it over.
+  kill("storage-0");
+  restart("storage-0");
+  pass(seconds{5});
+  EXPECT_TRUE(knows("storage-0", ticket.view.id));
+}
+
 TEST_F(StorageCluster, DamageIsFoundAndMendedFromTheOtherCopy) {
   const auto u = upload("storage-0", std::string(3 * mib, 'q'));
   ASSERT_TRUE(u);
