@@ -255,12 +255,14 @@ private:
     video_id video;
     std::map<node_name, std::vector<blob_id>> outputs;  // not yet removed
     std::set<node_name> forgetters;                     // who are yet to forget the upload
+    std::uint32_t forgot = 0;                           // how many have
     std::size_t under_way = 0;
   };
 
   void go_on_removing(const std::shared_ptr<removal>& r) {
     if (r->outputs.empty() && r->forgetters.empty()) {
       decision out;
+      forgotten_.erase(r->video);
       rules_->on_video_removed(r->video, now(), out);
       return apply(std::move(out), [this, id = r->video] { log(ports::log_level::info, "video gone video={}", to_string(id)); });
     }
@@ -297,8 +299,13 @@ private:
       ++r->under_way;
       request(at->second, env_.config.request_timeout, forget_atom::value, r->video)
         .then(
-          [r, step, node = node](bool) {
+          [this, r, step, node = node](bool) {
             r->forgetters.erase(node);
+            // A tombstone is on as many nodes as a blob: enough for a scheduler that has lost its disk to hear of it.
+            if (++r->forgot == env_.config.rules_of_copies().acks) {
+              forgotten_.insert(r->video);
+              answer_deletes(r->video);
+            }
             step();
           },
           [step](caf::error&) { step(); });
@@ -514,7 +521,9 @@ private:
         return;
       }
     });
-    apply(std::move(out));
+    apply(std::move(out), [this, id] {
+      if (forgotten_.contains(id)) answer_deletes(id);
+    });
     return answer;
   }
 
@@ -552,6 +561,7 @@ private:
   std::set<node_name> known_storages_;
   std::multimap<video_id, std::pair<std::uint64_t, caf::typed_response_promise<bool>>> deletes_;  // asked for, and not confirmed by storage
   std::uint64_t deletes_asked_ = 0;
+  std::set<video_id> forgotten_;  // being deleted, with tombstones on enough storage nodes
   journal journal_;
   bool loaded_ = false;
   std::map<node_name, worker_actor> workers_;
