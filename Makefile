@@ -49,7 +49,7 @@ fuzz-mutations: setup-test configure-test ## FILES=20000 damaged files of every 
 	@build/tests/fuzz/media_mutations --latham build/latham --files $(FILES) --seed $(SEED) --keep build/mutations
 
 bench: setup-test configure-build ## measure against two baselines in one run: half an hour on a quiet machine (ARGS=--quick: three minutes)
-	@cmake --build build --target latham -j $(JOBS)
+	@cmake --build build --target latham latham-sim -j $(JOBS)
 	@tests/bench/run.sh $(ARGS)
 
 clean-room: ## both commands in a fresh Debian 12, a build on a fresh Debian 13 (needs root and mmdebstrap; an hour)

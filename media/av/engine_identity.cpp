@@ -6,30 +6,17 @@ extern "C" {
 #include <libavfilter/avfilter.h>
 }
 
-#include <dlfcn.h>
 #include <string_view>
 
 namespace latham::media {
 
 namespace {
 
-constexpr int engine_revision = 10;
+constexpr int engine_revision = 11;
 
 std::string version_text(unsigned version) {
   return std::to_string(AV_VERSION_MAJOR(version)) + "." + std::to_string(AV_VERSION_MINOR(version)) + "." +
          std::to_string(AV_VERSION_MICRO(version));
-}
-
-/// libzimg maps HDR (the filter zscale), so its version decides bytes, too. It is libavfilter's dependency and not ours: asked
-/// where the loader put it, which needs no header of it and names the very one that is used.
-std::string zimg_text() {
-  if (!avfilter_get_by_name("zscale")) return "none";
-  using ask = void (*)(unsigned*, unsigned*, unsigned*);
-  const auto version_of = reinterpret_cast<ask>(::dlsym(RTLD_DEFAULT, "zimg_get_version_info"));
-  if (!version_of) return "unknown";  // linked into libavfilter
-  unsigned major = 0, minor = 0, micro = 0;
-  version_of(&major, &minor, &micro);
-  return std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(micro);
 }
 
 constexpr const char* architecture() {
@@ -84,7 +71,7 @@ std::string x264_text() {
 engine_id identity() {
   return std::string{architecture()} + " avcodec-" + version_text(avcodec_version()) + " avformat-" + version_text(avformat_version()) +
          " avfilter-" + version_text(avfilter_version()) + " swscale-" + version_text(swscale_version()) + " swresample-" +
-         version_text(swresample_version()) + " zimg-" + zimg_text() + " x264-" + x264_text() + " latham-" + std::to_string(engine_revision);
+         version_text(swresample_version()) + " x264-" + x264_text() + " latham-" + std::to_string(engine_revision);
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 //
 // For sound: its code works in floating point, AVX and fused multiply-add round otherwise than SSE, and then the same track
 // has other bytes on another machine. It is two hundredths of the work, so nothing is lost. Pictures are worked on in whole
-// numbers, which every processor adds alike; they keep all instructions. (But for HDR: zimg chooses by itself.)
+// numbers, which every processor adds alike; they keep all instructions.
 //
 // The choice is the process's: one task at a time, as a codec child does.
 #pragma once

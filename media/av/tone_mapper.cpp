@@ -5,17 +5,17 @@ extern "C" {
 #include <libavutil/pixdesc.h>
 }
 
-#include <algorithm>
-#include <cstring>
+#include <optional>
 #include <string>
 
 namespace latham::media {
 
 namespace {
 
-// Even, as halves of the lines have colour; the margin is far more than filters of colours reach.
-constexpr int band_rows = 288;
-constexpr int margin_rows = 16;
+// libswscale only changes the raster of colours here; what they mean is changed between the two.
+constexpr const char* exact = "+accurate_rnd+bitexact+full_chroma_int";
+constexpr const char* left = "_h_chr_pos=0:";    // where BT.709 has its colours: above each other, at the left of their two columns,
+constexpr const char* middle = "_v_chr_pos=128"; // between their two lines
 
 template <class T>
 const T* side_data_of(const AVStream& stream, AVPacketSideDataType type) {
@@ -29,12 +29,77 @@ const T* side_data_of(const AVStream& stream, AVPacketSideDataType type) {
 #endif
 }
 
-double peak_of(const AVStream& stream) {
-  double peak = 0;
-  if (const auto* light = side_data_of<AVContentLightMetadata>(stream, AV_PKT_DATA_CONTENT_LIGHT_LEVEL)) peak = light->MaxCLL / 100.0;
-  const auto* display = side_data_of<AVMasteringDisplayMetadata>(stream, AV_PKT_DATA_MASTERING_DISPLAY_METADATA);
+template <class T>
+const T* side_data_of(const AVFrame& picture, AVFrameSideDataType type) {
+  const auto* side = av_frame_get_side_data(&picture, type);
+  return side && side->size >= sizeof(T) ? reinterpret_cast<const T*>(side->data) : nullptr;
+}
+
+/// In units of 100 cd/m2; 0 when neither says anything that can be.
+double peak_of(const AVContentLightMetadata* light, const AVMasteringDisplayMetadata* display) {
+  double peak = light ? light->MaxCLL / 100.0 : 0;
   if (peak <= 0 && display && display->has_luminance && display->max_luminance.den > 0) peak = av_q2d(display->max_luminance) / 100;
   return peak >= 1 && peak <= 100 ? peak : 0;  // PQ ends at 10 000 cd/m2
+}
+
+double peak_of(const AVStream& stream) {
+  return peak_of(side_data_of<AVContentLightMetadata>(stream, AV_PKT_DATA_CONTENT_LIGHT_LEVEL),
+                 side_data_of<AVMasteringDisplayMetadata>(stream, AV_PKT_DATA_MASTERING_DISPLAY_METADATA));
+}
+
+double peak_of(const AVFrame& picture) {
+  return peak_of(side_data_of<AVContentLightMetadata>(picture, AV_FRAME_DATA_CONTENT_LIGHT_LEVEL),
+                 side_data_of<AVMasteringDisplayMetadata>(picture, AV_FRAME_DATA_MASTERING_DISPLAY_METADATA));
+}
+
+/// The stream's word on the transfer holds for all of its pictures; what nobody says is what goes with it. Nothing for what
+/// cannot be converted.
+std::optional<hdr_colour> colour_of(const AVFrame& picture, AVColorTransferCharacteristic transfer) {
+  hdr_colour out;
+  out.transfer = transfer == AVCOL_TRC_ARIB_STD_B67 ? hdr_transfer::hlg : hdr_transfer::pq;
+  switch (picture.color_primaries) {
+    case AVCOL_PRI_UNSPECIFIED:
+    case AVCOL_PRI_BT2020: out.primaries = hdr_primaries::bt2020; break;
+    case AVCOL_PRI_SMPTE432: out.primaries = hdr_primaries::display_p3; break;
+    case AVCOL_PRI_SMPTE431: out.primaries = hdr_primaries::dci_p3; break;
+    case AVCOL_PRI_BT709: out.primaries = hdr_primaries::bt709; break;
+    default: return std::nullopt;
+  }
+  switch (picture.colorspace) {
+    case AVCOL_SPC_UNSPECIFIED:
+    case AVCOL_SPC_RGB:  // made Y'CbCr of BT.2020 on the way
+    case AVCOL_SPC_BT2020_NCL: out.matrix = hdr_matrix::bt2020; break;
+    case AVCOL_SPC_BT709: out.matrix = hdr_matrix::bt709; break;
+    case AVCOL_SPC_BT470BG:
+    case AVCOL_SPC_SMPTE170M: out.matrix = hdr_matrix::bt601; break;
+    default: return std::nullopt;
+  }
+  out.full_range = picture.color_range == AVCOL_RANGE_JPEG && picture.colorspace != AVCOL_SPC_RGB;
+  return out;
+}
+
+/// Where the colours of `picture` are, as libswscale wants to be told.
+std::string chroma_position(const AVFrame& picture) {
+  switch (picture.chroma_location) {
+    case AVCHROMA_LOC_TOPLEFT: return "in_h_chr_pos=0:in_v_chr_pos=0";
+    case AVCHROMA_LOC_CENTER: return "in_h_chr_pos=128:in_v_chr_pos=128";
+    case AVCHROMA_LOC_TOP: return "in_h_chr_pos=128:in_v_chr_pos=0";
+    default: return std::string{"in"} + left + "in" + middle;
+  }
+}
+
+expected<void> through(std::unique_ptr<picture_filter>& filter, const std::string& chain, const AVFrame& from, AVFrame& into) {
+  av_frame_unref(&into);
+  if (!filter || !filter->fits(from)) {
+    auto opened = picture_filter::open(chain, from);
+    if (!opened) return std::move(opened).error();
+    filter = std::move(opened).value();
+  }
+  if (auto ok = filter->put(from); !ok) return ok;
+  auto taken = filter->take(into);
+  if (!taken) return std::move(taken).error();
+  if (!*taken) return {errc::internal, "the scaler kept a picture for itself"};
+  return {};
 }
 
 }  // namespace
@@ -46,85 +111,41 @@ bool is_high_dynamic_range(const AVCodecParameters& stream) {
 tone_mapper::tone_mapper(const AVStream& stream) : transfer_{stream.codecpar->color_trc}, peak_{peak_of(stream)} {}
 
 expected<const AVFrame*> tone_mapper::map(const AVFrame& source, int width, int height) {
-  if (!mapped_->buf[0] || width_ != width || height_ != height || av_frame_is_writable(mapped_.get()) == 0) {
-    av_frame_unref(mapped_.get());
-    mapped_->width = width_ = width;
-    mapped_->height = height_ = height;
-    mapped_->format = AV_PIX_FMT_YUV420P;
-    mapped_->color_range = AVCOL_RANGE_MPEG;
-    if (const int r = av_frame_get_buffer(mapped_.get(), 0); r < 0) return av_error("allocate a picture", r);
-    scaler_.reset();
+  const auto colour = colour_of(source, transfer_);
+  if (!colour) return {errc::unprocessable, "The colours of the picture cannot be converted: convert the file to SDR first."};
+  if (!curves_ || curves_->source() != *colour) curves_.emplace(*colour);
+  const bool resized = width_ != width || height_ != height;
+  if (!full_->buf[0] || resized || av_frame_is_writable(full_.get()) == 0) {
+    av_frame_unref(full_.get());
+    full_->width = width_ = width;
+    full_->height = height_ = height;
+    full_->format = AV_PIX_FMT_YUV444P;
+    full_->color_range = AVCOL_RANGE_MPEG;
+    full_->colorspace = AVCOL_SPC_BT709;
+    if (const int r = av_frame_get_buffer(full_.get(), 0); r < 0) return av_error("allocate a picture", r);
+    if (resized) scaler_.reset();
   }
-  if (auto ok = scale(source); !ok) return std::move(ok).error();
-  // All bands are of one height, because another height is another filter: the last one overlaps more.
-  const int rows = std::min(height, band_rows);
-  for (int from = 0; from < height;) {
-    const int top = std::clamp(from - margin_rows, 0, height - rows);
-    if (auto ok = map_band(top, rows, from); !ok) return std::move(ok).error();
-    from = top + rows >= height ? height : top + rows - margin_rows;
+  const AVFrame* picture = &source;
+  if (source.width != width || source.height != height) {
+    // Before light is made linear, as a scaler without colours would.
+    const std::string size = "scale=w=" + std::to_string(width) + ":h=" + std::to_string(height) + ":flags=lanczos" + exact;
+    if (auto ok = through(scaler_, size + ",format=" + av_get_pix_fmt_name(static_cast<AVPixelFormat>(source.format)), source, *sized_); !ok) return std::move(ok).error();
+    picture = sized_.get();
   }
+  const std::string matrix = source.colorspace == AVCOL_SPC_RGB ? ":out_color_matrix=bt2020:out_range=tv" : "";
+  const std::string wide = std::string{"scale=flags=bilinear"} + exact + ":" + chroma_position(source) + matrix + ",format=yuv444p12le";
+  if (auto ok = through(widener_, wide, *picture, *wide_); !ok) return std::move(ok).error();
+
+  const double own = peak_of(source);
+  const double peak = peak_ > 0 ? peak_ : own > 0 ? own : tone_curves::peak_unknown;
+  for (int y = 0; y < height; ++y) {
+    const auto line = [&](int plane) { return reinterpret_cast<const std::uint16_t*>(wide_->data[plane] + static_cast<std::ptrdiff_t>(y) * wide_->linesize[plane]); };
+    const auto into = [&](int plane) { return full_->data[plane] + static_cast<std::ptrdiff_t>(y) * full_->linesize[plane]; };
+    curves_->map(line(0), line(1), line(2), static_cast<std::size_t>(width), peak, into(0), into(1), into(2));
+  }
+  const std::string halved = std::string{"scale=flags=bilinear"} + exact + ":out" + left + "out" + middle + ",format=yuv420p";
+  if (auto ok = through(halver_, halved, *full_, *mapped_); !ok) return std::move(ok).error();
   return mapped_.get();
-}
-
-/// Makes scaled_: `source` in its own format and the wanted size, with all that must be known of its colours.
-expected<void> tone_mapper::scale(const AVFrame& source) {
-  av_frame_unref(scaled_.get());
-  if (source.width == width_ && source.height == height_) {
-    if (const int r = av_frame_ref(scaled_.get(), &source); r < 0) return av_error("hold a picture", r);
-  } else {
-    if (!scaler_ || !scaler_->fits(source)) {
-      auto opened = picture_filter::open("scale=w=" + std::to_string(width_) + ":h=" + std::to_string(height_) +
-                                           ":flags=lanczos+accurate_rnd+bitexact,format=" +
-                                           av_get_pix_fmt_name(static_cast<AVPixelFormat>(source.format)),
-                                         source);
-      if (!opened) return std::move(opened).error();
-      scaler_ = std::move(opened).value();
-    }
-    if (auto ok = scaler_->put(source); !ok) return ok;
-    auto taken = scaler_->take(*scaled_);
-    if (!taken) return std::move(taken).error();
-    if (!*taken) return {errc::internal, "the scaler kept a picture for itself"};
-  }
-  // The stream's word holds for all of its pictures; what nobody says is what goes with it.
-  scaled_->color_trc = transfer_;
-  if (scaled_->color_primaries == AVCOL_PRI_UNSPECIFIED) scaled_->color_primaries = AVCOL_PRI_BT2020;
-  if (scaled_->colorspace == AVCOL_SPC_UNSPECIFIED) scaled_->colorspace = AVCOL_SPC_BT2020_NCL;
-  if (scaled_->color_range == AVCOL_RANGE_UNSPECIFIED) scaled_->color_range = AVCOL_RANGE_MPEG;
-  return {};
-}
-
-/// Maps `rows` lines from `top` on and keeps those from `from` on, but for the margin below where the picture goes on.
-expected<void> tone_mapper::map_band(int top, int rows, int from) {
-  av_frame_unref(band_.get());
-  if (const int r = av_frame_ref(band_.get(), scaled_.get()); r < 0) return av_error("hold a picture", r);
-  band_->crop_top = static_cast<std::size_t>(top);
-  band_->crop_bottom = static_cast<std::size_t>(height_ - top - rows);
-  if (const int r = av_frame_apply_cropping(band_.get(), AV_FRAME_CROP_UNALIGNED); r < 0) return av_error("cut a picture", r);
-  const auto mapped = [&]() -> expected<bool> {
-    if (!mapper_ || !mapper_->fits(*band_)) {
-      // agamma=0: the exact curves. The quick ones of zimg end where this light does not, and each instruction set has its own:
-      // with AVX-512 strong colours came out visibly darker than elsewhere. It costs 70 ms for a picture of 1080p.
-      std::string chain = "zscale=t=linear:npl=100:p=bt709:agamma=0,format=gbrpf32le,tonemap=tonemap=hable:desat=0";
-      if (peak_ > 0) chain += ":peak=" + std::to_string(peak_);
-      chain += ",zscale=t=bt709:m=bt709:r=tv:agamma=0,format=yuv420p";
-      auto opened = picture_filter::open(chain, *band_);
-      if (!opened) return std::move(opened).error();
-      mapper_ = std::move(opened).value();
-    }
-    if (auto ok = mapper_->put(*band_); !ok) return std::move(ok).error();
-    return mapper_->take(*mapped_band_);
-  }();
-  if (!mapped || !*mapped || mapped_band_->width != width_ || mapped_band_->height != rows)
-    return {errc::unprocessable, "The colours of the picture cannot be converted: convert the file to SDR first."};
-  const int until = top + rows == height_ ? height_ : top + rows - margin_rows;
-  for (int plane = 0; plane < 3; ++plane) {
-    const int shift = plane == 0 ? 0 : 1;
-    for (int y = from >> shift; y < until >> shift; ++y)
-      std::memcpy(mapped_->data[plane] + static_cast<std::ptrdiff_t>(y) * mapped_->linesize[plane],
-                  mapped_band_->data[plane] + static_cast<std::ptrdiff_t>(y - (top >> shift)) * mapped_band_->linesize[plane],
-                  static_cast<std::size_t>(width_ >> shift));
-  }
-  return {};
 }
 
 }  // namespace latham::media

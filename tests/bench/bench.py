@@ -108,6 +108,14 @@ class Bench:
         subprocess.run(["ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error", "-y", "-stream_loop", str(times - 1), "-i", str(clip), "-map", "0", "-c", "copy", "-movflags", "+faststart", str(long)], check=True)
         return long
 
+    def simulation(self):
+        """What the simulation makes of one core: no ratio, so the middle one of five."""
+        runs = [json.loads(subprocess.run([self.options.latham_sim, "--bench", "--json"], capture_output=True, text=True, check=True).stdout) for _ in range(5)]
+        middle = sorted(runs, key=lambda r: r["steps_per_s"])[2]
+        self.say(f"  {self.minutes():5.1f} min, simulation of {middle['storages']} storage, {middle['schedulers']} scheduler, {middle['workers']} worker nodes: {middle['steps_per_s'] / 1e6:.2f} M steps and "
+                 f"{middle['virtual_s_per_s']:.0f} virtual seconds a second, {middle['steps_per_virtual_s']:.0f} steps a virtual second")
+        return middle
+
     def summary(self):
         out = {}
         for name, results in self.rounds.items():
@@ -129,6 +137,7 @@ class Bench:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--latham", default="build/latham")
+    parser.add_argument("--latham-sim", default="build/latham-sim")
     parser.add_argument("--clip", type=pathlib.Path, required=True, help="a 1920x1080 video (default: Big Buck Bunny, fetched)")
     parser.add_argument("--seconds", type=float, help="only the first so many seconds of it")
     parser.add_argument("--work", type=pathlib.Path, required=True, help="scratch directory")
@@ -179,6 +188,7 @@ def main():
 
         bench.turns({"latham, long": options.long_rounds, "ffmpeg, long": options.long_rounds}, long, fits)
         long.unlink()
+    report["simulation"] = bench.simulation()
     report["summary"] = bench.summary()
     report["ratios"] = bench.ratios()
     report["targets"] = reports.targets_of(report)

@@ -64,6 +64,10 @@ def targets_of(report):
     for row in report.get("quality", []):
         out.append({"name": f"quality of {row['rung']}", "met": row["met"], "value": row["bytes"] / row["their_bytes"], "limit": 1.01,
                     "text": f"{row['bytes'] / row['their_bytes'] - 1:+.1%} bytes of at most +1 %, {row['psnr_db'] - row['their_psnr_db']:+.2f} dB of at least -0.05"})
+    sim = report.get("simulation")
+    if sim:
+        for name, key, least, scale, unit in (("simulation, steps a second", "steps_per_s", 0.4e6, 1e-6, " M"), ("simulation, virtual seconds a second", "virtual_s_per_s", 200, 1, "")):
+            out.append({"name": name, "met": sim[key] >= least, "value": sim[key], "limit": least, "text": f"{sim[key] * scale:.2f}{unit} of at least {least * scale:g}{unit}"})
     return out
 
 

@@ -23,4 +23,4 @@ case " $* " in
     ;;
 esac
 # Python leaves no compiled files beside its sources.
-exec env PYTHONDONTWRITEBYTECODE=1 python3 "$here/bench.py" --latham "$build/latham" --work "$build/bench/work" "$@"
+exec env PYTHONDONTWRITEBYTECODE=1 python3 "$here/bench.py" --latham "$build/latham" --latham-sim "$build/latham-sim" --work "$build/bench/work" "$@"

@@ -1,0 +1,91 @@
+// Several schedulers, as processes: each has a shard of the videos, and workers serve them all. What one of them loses, its
+// process or its disk, costs time and no byte; and of two processes of one name one stops.
+import assert from 'node:assert/strict';
+import { rm } from 'node:fs/promises';
+import { chance, digests, json, request, scenario, seconds, until, upload, within } from './harness.mjs';
+import { make_source } from './sources.mjs';
+
+const source = { width: 640, height: 360, rate: [25, 1], frames: 300, noise: 20 };
+
+/// The node whose log says that it took the video.
+const home_of = (cluster, id) => cluster.schedulers.find((node) => node.runs.some((run) => run.lines.some((line) => line.includes(`video queued video=${id}`))));
+
+const listed = async (url) => json(await request(`${url}/api/v1/videos?limit=200`)).videos;
+
+/// Uploads until each scheduler has at least `least` of them: where one goes is drawn by chance. { id, home } of each.
+async function upload_to_all(cluster, file, least, title) {
+  const out = [];
+  const short = () => cluster.schedulers.some((node) => out.filter(({ home }) => home === node).length < least);
+  while (short()) {
+    assert.ok(out.length < 40, 'chance never sends two schedulers the same forty videos');
+    const { id } = await upload(cluster.url, file, { title: `${title}-${out.length}` });
+    await until(10 * seconds, `a home of ${id}`, () => home_of(cluster, id) !== undefined);
+    out.push({ id, home: home_of(cluster, id) });
+  }
+  return out;
+}
+
+scenario('two schedulers share the work, and the death of either changes no byte', 300 * seconds, async (w) => {
+  const file = w.file('source.mp4');
+  await make_source(file, source);
+  const cluster = await w.cluster({ schedulers: 2, workers: 2, slots: 1, args: ['--log-level', 'debug'] });
+  const follower = w.follow(cluster.url);
+  const wanted = await digests(cluster.url, await follower.ends((await upload(cluster.url, file, { title: 'calm' })).id));
+
+  const videos = await upload_to_all(cluster, file, 2, 'shared');
+  const victim = chance('victim').one_of(cluster.schedulers);
+  const its_last = videos.findLast(({ home }) => home === victim);
+  await follower.wait(its_last.id, 'anything', () => true);
+  await victim.restart('SIGKILL');
+  await cluster.ready();
+  for (const { id } of videos) assert.deepEqual(await digests(cluster.url, await follower.ends(id, 'ready', 120 * seconds)), wanted, `video ${id}`);
+  assert.equal((await listed(cluster.url)).length, videos.length + 1);
+  // Both schedulers were served by both workers.
+  for (const scheduler of cluster.schedulers)
+    for (const worker of cluster.workers)
+      assert.ok(scheduler.runs.some((run) => run.lines.some((line) => /lease granted/.test(line) && line.includes(`worker=${worker.name}`))), `${scheduler.name} granted nothing to ${worker.name}`);
+});
+
+scenario('a scheduler that lost its disk gets its videos back from storage', 300 * seconds, async (w) => {
+  const file = w.file('source.mp4');
+  await make_source(file, source);
+  const cluster = await w.cluster({ schedulers: 2, workers: 1, slots: 2 });
+  const follower = w.follow(cluster.url);
+  const before = await upload_to_all(cluster, file, 1, 'before');
+  const wanted = await digests(cluster.url, await follower.ends(before[0].id, 'ready', 120 * seconds));
+  for (const { id } of before) await follower.ends(id, 'ready', 120 * seconds);
+  const victim = cluster.schedulers[1];
+  const deleted = before.find(({ home }) => home === victim);
+  assert.equal((await request(`${cluster.url}/api/v1/videos/${deleted.id}`, { method: 'DELETE' })).status, 204);
+  const during = await upload_to_all(cluster, file, 1, 'during');
+
+  await victim.kill('SIGKILL');
+  await rm(victim.data, { recursive: true });
+  await victim.start();
+  await cluster.ready();
+  const kept = [...before.filter((v) => v !== deleted), ...during];
+  for (const { id } of kept) {
+    await until(60 * seconds, `${id} is ready again`, async () => {
+      const answer = await request(`${cluster.url}/api/v1/videos/${id}`);
+      return answer.status === 200 && json(answer).state === 'ready';
+    });
+    assert.deepEqual(await digests(cluster.url, json(await request(`${cluster.url}/api/v1/videos/${id}`))), wanted, `video ${id}`);
+  }
+  assert.equal((await request(`${cluster.url}/api/v1/videos/${deleted.id}`)).status, 404, 'what was deleted stays deleted');
+  assert.deepEqual((await listed(cluster.url)).map(({ id }) => id).sort(), kept.map(({ id }) => id).sort());
+});
+
+scenario('of two processes of one name the later works on and the earlier stops', 120 * seconds, async (w) => {
+  const file = w.file('source.mp4');
+  await make_source(file, { ...source, frames: 100 });
+  const cluster = await w.cluster({ workers: 1 });
+  const first = cluster.workers[0];
+  first.may_break = true; // that it says why it stops is the point
+  const second = await w.add('worker-0', first.args.filter((_, i) => first.args[i] !== '--admin' && first.args[i - 1] !== '--admin'));
+  await second.start();
+  const how = await within(30 * seconds, 'the end of the earlier process', first.now.ended);
+  assert.notEqual(how.code, 0, 'what stops for this reason is no success');
+  assert.ok(first.now.lines.some((line) => /a later process of its name is alive/.test(line)), first.now.lines.join('\n'));
+  await w.follow(cluster.url).ends((await upload(cluster.url, file)).id);
+  assert.equal(second.now.end, undefined);
+});
