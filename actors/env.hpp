@@ -2,6 +2,7 @@
 // passed down the tree; everything in it outlives the actor system. No globals.
 #pragma once
 
+#include "core/cluster/placement.hpp"
 #include "core/ports/blob_store.hpp"
 #include "core/ports/blob_transport.hpp"
 #include "core/ports/clock.hpp"
@@ -10,6 +11,7 @@
 #include "core/ports/log_sink.hpp"
 #include "core/ports/media_engine.hpp"
 #include "core/ports/metrics.hpp"
+#include "core/ports/own_blobs.hpp"
 #include "core/ports/peer_links.hpp"
 #include "core/ports/random.hpp"
 #include "core/ports/resolver.hpp"
@@ -42,6 +44,9 @@ struct node_config {
   std::uint16_t shard = 0;             // scheduler: its home shard
   std::vector<node_name> storages;     // all of the configuration, this node included; empty: this node alone
   std::vector<node_name> schedulers;   // the same
+  std::uint32_t copies = 0;            // of each blob, on different storage nodes; 0: two where there are two
+  std::uint32_t ack_copies = 0;        // durable before anybody is told; 0: all of them
+  std::set<node_name> draining;        // storage nodes that are to lose what they hold, and get nothing new
   std::uint32_t slots = 1;             // worker: chunks at once
   std::vector<peer_config> peers;
   scheduler_config scheduling;
@@ -52,6 +57,12 @@ struct node_config {
   milliseconds renew_period{700};
   milliseconds stall_timeout{120'000};  // a task without any sign of life for this long is given back
   milliseconds output_grace{900'000};   // an output that nobody refers to, or writes, is removed after this; longer than a lease
+  milliseconds repair_period{60'000};   // from one look at all own blobs to the next
+  milliseconds stand_in_after{600'000}; // a home that is away for longer is stood in for
+  std::uint64_t repair_bytes_s = 64 * mib;
+  std::uint64_t scrub_bytes_s = 4 * mib;  // of own blobs read to find damage; 0: none
+
+  [[nodiscard]] copy_rules rules_of_copies() const { return make_copy_rules(name, storages, draining, copies, ack_copies); }
 };
 
 /// Ports of one node. Those of roles that it does not run may be null.
@@ -63,8 +74,9 @@ struct env {
   ports::metrics* metrics = nullptr;
   ports::executor* executor = nullptr;          // CPU work that is too long for an actor
   ports::kv_store* records = nullptr;           // scheduler, storage
-  ports::blob_store* blobs = nullptr;           // storage: this node's own
-  ports::blob_transport* transport = nullptr;   // gateway, worker
+  ports::blob_store* blobs = nullptr;           // storage: what this node answers for, with its copies elsewhere
+  ports::own_blobs* own_blobs = nullptr;        // storage of several: what is on its own disk
+  ports::blob_transport* transport = nullptr;   // gateway, worker, storage of several
   ports::media_engine* engine = nullptr;        // worker
   ports::peer_links* links = nullptr;           // null: a single process
   ports::resolver* resolver = nullptr;

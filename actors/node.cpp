@@ -5,6 +5,7 @@
 #include "actors/gateway/gateway.hpp"
 #include "actors/protocol.hpp"
 #include "actors/scheduler/scheduler_actor.hpp"
+#include "actors/storage/repair_actor.hpp"
 #include "actors/storage/storage_actor.hpp"
 #include "actors/supervisor.hpp"
 #include "actors/transcoder/transcoder_actor.hpp"
@@ -66,6 +67,8 @@ node::node(caf::actor_system& system, const env& e, std::function<void(std::stri
   for (const auto& peer : e.config.peers)
     if (peer.dial) add("connector " + peer.name, [&e, directory = p.directory, peer](caf::event_based_actor* s) { return spawn_connector(s, e, directory, peer); });
   if (has(node_role::storage)) add("storage", [&e, directory = p.directory](caf::event_based_actor* s) { return spawn_storage(s, e, directory); });
+  if (has(node_role::storage) && e.own_blobs != nullptr && e.config.rules_of_copies().members.size() > 1)
+    add("repair", [&e, directory = p.directory](caf::event_based_actor* s) { return spawn_repair(s, e, directory); });
   if (has(node_role::scheduler)) add("scheduler", [&e, directory = p.directory](caf::event_based_actor* s) { return spawn_scheduler(s, e, directory); });
   if (has(node_role::worker)) add("worker", [&e, directory = p.directory](caf::event_based_actor* s) { return spawn_transcoder(s, e, directory); });
   if (has(node_role::gateway)) add("gateway", [&e, directory = p.directory, door = p.door](caf::event_based_actor* s) { return spawn_gateway(s, e, directory, door); });

@@ -3,6 +3,7 @@
 //   node supervisor (one_for_one, escalates: the process ends and is restarted from what it persisted)
 //    +- connector per peer that we dial
 //    +- storage_actor      (storage)
+//    +- repair_actor       (storage, where there are several)
 //    +- scheduler_actor    (scheduler)
 //    +- transcoder_actor   (worker)       +- slot_actor per lease
 //    +- gateway actor      (gateway)      +- upload_actor per upload

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "core/cluster/shard_claim.hpp"
+#include "core/ports/own_blobs.hpp"
 #include "core/scheduler/scheduler.hpp"
 #include "core/upload/uploads.hpp"
 
@@ -31,7 +32,7 @@ template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, hello& x) {
   return f(x.node, x.incarnation, x.protocol, x.engine, x.services_revision);
 }
-inline constexpr std::uint16_t protocol_version = 7;
+inline constexpr std::uint16_t protocol_version = 8;
 
 /// The right to send the bytes of an upload.
 struct upload_ticket {
@@ -75,6 +76,18 @@ typename Inspector::result_type inspect(Inspector& f, shard_info& x) {
   return f(x.shards, x.takes_uploads);
 }
 
+/// Whether a storage node that is being emptied may be switched off for good.
+struct leave_answer {
+  bool may_leave = false;
+  std::uint64_t blobs_left = 0;    // at least so many still live here
+  std::uint64_t uploads_left = 0;  // records that too few others are known to keep
+  std::string reason;              // why not
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, leave_answer& x) {
+  return f(x.may_leave, x.blobs_left, x.uploads_left, x.reason);
+}
+
 using errc_list = std::vector<errc>;
 using bool_list = std::vector<std::uint8_t>;
 using grant_list = std::vector<work_grant>;
@@ -83,6 +96,11 @@ using commit_list = std::vector<task_commit>;
 using output_list = std::vector<output_ref>;
 using blob_list = std::vector<blob_id>;
 using view_list = std::vector<video_view>;
+using look_list = std::vector<ports::blob_look>;
+using upload_list = std::vector<upload_record>;
+using mark_list = std::vector<upload_mark>;
+inline constexpr std::uint32_t marks_max = 500;    // in one message
+inline constexpr std::size_t uploads_max = 16;     // records in one message: each has a recipe in it
 
 /// Work for an actor from its own completions and timers. Local only: it has no wire form.
 struct local_call {
@@ -134,6 +152,10 @@ CAF_BEGIN_TYPE_ID_BLOCK(latham, first_custom_type_id)
   CAF_ADD_TYPE_ID(latham, (latham::shard_info))
   CAF_ADD_TYPE_ID(latham, (latham::claim_request))
   CAF_ADD_TYPE_ID(latham, (latham::claim_answer))
+  CAF_ADD_TYPE_ID(latham, (latham::look_list))
+  CAF_ADD_TYPE_ID(latham, (latham::upload_list))
+  CAF_ADD_TYPE_ID(latham, (latham::mark_list))
+  CAF_ADD_TYPE_ID(latham, (latham::leave_answer))
 
   CAF_ADD_ATOM(latham, latham, resolve_atom, "resolve")
   CAF_ADD_ATOM(latham, latham, begin_atom, "begin")
@@ -153,6 +175,10 @@ CAF_BEGIN_TYPE_ID_BLOCK(latham, first_custom_type_id)
   CAF_ADD_ATOM(latham, latham, listen_atom, "listen")
   CAF_ADD_ATOM(latham, latham, shards_atom, "shards")
   CAF_ADD_ATOM(latham, latham, again_atom, "again")
+  CAF_ADD_ATOM(latham, latham, have_atom, "have")
+  CAF_ADD_ATOM(latham, latham, keep_atom, "keep")
+  CAF_ADD_ATOM(latham, latham, marks_atom, "marks")
+  CAF_ADD_ATOM(latham, latham, leave_atom, "leave")
 CAF_END_TYPE_ID_BLOCK(latham)
 
 namespace latham {
@@ -188,7 +214,17 @@ using storage_actor = caf::typed_actor<
   caf::replies_to<list_atom, std::string, video_id, std::uint32_t>::with<view_list>,
   caf::replies_to<claim_request>::with<claim_answer>,
   /// Every complete upload of this shard is to be announced again. Answered when that is durable.
-  caf::replies_to<again_atom, std::uint16_t>::with<bool>>;
+  caf::replies_to<again_atom, std::uint16_t>::with<bool>,
+  // ---- Of storage nodes among one another
+  /// Another storage node is there: the one that dialed makes itself known to the one that was dialed.
+  caf::reacts_to<storage_up_atom, node_name, caf::strong_actor_ptr>,
+  /// What is on this node's own disk, one answer per blob.
+  caf::replies_to<have_atom, blob_list>::with<look_list>,
+  /// Keep these records of complete and removed uploads, too. Answered when they are durable. Idempotent.
+  caf::replies_to<keep_atom, upload_list>::with<bool>,
+  /// What became of the uploads with ids greater than the given one, ascending, marks_max at most.
+  caf::replies_to<marks_atom, video_id>::with<mark_list>,
+  caf::replies_to<leave_atom>::with<leave_answer>>;
 
 /// Who wants to hear of changes: a gateway.
 using event_sink = caf::typed_actor<caf::reacts_to<video_view>>;

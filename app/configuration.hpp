@@ -25,6 +25,9 @@ struct serve_options {
   std::optional<ports::endpoint> cluster;                                 // where peers reach us
   std::map<std::string, ports::endpoint> storages;                        // other nodes, by name
   std::map<std::string, ports::endpoint> schedulers;
+  std::uint32_t copies = 0;                                               // 0: two where there are two storage nodes
+  std::uint32_t ack_copies = 0;                                           // 0: all of them
+  std::set<std::string> draining;                                         // storage nodes that are to be emptied
   std::optional<std::uint32_t> shard;                                     // of a scheduler; see shard_of
   std::uint32_t slots = 0;                                                // 0: one per processor we may use
   std::uint64_t capacity_bytes = 0;                                       // 0: what the disk has

@@ -63,6 +63,7 @@ int main(int argc, char** argv) {
   std::vector<std::string> storages;
   std::vector<std::string> schedulers;
   std::vector<std::string> roles;
+  std::vector<std::string> draining;
   auto* s = cli.add_subcommand("serve", "Run a node. Without options: everything in one process, data in ./data, http://127.0.0.1:8000");
   s->add_option("--data", serve.data, "Directory for everything that must survive")->envname("LATHAM_DATA")->capture_default_str();
   s->add_option("--listen", http, "Address of page, API and media; \":8000\" is every address")->envname("LATHAM_LISTEN")->capture_default_str();
@@ -76,6 +77,9 @@ int main(int argc, char** argv) {
   s->add_option("--slots", serve.slots, "Chunks encoded at once (default: one per processor)")->envname("LATHAM_SLOTS");
   s->add_option("--capacity", serve.capacity_bytes, "Bytes that blobs may take, e.g. 500GB (default: what the disk has)")->transform(CLI::AsSizeValue(false))->envname("LATHAM_CAPACITY");
   s->add_option("--free-reserve", serve.free_reserve_bytes, "Bytes of the disk that are never used")->transform(CLI::AsSizeValue(false))->envname("LATHAM_FREE_RESERVE");
+  s->add_option("--copies", serve.copies, "Storage nodes that keep each blob (default: 2 where there are two); the same on all nodes")->envname("LATHAM_COPIES");
+  s->add_option("--ack-copies", serve.ack_copies, "Copies that are durable before an upload is acknowledged (default: all of them)")->envname("LATHAM_ACK_COPIES");
+  s->add_option("--draining", draining, "Storage nodes to be emptied, by name; the same on all nodes")->delimiter(',')->envname("LATHAM_DRAINING");
   s->add_option("--upload-max", serve.upload_bytes_max, "Largest upload")->transform(CLI::AsSizeValue(false))->envname("LATHAM_UPLOAD_MAX");
   s->add_option("--token", serve.token, "Clients must send this as a bearer token; better in the environment, where ps does not show it")->envname("LATHAM_TOKEN");
   s->add_flag("--insecure", serve.insecure, "Listen beyond loopback without a token");
@@ -147,6 +151,7 @@ int main(int argc, char** argv) {
       if (!where) return fail(where.error());
       serve.cluster = *where;
     }
+    serve.draining.insert(draining.begin(), draining.end());
     for (const auto& text : storages) {
       auto peer = app::parse_peer(text);
       if (!peer) return fail(peer.error());

@@ -24,10 +24,12 @@
 #include "store/disk/file_system.hpp"
 #include "store/disk/rocks_kv.hpp"
 #include "store/disk/thread_pool.hpp"
+#include "store/replicated_blobs.hpp"
 
 #include <cstdio>
 #include <fmt/format.h>
 #include <future>
+#include <optional>
 #include <unistd.h>
 
 namespace latham::app {
@@ -102,6 +104,9 @@ int serve(const serve_options& o) {
   };
   e.config.storages = configured(o.storages, "storage");
   e.config.schedulers = configured(o.schedulers, "scheduler");
+  e.config.copies = o.copies;
+  e.config.ack_copies = o.ack_copies;
+  e.config.draining = o.draining;
   e.config.uploading.bytes_max = o.upload_bytes_max;
   e.clock = &clock;
   e.random = &random;
@@ -134,7 +139,7 @@ int serve(const serve_options& o) {
     const auto& found = blobs->recovered();
     say(ports::log_level::info, fmt::format("blobs ready count={} open={} bytes={} bytes_cut={} files_removed={} damaged={}", found.blobs, found.blobs_open, found.bytes,
                                             found.bytes_cut, found.files_removed, found.blobs_damaged));
-    e.blobs = blobs.get();
+    e.blobs = e.own_blobs = blobs.get();
   }
 
   // -- Network: control, data and child processes on loops of their own, so that bulk delays neither
@@ -150,12 +155,23 @@ int serve(const serve_options& o) {
     for (const auto& [name, where] : *peers) members[name] = {where};
   net::static_resolver resolver{members, lookup};
   e.resolver = &resolver;
-  std::unique_ptr<net::blob_server> data_server;
-  if (blobs && o.cluster) data_server = std::make_unique<net::blob_server>(data_loop, *blobs);
   net::dialer_options dialing;
   dialing.self = o.name;
-  net::transport transport{o.name, std::shared_ptr<ports::blob_store>{std::shared_ptr<void>{}, blobs.get()}, {data_loop, resolver, lookup, random, dialing}};
-  e.transport = &transport;
+  // A storage node of several keeps copies at the others; one alone is its own store and nothing else.
+  std::optional<net::transport> transport;
+  std::unique_ptr<store::replicated_blobs> copies;
+  if (blobs && e.config.rules_of_copies().members.size() > 1) {
+    store::replicated_blobs_options options;
+    options.metrics = &metrics;
+    options.log = log.get();
+    copies = std::make_unique<store::replicated_blobs>(*blobs, [&transport](const node_name& node) { return transport->own_of(node); }, e.config.rules_of_copies(), clock, options);
+    e.blobs = copies.get();
+  }
+  const auto unowned = [](ports::blob_store* store) { return std::shared_ptr<ports::blob_store>{std::shared_ptr<void>{}, store}; };
+  transport.emplace(o.name, unowned(e.blobs), unowned(blobs.get()), net::blob_client_context{data_loop, resolver, lookup, random, dialing});
+  e.transport = &*transport;
+  std::unique_ptr<net::blob_server> data_server;
+  if (blobs && o.cluster) data_server = std::make_unique<net::blob_server>(data_loop, *e.blobs, *blobs);
   std::unique_ptr<net::peer_streams> links;
   if (o.cluster || !members.empty()) {
     net::peer_streams_options options;
@@ -168,11 +184,12 @@ int serve(const serve_options& o) {
     e.attach_accepted = attach_accepted;
     e.attach_dialed = attach_dialed;
   }
-  // Who dials whom: worker and gateway dial scheduler and storage, storage dials the scheduler.
+  // Who dials whom: worker and gateway dial scheduler and storage, storage dials the scheduler; of two storage nodes the one
+  // with the smaller name. Each makes itself known to the other (storage_up).
   for (const auto& [name, where] : o.schedulers)
     if (!has("scheduler")) e.config.peers.push_back({name, true});
   for (const auto& [name, where] : o.storages)
-    if ((has("gateway") || has("worker")) && !has("storage")) e.config.peers.push_back({name, true});
+    if (has("storage") ? o.name < name : has("gateway") || has("worker")) e.config.peers.push_back({name, true});
 
   // -- Codecs
   net::child_process_spawner spawner{process_loop};
@@ -258,6 +275,7 @@ int serve(const serve_options& o) {
   engine.reset();
   executor.stop();
   data_server.reset();
+  copies.reset();
   blobs.reset();
   records.reset();
   say(ports::log_level::info, "stopped");

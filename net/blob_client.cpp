@@ -47,6 +47,9 @@ struct blob_client::state : std::enable_shared_from_this<state> {
   void on_deadline();
   void note_activity();
   void shut_down();
+  [[nodiscard]] std::uint8_t type_of(const call& c) const {
+    return static_cast<std::uint8_t>(static_cast<std::uint8_t>(c.type) | (options.own_copies ? own_bit : 0));
+  }
 
   const blob_client_context context;
   const node_name node;
@@ -140,7 +143,7 @@ void blob_client::state::send_waiting() {
     bytes_waiting -= next.cost;
     bytes_sent += next.cost;
     const auto number = next_request++;
-    std::vector<buffer> parts{frame_header(static_cast<std::uint8_t>(next.type), number, next.payload)};
+    std::vector<buffer> parts{frame_header(type_of(next), number, next.payload)};
     parts.insert(parts.end(), next.payload.begin(), next.payload.end());
     next.payload.clear();  // the stream keeps what it needs
     sent.emplace(number, std::move(next));
@@ -156,7 +159,7 @@ void blob_client::state::on_bytes(std::span<const std::uint8_t> bytes) {
   for (auto& reply : frames) {
     const auto at = sent.find(reply.request);
     const auto failed = reply.type == static_cast<std::uint8_t>(message_type::failed);
-    if (at == sent.end() || (!failed && reply.type != (static_cast<std::uint8_t>(at->second.type) | reply_bit)))
+    if (at == sent.end() || (!failed && reply.type != (type_of(at->second) | reply_bit)))
       return lose({errc::corrupt, "the node answers what was not asked"});
     auto answered = std::move(at->second);
     sent.erase(at);

@@ -28,6 +28,7 @@ struct blob_client_options {
   milliseconds idle_max{30'000};           // then the stream is closed; below the server's limit
   milliseconds back_off_first{100};        // doubles, with jitter, up to:
   milliseconds back_off_max{5'000};
+  bool own_copies = false;                 // asks for the node's own copies alone: see own_bit
 };
 
 /// What a client needs of its node; all outlive it.

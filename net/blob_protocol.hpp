@@ -28,6 +28,9 @@ enum class message_type : std::uint8_t {
   failed = 0xff,
 };
 inline constexpr std::uint8_t reply_bit = 0x80;
+/// Beside the type of a request, and of its reply: of this node's own copies alone (ports::blob_transport::own_of). What a
+/// storage node asks of another one; without it two that lack a blob would ask each other for ever.
+inline constexpr std::uint8_t own_bit = 0x40;
 
 struct append_fields {
   ports::write_token token;

@@ -22,7 +22,7 @@ constexpr std::size_t reply_overhead_bytes = 256;
 /// What a request makes us hold: itself, and the reply it asks for.
 std::size_t cost_of(const frame& request) {
   std::size_t cost = request.payload.size() + reply_overhead_bytes;
-  if (request.type == static_cast<std::uint8_t>(message_type::read)) {
+  if ((request.type & ~own_bit) == static_cast<std::uint8_t>(message_type::read)) {
     if (const auto fields = decode<read_fields>(request.payload.view())) cost += std::min(fields->bytes, ports::read_bytes_max);
   }
   return cost;
@@ -34,7 +34,7 @@ struct blob_server::state : std::enable_shared_from_this<state> {
   struct session;
   using session_ptr = std::shared_ptr<session>;  // shared with completions of the store, which hold it weakly
 
-  state(loop& l, ports::blob_store& s, blob_server_options o) : where{l}, store{s}, options{o} {}
+  state(loop& l, ports::blob_store& s, ports::blob_store& mine, blob_server_options o) : where{l}, store{s}, own{mine}, options{o} {}
 
   void adopt(descriptor connection, node_name peer);
   void close(session& s, const std::string& why);
@@ -42,6 +42,7 @@ struct blob_server::state : std::enable_shared_from_this<state> {
 
   loop& where;
   ports::blob_store& store;
+  ports::blob_store& own;
   const blob_server_options options;
   std::list<session_ptr> sessions;  // the longest idle first
   std::atomic<std::size_t> count{0};
@@ -160,19 +161,21 @@ bool blob_server::state::session::run(const frame& request) {
   const auto nothing = [](const expected<void>&) { return buffer{}; };
   const auto length = [](const expected<std::uint64_t>& n) { return buffer{encode(*n)}; };
   const auto about = [](const expected<ports::blob_stat>& s) { return buffer{encode(*s)}; };
-  switch (static_cast<message_type>(request.type)) {
+  const bool own = (request.type & own_bit) != 0 && (request.type & reply_bit) == 0;
+  auto& store = own ? server.own : server.store;
+  switch (static_cast<message_type>(own ? request.type & ~own_bit : request.type)) {
     case message_type::reserve: {
       const auto token = decode<ports::write_token>(payload);
       if (!token) return false;
       begin();
-      server.store.reserve(*token, answer<void>(request, cost, nothing));
+      store.reserve(*token, answer<void>(request, cost, nothing));
       return true;
     }
     case message_type::open_write: {
       const auto token = decode<ports::write_token>(payload);
       if (!token) return false;
       begin();
-      server.store.open_write(*token, answer<std::uint64_t>(request, cost, length));
+      store.open_write(*token, answer<std::uint64_t>(request, cost, length));
       return true;
     }
     case message_type::append: {
@@ -180,7 +183,7 @@ bool blob_server::state::session::run(const frame& request) {
       const auto fields = decode<append_fields>(payload.substr(0, append_fields_bytes));
       if (!fields) return false;
       begin();
-      server.store.append(fields->token, fields->offset, request.payload.slice(append_fields_bytes, request.payload.size()), fields->crc,
+      store.append(fields->token, fields->offset, request.payload.slice(append_fields_bytes, request.payload.size()), fields->crc,
                           answer<std::uint64_t>(request, cost, length));
       return true;
     }
@@ -188,21 +191,21 @@ bool blob_server::state::session::run(const frame& request) {
       const auto fields = decode<length_fields>(payload);
       if (!fields) return false;
       begin();
-      server.store.truncate(fields->token, fields->bytes, answer<void>(request, cost, nothing));
+      store.truncate(fields->token, fields->bytes, answer<void>(request, cost, nothing));
       return true;
     }
     case message_type::seal: {
       const auto fields = decode<length_fields>(payload);
       if (!fields) return false;
       begin();
-      server.store.seal(fields->token, fields->bytes, answer<ports::blob_stat>(request, cost, about));
+      store.seal(fields->token, fields->bytes, answer<ports::blob_stat>(request, cost, about));
       return true;
     }
     case message_type::read: {
       const auto fields = decode<read_fields>(payload);
       if (!fields) return false;
       begin();
-      server.store.read(fields->blob, fields->offset, fields->bytes,
+      store.read(fields->blob, fields->offset, fields->bytes,
                         answer<buffer>(request, cost, [](const expected<buffer>& bytes) { return *bytes; }));
       return true;
     }
@@ -210,21 +213,21 @@ bool blob_server::state::session::run(const frame& request) {
       const auto blob = decode<blob_id>(payload);
       if (!blob) return false;
       begin();
-      server.store.stat(*blob, answer<ports::blob_stat>(request, cost, about));
+      store.stat(*blob, answer<ports::blob_stat>(request, cost, about));
       return true;
     }
     case message_type::remove: {
       const auto blob = decode<blob_id>(payload);
       if (!blob) return false;
       begin();
-      server.store.remove(*blob, answer<void>(request, cost, nothing));
+      store.remove(*blob, answer<void>(request, cost, nothing));
       return true;
     }
     case message_type::list: {
       const auto fields = decode<list_fields>(payload);
       if (!fields) return false;
       begin();
-      server.store.list(fields->after, fields->limit,
+      store.list(fields->after, fields->limit,
                         answer<std::vector<ports::blob_stat>>(
                             request, cost, [](const expected<std::vector<ports::blob_stat>>& page) { return buffer{encode(*page)}; }));
       return true;
@@ -273,8 +276,8 @@ void blob_server::state::close(session& s, const std::string& why) {
   count.store(sessions.size(), std::memory_order_relaxed);
 }
 
-blob_server::blob_server(loop& where, ports::blob_store& store, blob_server_options options)
-  : state_{std::make_shared<state>(where, store, options)} {}
+blob_server::blob_server(loop& where, ports::blob_store& store, ports::blob_store& own, blob_server_options options)
+  : state_{std::make_shared<state>(where, store, own, options)} {}
 
 blob_server::~blob_server() {
   auto close_all = [s = state_] {

@@ -28,8 +28,9 @@ struct blob_server_options {
 
 class blob_server {
 public:
-  /// `where` and `store` outlive this object.
-  blob_server(loop& where, ports::blob_store& store, blob_server_options options = {});
+  /// `where`, `store` and `own` outlive this object. `own`: this node's own copies, for requests that ask for them alone; the
+  /// same object as `store` on a node that keeps no copies elsewhere.
+  blob_server(loop& where, ports::blob_store& store, ports::blob_store& own, blob_server_options options = {});
   /// Closes all streams. Calls on the store that are under way end without an answer to anybody.
   ~blob_server();
   blob_server(const blob_server&) = delete;

@@ -1,5 +1,6 @@
 #include "sim/checkers.hpp"
 
+#include "core/cluster/placement.hpp"
 #include "core/manifest/manifests.hpp"
 #include "core/manifest/presentation.hpp"
 #include "store/memory_blobs.hpp"
@@ -228,6 +229,40 @@ private:
   }
 };
 
+/// Who hears 201 has its upload on as many disks as were promised: the record then and there, the bytes a moment later at the
+/// latest, when the disks have answered; a repair takes longer than that.
+class acknowledged_is_copied : public checker {
+public:
+  using checker::checker;
+  void on_accepted(video_id id) override {
+    const auto upload = view_.uploads.find(id);
+    const auto held = view_.upload_records.find(id);
+    if (upload == view_.uploads.end() || held == view_.upload_records.end()) throw violation{"acknowledged_is_copied", to_string(id) + " has no record"};
+    const auto needed = rules().acks;
+    const auto records = std::count_if(held->second.begin(), held->second.end(), [](const auto& r) { return r.second.state != upload_state::receiving; });
+    if (static_cast<std::uint32_t>(records) < needed) throw violation{"acknowledged_is_copied", fmt::format("the record of {} is on {} disks", to_string(id), records)};
+    struct looking {
+      std::size_t left;
+      std::uint32_t sealed = 0;
+    };
+    // A node that is killed meanwhile does not answer, and nothing is said.
+    auto all = std::make_shared<looking>(looking{view_.blobs.size()});  // shared by the answers
+    for (const auto& [node, blobs] : view_.blobs)
+      blobs().look(upload->second.what.source.blob, [this, id, all, needed](const expected<ports::blob_look>& look) {
+        all->sealed += look && look->presence == ports::blob_presence::sealed ? 1 : 0;
+        if (--all->left > 0 || all->sealed >= needed || view_.known.at(id).delete_asked) return;
+        throw violation{"acknowledged_is_copied", fmt::format("{} is whole on {} disks", to_string(id), all->sealed)};
+      });
+  }
+
+private:
+  [[nodiscard]] copy_rules rules() const {
+    std::vector<node_name> members;
+    for (const auto& [node, blobs] : view_.blobs) members.push_back(node);
+    return make_copy_rules({}, members, {}, 0, 0);
+  }
+};
+
 /// No queue grows without end.
 class queues_are_bounded : public checker {
 public:
@@ -262,8 +297,9 @@ public:
       if (view_.videos.contains(id)) throw violation{"deletes_leave_nothing", to_string(id) + " has a record"};
       if (const auto t = view_.tasks.lower_bound({id, task_kind::plan, 0}); t != view_.tasks.end() && t->first.video == id)
         throw violation{"deletes_leave_nothing", to_string(t->first) + " has a record"};
-      if (const auto u = view_.uploads.find(id); u != view_.uploads.end() && u->second.state != upload_state::removed)
-        throw violation{"deletes_leave_nothing", to_string(id) + " has an upload"};
+      if (const auto held = view_.upload_records.find(id); held != view_.upload_records.end())
+        for (const auto& [node, upload] : held->second)
+          if (upload.state != upload_state::removed) throw violation{"deletes_leave_nothing", to_string(id) + " has an upload at " + node};
     }
   }
 };
@@ -295,6 +331,48 @@ public:
   }
 };
 
+std::string misplaced_blobs(const view& v) {
+  std::vector<node_name> members;
+  std::map<node_name, std::vector<ports::blob_stat>> held;
+  for (const auto& [node, blobs] : v.blobs) {
+    members.push_back(node);
+    bool answered = false;
+    blobs().list({}, 1000, [&, to = &held[node]](expected<std::vector<ports::blob_stat>> all) {
+      answered = true;
+      if (all) *to = std::move(*all);
+    });
+    v.wait(answered);
+  }
+  // Not before: more may have become wanted, or less, while the lists were made.
+  std::map<blob_id, std::size_t> lacking;  // homes that have no whole copy yet
+  const auto rules = make_copy_rules({}, members, {}, 0, 0);
+  for (const auto& [id, task] : v.tasks)
+    if (task.state == task_state::committed && id.kind != task_kind::plan) lacking[task.output.blob] = rules.copies;
+  for (const auto& [id, upload] : v.uploads)
+    if (upload.state == upload_state::complete) lacking[upload.what.source.blob] = rules.copies;
+  std::string out;
+  for (const auto& [node, all] : held)
+    for (const auto& stat : all) {
+      const auto wanted = lacking.find(stat.blob);
+      const auto homes = homes_of(stat.blob, rules);
+      const bool is_home = std::find(homes.begin(), homes.end(), node) != homes.end();
+      if (wanted != lacking.end() && stat.sealed && is_home) --wanted->second;
+      else out += fmt::format(" blob {} at {} ({}{});", to_string(stat.blob), node, stat.sealed ? "sealed" : "open", wanted == lacking.end() ? "" : is_home ? ", a home" : ", in excess");
+    }
+  for (const auto& [blob, homes] : lacking)
+    if (homes > 0) out += fmt::format(" blob {} is missing at {} of its homes;", to_string(blob), homes);
+  return out;
+}
+
+/// Copies are where they belong, and as many as there should be.
+class copies_return_to_target : public checker {
+public:
+  using checker::checker;
+  void at_end() override {
+    if (const auto amiss = misplaced_blobs(view_); !amiss.empty()) throw violation{"copies_return_to_target", amiss};
+  }
+};
+
 std::vector<std::unique_ptr<checker>> make_checkers(const view& v) {
   std::vector<std::unique_ptr<checker>> all;
   all.push_back(std::make_unique<states_follow_edges>(v));
@@ -307,10 +385,12 @@ std::vector<std::unique_ptr<checker>> make_checkers(const view& v) {
   all.push_back(std::make_unique<one_effect_per_outbox_entry>(v));
   all.push_back(std::make_unique<failures_have_a_cause>(v));
   all.push_back(std::make_unique<acknowledged_is_readable>(v));
+  all.push_back(std::make_unique<acknowledged_is_copied>(v));
   all.push_back(std::make_unique<queues_are_bounded>(v));
   all.push_back(std::make_unique<no_slot_leaks>(v));
   all.push_back(std::make_unique<deletes_leave_nothing>(v));
   all.push_back(std::make_unique<no_blob_leaks>(v));
+  all.push_back(std::make_unique<copies_return_to_target>(v));
   return all;
 }
 

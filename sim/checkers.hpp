@@ -44,7 +44,8 @@ struct view {
   std::map<video_id, video_record> videos;
   std::map<task_id, task_record> tasks;
   std::map<std::pair<std::uint16_t, epoch>, lease_record> leases;  // epochs are a shard's own
-  std::map<video_id, upload_record> uploads;
+  std::map<video_id, std::map<node_name, upload_record>> upload_records;  // as each storage node has them
+  std::map<video_id, upload_record> uploads;  // of them the one that counts: removed before complete, not announced before announced
   std::map<std::pair<node_name, std::uint16_t>, shard_claim> claims;  // of each shard, as each storage node has it
   std::vector<std::function<double()>> slots_busy;                // of each worker
   std::vector<std::pair<std::string, std::function<std::size_t()>>> queues;   // name and present length
@@ -69,12 +70,18 @@ public:
   virtual void on_shard_lost(std::uint16_t) {}
   // -- What a client hears: `ear` is one subscription
   virtual void on_event(std::uint64_t /*ear*/, const video_view&) {}
+  /// A client was told that its upload is accepted.
+  virtual void on_accepted(video_id) {}
   virtual void on_second(std::uint64_t /*random*/) {}
   virtual void at_end() {}
 
 protected:
   const view& view_;
 };
+
+/// What storage holds and should not, and what it lacks, in words: the sources and outputs of the videos there are, sealed, at
+/// each of their homes, and nothing else. Lets the world go on while it looks.
+[[nodiscard]] std::string misplaced_blobs(const view& v);
 
 /// All of them, in the order of sim/checkers.cpp.
 [[nodiscard]] std::vector<std::unique_ptr<checker>> make_checkers(const view& v);

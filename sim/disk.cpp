@@ -46,7 +46,7 @@ private:
   disk& disk_;
 };
 
-class disk::blob_files final : public ports::blob_store {
+class disk::blob_files final : public ports::own_blobs {
 public:
   explicit blob_files(disk& d) : disk_{d} {}
 
@@ -76,6 +76,16 @@ public:
     if (!refuse(done, false)) disk_.twin_blobs_->remove(blob, std::move(done));
   }
   void list(blob_id after, std::uint32_t limit, ports::completion<std::vector<ports::blob_stat>> done) override { disk_.twin_blobs_->list(after, limit, std::move(done)); }
+  void look(blob_id blob, ports::completion<ports::blob_look> done) override {
+    if (disk_.strikes(ill::read_error)) return fail(std::move(done), errc::io, "a read failed");
+    disk_.twin_blobs_->look(blob, std::move(done));
+  }
+  void drop(blob_id blob, ports::completion<void> done) override {
+    if (!refuse(done, false)) disk_.twin_blobs_->drop(blob, std::move(done));
+  }
+  void mend(blob_id blob, std::uint64_t offset, buffer bytes, ports::completion<void> done) override {
+    if (!refuse(done)) disk_.twin_blobs_->mend(blob, offset, std::move(bytes), std::move(done));
+  }
 
 private:
   template <class T>

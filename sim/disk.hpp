@@ -25,7 +25,7 @@ public:
   disk(events& time, trace& log, ledger& faults, std::uint32_t node, nanoseconds latency, watcher watch, std::function<void()> lost);
 
   [[nodiscard]] ports::kv_store& records() noexcept { return *records_; }
-  [[nodiscard]] ports::blob_store& blobs() noexcept { return *blobs_; }
+  [[nodiscard]] ports::own_blobs& blobs() noexcept { return *blobs_; }
   /// Past all faults, at once: for checkers.
   [[nodiscard]] store::memory_blobs& blobs_as_they_are() noexcept { return *twin_blobs_; }
   [[nodiscard]] std::map<std::string, std::string> records_as_they_are() const { return twin_records_->contents(); }
@@ -75,7 +75,7 @@ private:
   std::unique_ptr<store::memory_kv> twin_records_;
   std::unique_ptr<store::memory_blobs> twin_blobs_;
   std::unique_ptr<ports::kv_store> records_;
-  std::unique_ptr<ports::blob_store> blobs_;
+  std::unique_ptr<ports::own_blobs> blobs_;
   std::deque<std::shared_ptr<const ports::kv_batch>> pending_;  // handed to the twin, not yet durable; in order
   std::vector<affliction> afflictions_;
   std::uint64_t life_ = 0;

@@ -188,6 +188,7 @@ void machine::start() {
   e.config.renew_period = milliseconds{k.renew_ms};
   e.config.stall_timeout = milliseconds{k.stall_timeout_ms};
   e.config.output_grace = milliseconds{k.output_grace_ms};
+  e.config.repair_period = milliseconds{k.repair_period_ms};
   for (const auto& peer : node_names(around_.what.nodes)) {
     if (role_of(peer) == node_role::storage) e.config.storages.push_back(peer);
     if (role_of(peer) == node_role::scheduler) e.config.schedulers.push_back(peer);
@@ -200,7 +201,7 @@ void machine::start() {
   e.log = log_.get();
   e.executor = executor_.get();
   e.records = &disk_.records();
-  e.blobs = &disk_.blobs();
+  e.blobs = e.own_blobs = &disk_.blobs();
   e.resolver = resolver_.get();
   p->metrics = std::make_unique<metrics_port>(*p);
   e.metrics = p->metrics.get();
@@ -209,7 +210,12 @@ void machine::start() {
   p->actors = dynamic_cast<caf::scheduler::test_coordinator*>(&p->system->scheduler());
   p->wire = dynamic_cast<network::multiplexer*>(&p->system->middleman().backend());
   set_clock();
-  around_.net.up(index_, life_, p->wire, role_ == node_role::storage ? &disk_.blobs() : nullptr);
+  const auto stores = role_ == node_role::storage;
+  if (stores && e.config.rules_of_copies().members.size() > 1) {
+    p->copies = std::make_unique<store::replicated_blobs>(disk_.blobs(), [p](const node_name& node) { return p->transport->own_of(node); }, e.config.rules_of_copies(), *clock_);
+    e.blobs = p->copies.get();
+  }
+  around_.net.up(index_, life_, p->wire, stores ? e.blobs : nullptr, stores ? &disk_.blobs() : nullptr);
   p->links = around_.net.links_of(index_);
   p->transport = around_.net.transport_of(index_);
   e.links = p->links.get();

@@ -44,8 +44,8 @@ private:
 /// The blobs of another node: requests go out on one flow, answers come back on another.
 class sim_store : public ports::blob_store {
 public:
-  sim_store(network& net, node_index from, std::uint64_t life, node_index to)
-    : net_{net}, from_{from}, life_{life}, to_{to}, requests_{net.make_flow(from, to)}, answers_{net.make_flow(to, from)} {}
+  sim_store(network& net, node_index from, std::uint64_t life, node_index to, bool own)
+    : net_{net}, from_{from}, life_{life}, to_{to}, own_{own}, requests_{net.make_flow(from, to)}, answers_{net.make_flow(to, from)} {}
 
   void reserve(ports::write_token token, ports::completion<void> done) override {
     call<void>("reserve", 64, std::move(done), [token](ports::blob_store& s, ports::completion<void> d) { s.reserve(token, std::move(d)); });
@@ -118,12 +118,13 @@ private:
     net_.send(requests_, bytes, [this, c, finish, f = std::move(f)] {
       if (!c->done && !c->late) return;
       auto& station = net_.stations_[to_];
-      if (!station.up || station.blobs == nullptr) {
+      auto* store = own_ ? station.own : station.blobs;
+      if (!station.up || store == nullptr) {
         // Nobody listens: the kernel of a machine that is on says so.
         net_.time_.after(net_.draw_latency(), [finish] { finish(error{errc::unavailable, "the storage node is away"}); });
         return;
       }
-      f(*station.blobs, [this, finish](expected<T> result) {
+      f(*store, [this, finish](expected<T> result) {
         const auto size = size_of(result);
         net_.send(answers_, size, [finish, result = std::move(result)] { finish(result); });
       });
@@ -134,6 +135,7 @@ private:
   const node_index from_;
   const std::uint64_t life_;
   const node_index to_;
+  const bool own_;  // of the node's own copies alone
   network::flow_ptr requests_;
   network::flow_ptr answers_;
 };
@@ -162,22 +164,25 @@ private:
 class sim_transport : public ports::blob_transport {
 public:
   sim_transport(network& net, node_index node, std::uint64_t life) : net_{net}, node_{node}, life_{life} {}
-  [[nodiscard]] std::shared_ptr<ports::blob_store> at(const node_name& name) override {
-    auto& store = stores_[name];
-    if (store) return store;
-    const auto to = net_.index_of(name);
-    if (to == trace::nobody)
-      store = std::make_shared<nowhere>();
-    else
-      store = std::make_shared<sim_store>(net_, node_, life_, to);
-    return store;
-  }
+  [[nodiscard]] std::shared_ptr<ports::blob_store> at(const node_name& name) override { return store(name, false); }
+  [[nodiscard]] std::shared_ptr<ports::blob_store> own_of(const node_name& name) override { return store(name, true); }
 
 private:
+  std::shared_ptr<ports::blob_store> store(const node_name& name, bool own) {
+    auto& found = stores_[{name, own}];
+    if (found) return found;
+    const auto to = net_.index_of(name);
+    if (to == trace::nobody)
+      found = std::make_shared<nowhere>();
+    else
+      found = std::make_shared<sim_store>(net_, node_, life_, to, own);
+    return found;
+  }
+
   network& net_;
   const node_index node_;
   const std::uint64_t life_;
-  std::map<node_name, std::shared_ptr<ports::blob_store>> stores_;
+  std::map<std::pair<node_name, bool>, std::shared_ptr<ports::blob_store>> stores_;
 };
 
 std::unique_ptr<ports::peer_links> network::links_of(node_index node) { return std::make_unique<sim_links>(*this, node, stations_[node].life); }
@@ -199,13 +204,14 @@ node_index network::index_of(const std::string& name) const {
 
 std::string network::address_of(node_index node) const { return stations_[node].name + "@" + std::to_string(stations_[node].address); }
 
-void network::up(node_index node, std::uint64_t life, multiplexer* wire, ports::blob_store* blobs) {
+void network::up(node_index node, std::uint64_t life, multiplexer* wire, ports::blob_store* blobs, ports::blob_store* own) {
   auto& s = stations_[node];
   LATHAM_ASSERT(!s.up);
   s.up = true;
   s.life = life;
   s.wire = wire;
   s.blobs = blobs;
+  s.own = own;
   s.accepted = nullptr;
 }
 

@@ -43,8 +43,8 @@ public:
   [[nodiscard]] std::string address_of(node_index node) const;
   void move(node_index node) { ++stations_[node].address; }
 
-  /// A process runs: `blobs` is what its data plane serves, null for none.
-  void up(node_index node, std::uint64_t life, multiplexer* wire, ports::blob_store* blobs);
+  /// A process runs: `blobs` is what its data plane serves, null for none; `own` what it serves to other storage nodes.
+  void up(node_index node, std::uint64_t life, multiplexer* wire, ports::blob_store* blobs, ports::blob_store* own);
   /// The process is gone. Its streams are closed, or, when the power went, just silent; its dials and requests never answer.
   void down(node_index node, bool silent);
   [[nodiscard]] bool is_up(node_index node, std::uint64_t life) const { return stations_[node].up && stations_[node].life == life; }
@@ -88,6 +88,7 @@ private:
     std::uint64_t life = 0;
     multiplexer* wire = nullptr;
     ports::blob_store* blobs = nullptr;
+    ports::blob_store* own = nullptr;
     std::function<void(ports::control_stream)> accepted;
     std::size_t paused_by = ledger::no_fault;
     std::deque<thunk> waiting;                    // arrived while it was paused

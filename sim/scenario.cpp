@@ -26,6 +26,7 @@ const std::vector<knob>& all_knobs() {
     {"piece_bytes", &knobs::piece_bytes, {20'000, 1'048'576}},
     {"skew_ppm", &knobs::skew_ppm, {0, 10'000}},
     {"media_read_every_ms", &knobs::media_read_every_ms, {500, 5'000}},
+    {"repair_period_ms", &knobs::repair_period_ms, {2'000, 30'000}},
   };
   return all;
 }

@@ -50,6 +50,7 @@ struct knobs {
   std::int64_t piece_bytes = 262'144;   // what an uploader sends at once
   std::int64_t skew_ppm = 200;          // each node's clock runs at most so much too fast or too slow
   std::int64_t media_read_every_ms = 2'000;
+  std::int64_t repair_period_ms = 10'000;
 };
 
 struct knob {

@@ -212,7 +212,10 @@ void workload::finish(const uploader_ptr& u) {
   call<video_view>(
     u->at,
     [this, u](expected<video_view> done) {
-      if (done) return acknowledged(u);
+      if (done) {
+        for (auto& c : checkers_) c->on_accepted(u->id);
+        return acknowledged(u);
+      }
       if (is_transient(done.error().code)) return was_it_accepted(u);
       again(u, done.error());
     },

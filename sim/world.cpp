@@ -257,10 +257,14 @@ private:
       if (!write.key.starts_with(store::prefix_uploads)) continue;
       const auto id = parse_id<video_id>(std::string_view{write.key}.substr(std::string_view{store::prefix_uploads}.size()));
       if (!id) throw violation{"records_decode", write.key};
-      if (write.value)
-        view_.uploads.insert_or_assign(*id, read<upload_record>(write));
-      else
-        view_.uploads.erase(*id);
+      auto& held = view_.upload_records[*id];
+      if (write.value) held.insert_or_assign(node, read<upload_record>(write));
+      else held.erase(node);
+      const auto counts = std::max_element(held.begin(), held.end(), [](const auto& a, const auto& b) {
+        return std::pair{a.second.state, !a.second.announced} < std::pair{b.second.state, !b.second.announced};
+      });
+      if (counts == held.end()) view_.uploads.erase(*id);
+      else view_.uploads.insert_or_assign(*id, counts->second);
     }
   }
 
@@ -305,27 +309,7 @@ private:
     if (!view_.leases.empty()) out += fmt::format(" {} leases;", view_.leases.size());
     for (const auto& busy : view_.slots_busy)
       if (busy() > 0) out += " a busy slot;";
-    return out + leftover_blobs();
-  }
-
-  std::string leftover_blobs() {
-    std::set<blob_id> wanted;
-    for (const auto& [id, task] : view_.tasks)
-      if (task.state == task_state::committed) wanted.insert(task.output.blob);
-    for (const auto& [id, upload] : view_.uploads)
-      if (upload.state != upload_state::removed) wanted.insert(upload.what.source.blob);
-    std::string out;
-    for (const auto& [node, blobs] : view_.blobs) {
-      bool answered = false;
-      blobs().list({}, 1000, [&](expected<std::vector<ports::blob_stat>> all) {
-        answered = true;
-        if (!all) return;
-        for (const auto& stat : *all)
-          if (!wanted.contains(stat.blob)) out += " blob " + to_string(stat.blob) + (stat.sealed ? " (sealed);" : " (open);");
-      });
-      while (!answered) step();
-    }
-    return out;
+    return out + misplaced_blobs(view_);
   }
 
   void report() {

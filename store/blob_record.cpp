@@ -50,6 +50,24 @@ ports::blob_stat stat_of(blob_id blob, const blob_record& record) {
   return stat;
 }
 
+ports::blob_look look_of(blob_id blob, const blob_record* record) {
+  if (record == nullptr) return {};
+  switch (record->state) {
+    case blob_state::open: return {ports::blob_presence::open, stat_of(blob, *record)};
+    case blob_state::sealed: return {ports::blob_presence::sealed, stat_of(blob, *record)};
+    case blob_state::dead: break;
+  }
+  return {ports::blob_presence::dead, {}};
+}
+
+expected<void> check_mend(const blob_record* record, std::uint64_t offset, std::uint64_t size) {
+  if (record == nullptr || record->state == blob_state::dead) return {errc::not_found, "no such blob"};
+  if (record->state != blob_state::sealed) return {errc::conflict, "the blob is not sealed"};
+  if (offset % blob_block_bytes != 0 || offset >= record->bytes || size != std::min<std::uint64_t>(blob_block_bytes, record->bytes - offset))
+    return {errc::invalid_argument, "what is mended is one whole block"};
+  return {};
+}
+
 expected<blob_record> reserved_record(const blob_record* existing, const ports::write_token& token) {
   if (token.blob.is_nil() || token.bytes_max == 0) return {errc::invalid_argument, "a reservation names a blob and a size"};
   blob_record record;

@@ -10,7 +10,7 @@
 
 #include "core/digest.hpp"
 #include "core/ids.hpp"
-#include "core/ports/blob_store.hpp"
+#include "core/ports/own_blobs.hpp"
 
 #include <cstdint>
 #include <span>
@@ -64,6 +64,13 @@ inline constexpr std::string_view blob_key_prefix = "blob/";
 [[nodiscard]] expected<blob_record> read_blob_record(std::string_view bytes);
 
 [[nodiscard]] ports::blob_stat stat_of(blob_id blob, const blob_record& record);
+
+/// `record` may be null.
+[[nodiscard]] ports::blob_look look_of(blob_id blob, const blob_record* record);
+
+/// Whether [offset, offset + size) is one whole block of a sealed blob. Fails with not_found (null, dead), conflict (open),
+/// invalid_argument.
+[[nodiscard]] expected<void> check_mend(const blob_record* record, std::uint64_t offset, std::uint64_t size);
 
 /// What a reservation makes of the record there is (nothing: `existing` is null). Fails with invalid_argument (nil id, no
 /// bytes, less than is already there) and conflict (sealed, dead).

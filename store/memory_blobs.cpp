@@ -212,6 +212,35 @@ void memory_blobs::list(blob_id after, std::uint32_t limit, ports::completion<st
       });
 }
 
+void memory_blobs::look(blob_id id, ports::completion<ports::blob_look> done) {
+  state::start<ports::blob_look>(state_, id, std::move(done), [s = state_.get(), id]() -> expected<ports::blob_look> {
+    return look_of(id, s->find(id));
+  });
+}
+
+void memory_blobs::drop(blob_id id, ports::completion<void> done) {
+  state::start<void>(state_, id, std::move(done), [s = state_.get(), id]() -> expected<void> {
+    const auto* record = s->find(id);
+    if (record == nullptr) return {};
+    if (record->state == blob_state::dead) return {errc::conflict, "the blob is deleted, and its tombstone stays"};
+    if (auto ok = s->writable(); !ok) return ok;
+    s->blobs.erase(id);
+    return {};
+  });
+}
+
+void memory_blobs::mend(blob_id id, std::uint64_t offset, buffer bytes, ports::completion<void> done) {
+  state::start<void>(state_, id, std::move(done), [s = state_.get(), id, offset, bytes = std::move(bytes)]() -> expected<void> {
+    if (auto ok = check_mend(s->find(id), offset, bytes.size()); !ok) return ok;
+    if (auto ok = s->writable(); !ok) return ok;
+    auto& blob = s->blobs[id];
+    if (sha256::of(std::span{bytes.data(), bytes.size()}) != blob.digests.all()[offset / blob_block_bytes])
+      return {errc::corrupt, "the bytes do not match the block's digest"};
+    blob.bytes.replace(offset, bytes.size(), bytes.view());
+    return {};
+  });
+}
+
 void memory_blobs::power_cut(std::size_t survivors) {
   std::map<blob_id, std::deque<state::operation>> lost;  // destroyed after the lock: completions may own anything
   const std::lock_guard guard{state_->mutex};

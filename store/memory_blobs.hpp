@@ -5,7 +5,7 @@
 // It can be made to fail as disks do: power cuts, a full disk, a rotten block.
 #pragma once
 
-#include "core/ports/blob_store.hpp"
+#include "core/ports/own_blobs.hpp"
 #include "store/blob_record.hpp"
 #include "store/run_later.hpp"
 
@@ -21,7 +21,7 @@ struct memory_blobs_options {
   std::size_t operations_waiting_max = 4096;  // further ones fail with errc::limited
 };
 
-class memory_blobs final : public ports::blob_store {
+class memory_blobs final : public ports::own_blobs {
 public:
   explicit memory_blobs(run_later later, memory_blobs_options options = {});
   ~memory_blobs() override;
@@ -36,6 +36,9 @@ public:
   void stat(blob_id blob, ports::completion<ports::blob_stat> done) override;
   void remove(blob_id blob, ports::completion<void> done) override;
   void list(blob_id after, std::uint32_t limit, ports::completion<std::vector<ports::blob_stat>> done) override;
+  void look(blob_id blob, ports::completion<ports::blob_look> done) override;
+  void drop(blob_id blob, ports::completion<void> done) override;
+  void mend(blob_id blob, std::uint64_t offset, buffer bytes, ports::completion<void> done) override;
 
   /// The power fails: nothing under way completes. Of each blob's waiting operations the first `survivors` had reached
   /// the disk all the same. The object is the disk: use it again for the node's next life.

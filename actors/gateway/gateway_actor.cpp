@@ -2,6 +2,7 @@
 
 #include "core/manifest/storyboard.hpp"
 #include "core/reach.hpp"
+#include "store/replicated_blobs.hpp"
 
 #include <algorithm>
 
@@ -102,30 +103,12 @@ expected<scheduler_actor> gateway_shell::scheduler_of(video_id id) const {
   return {errc::unavailable, "the scheduler of this video is not reachable; try again in a few seconds"};
 }
 
-expected<storage_actor> gateway_shell::pick_storage() const {
-  // One storage node for now; with several, rendezvous of the id over the configured members.
-  if (storages_.empty()) return {errc::unavailable, "no storage node is reachable; try again in a few seconds"};
-  return storages_.begin()->second;
-}
-
-/// The first answer that is not "not found": a video that waits at storage waits at one of them. While one cannot be asked
-/// nobody knows that it does not exist.
-template <class T, class... Args>
-void gateway_shell::ask_storages(std::size_t from, std::shared_ptr<bool> all_said_no, ports::completion<T> answer, const Args&... args) {
-  if (from == 0 && storages_.size() < env_.config.storages.size()) *all_said_no = false;
-  if (from >= storages_.size()) {
-    if (*all_said_no && from > 0) return answer({errc::not_found, "there is no such video"});
-    return answer({errc::unavailable, "not every storage node is reachable; try again in a few seconds"});
-  }
-  const auto at = std::next(storages_.begin(), static_cast<std::ptrdiff_t>(from));
-  request(at->second, env_.config.request_timeout, args...)
-    .then([answer](T& value) { answer(std::move(value)); },
-          [this, from, all_said_no, answer, args...](caf::error& e) {
-            auto why = from_caf(e);
-            if (!is_transient(why.code) && why.code != errc::not_found) return answer(std::move(why));
-            if (why.code != errc::not_found) *all_said_no = false;
-            ask_storages<T>(from + 1, all_said_no, answer, args...);
-          });
+/// Those that are up, in an order by chance: each is as good a first home for a new video as any.
+std::vector<storage_actor> gateway_shell::pick_storages() {
+  std::vector<storage_actor> all;
+  for (const auto& [node, handle] : storages_) all.push_back(handle);
+  for (std::size_t i = all.size(); i > 1; --i) std::swap(all[i - 1], all[env_.random->next() % i]);
+  return all;
 }
 
 void gateway_shell::publish_uploads() {
@@ -173,12 +156,23 @@ void gateway_shell::tick() {
 // ---- Uploads ---------------------------------------------------------------------------------------------------------
 
 void gateway_shell::create(const ports::create_video& what, ports::completion<video_view> answer) {
-  auto storage = pick_storage();
-  if (!storage) return answer(storage.error());
-  upload_request message{what.tenant, what.title, what.bytes_expected, what.ladder, what.priority, what.part};
-  request(*storage, env_.config.request_timeout, begin_atom::value, message)
+  begin(pick_storages(), {what.tenant, what.title, what.bytes_expected, what.ladder, what.priority, what.part}, no_storage(), std::move(answer));
+}
+
+/// What was accepted is on so many storage nodes that one of those that are up has it.
+bool gateway_shell::enough_storages() const {
+  const auto rules = env_.config.rules_of_copies();
+  return !storages_.empty() && storages_.size() + rules.acks > env_.config.storages.size();
+}
+
+/// Asks one storage node after the other until one takes it: the first may be full, or about to be emptied.
+void gateway_shell::begin(std::vector<storage_actor> candidates, const upload_request& message, const error& last, ports::completion<video_view> answer) {
+  if (candidates.empty()) return answer(last);
+  const auto storage = candidates.back();
+  candidates.pop_back();
+  request(storage, env_.config.request_timeout, begin_atom::value, message)
     .then(
-      [this, answer, storage = *storage](upload_ticket& ticket) {
+      [this, answer, storage](upload_ticket& ticket) {
         const auto id = ticket.view.id;
         auto& s = sessions_[id];
         s.bytes = {ticket.token, env_.transport->at(ticket.store), std::make_shared<std::atomic<std::uint64_t>>(ticket.offset)};
@@ -190,14 +184,50 @@ void gateway_shell::create(const ports::create_video& what, ports::completion<vi
         emit(s.view);
         answer(ticket.view);
       },
-      [answer](caf::error& e) { answer(from_caf(e)); });
+      [this, candidates = std::move(candidates), message, answer](caf::error& e) mutable {
+        const auto why = from_caf(e);
+        // Not after a timeout: the first one may have begun it, and three of that kind are longer than a client waits.
+        if (!is_transient(why.code) || why.code == errc::timeout) return answer(why);
+        begin(std::move(candidates), message, why, std::move(answer));
+      });
+}
+
+error gateway_shell::no_storage() { return {errc::unavailable, "no storage node is reachable; try again in a few seconds"}; }
+
+/// Asks one storage node after the other: an upload that is not complete is known to its first home alone.
+template <class T, class Ask>
+void gateway_shell::ask_storages(std::vector<storage_actor> candidates, Ask ask, const error& last, std::function<void(expected<T>)> answer) {
+  if (candidates.empty()) {
+    // While as many are away as there are copies, nobody knows that it does not exist.
+    if (last.code == errc::not_found && !enough_storages()) return answer(error{errc::unavailable, "too few storage nodes are reachable; try again in a few seconds"});
+    return answer(last);
+  }
+  const auto storage = candidates.back();
+  candidates.pop_back();
+  ask(storage).then([answer](T& value) { answer(std::move(value)); },
+                    [this, candidates = std::move(candidates), ask, last, answer](caf::error& e) mutable {
+                      const auto why = from_caf(e);
+                      const bool elsewhere = why.code == errc::not_found || is_transient(why.code);
+                      if (!elsewhere) return answer(why);
+                      // One that could not be asked may be the one that knows it.
+                      const bool keep = is_transient(last.code) && last != no_storage();
+                      ask_storages<T>(std::move(candidates), ask, keep ? last : why, std::move(answer));
+                    });
+}
+
+/// Of an upload that may not be complete, "not found" says nothing while its first home may be away.
+error gateway_shell::known_nowhere(const error& why) const {
+  if (why.code != errc::not_found || storages_.size() >= env_.config.storages.size()) return why;
+  return {errc::unavailable, "not every storage node is reachable; try again in a few seconds"};
 }
 
 void gateway_shell::offset(video_id id, ports::completion<std::uint64_t> answer) {
-  ask_storages<upload_ticket>(0, std::make_shared<bool>(true), [answer](expected<upload_ticket> ticket) {
-    if (!ticket) return answer(ticket.error());
-    answer(ticket->offset);
-  }, resume_atom::value, id);
+  ask_storages<upload_ticket>(
+    pick_storages(), [this, id](const storage_actor& storage) { return request(storage, env_.config.request_timeout, resume_atom::value, id); }, no_storage(),
+    [this, answer](const expected<upload_ticket>& ticket) {
+      if (!ticket) return answer(known_nowhere(ticket.error()));
+      answer(ticket->offset);
+    });
 }
 
 void gateway_shell::finish(video_id id, std::uint64_t bytes, ports::completion<video_view> answer) {
@@ -287,7 +317,8 @@ void gateway_shell::find(video_id id, ports::completion<video_view> answer) {
             if (why.code != errc::not_found) return answer(std::move(why));
             LATHAM_REACHED("video_found_at_storage");
             // Not yet announced: storage has it.
-            ask_storages<video_view>(0, std::make_shared<bool>(true), answer, find_atom::value, id);
+            ask_storages<video_view>(
+              pick_storages(), [this, id](const storage_actor& storage) { return request(storage, env_.config.request_timeout, find_atom::value, id); }, no_storage(), answer);
           });
 }
 
@@ -331,7 +362,7 @@ void gateway_shell::gather(const std::vector<Actor>& asked, const std::string& t
 /// A message holds list_page_max views, so a longer page is put together from several.
 void gateway_shell::list_more(const std::string& tenant, video_id before, std::uint32_t limit, ports::video_page page, ports::completion<ports::video_page> answer) {
   // A list with holes would say of videos that they are gone.
-  if (storages_.empty() || storages_.size() < env_.config.storages.size()) return answer({errc::unavailable, "not every storage node is reachable; try again in a few seconds"});
+  if (!enough_storages()) return answer({errc::unavailable, "too few storage nodes are reachable; try again in a few seconds"});
   std::vector<storage_actor> storages;
   for (const auto& [node, handle] : storages_) storages.push_back(handle);
   std::vector<scheduler_actor> schedulers;
@@ -380,10 +411,12 @@ void gateway_shell::remove(video_id id, ports::completion<void> answer) {
           [this, id, answer](caf::error& e) {
             auto why = from_caf(e);
             if (why.code != errc::not_found) return answer(std::move(why));
-            ask_storages<bool>(0, std::make_shared<bool>(true), [answer](expected<bool> gone) {
-              if (!gone) return answer(gone.error());
-              answer({});
-            }, abort_atom::value, id);
+            ask_storages<bool>(
+              pick_storages(), [this, id](const storage_actor& storage) { return request(storage, env_.config.request_timeout, abort_atom::value, id); }, no_storage(),
+              [this, answer](const expected<bool>& gone) {
+                if (!gone) return answer(known_nowhere(gone.error()));
+                answer({});
+              });
           });
 }
 
@@ -458,7 +491,7 @@ void gateway_shell::with_index(const output_ref& output, index_done answer) {
     return answer(at->second.index);
   }
   if (output.index_bytes > ports::read_bytes_max) return answer({errc::corrupt, "the index of an output is too long"});
-  env_.transport->at(output.store)->read(output.blob, 0, output.index_bytes, here<buffer>([this, blob = output.blob, answer](expected<buffer> head) {
+  store::read_first(store::stores_of(*env_.transport, output.blob, output.store, env_.config.rules_of_copies()), output.blob, 0, output.index_bytes, here<buffer>([this, blob = output.blob, answer](expected<buffer> head) {
     if (!head) return answer(head.error());
     auto index = parse_output_index(head->view());
     if (!index) return answer(index.error());

@@ -67,11 +67,15 @@ private:
   void on_scheduler(const service_change& change);
   void look_joined();
   [[nodiscard]] expected<scheduler_actor> scheduler_of(video_id id) const;
-  [[nodiscard]] expected<storage_actor> pick_storage() const;
+  [[nodiscard]] std::vector<storage_actor> pick_storages();
+  [[nodiscard]] bool enough_storages() const;
+  [[nodiscard]] static error no_storage();
+  [[nodiscard]] error known_nowhere(const error& why) const;
+  void begin(std::vector<storage_actor> candidates, const upload_request& message, const error& last, ports::completion<video_view> answer);
+  template <class T, class Ask>
+  void ask_storages(std::vector<storage_actor> candidates, Ask ask, const error& last, std::function<void(expected<T>)> answer);
   template <class Actor>
   void gather(const std::vector<Actor>& asked, const std::string& tenant, video_id before, std::uint32_t wanted, std::function<void(expected<view_list>)> answer);
-  template <class T, class... Args>
-  void ask_storages(std::size_t from, std::shared_ptr<bool> all_said_no, ports::completion<T> answer, const Args&... args);
   void publish_uploads();
   void emit(const ports::service_event& event);
   void with_table(video_id id, table_done answer);

@@ -1,5 +1,6 @@
 #include "actors/gateway/gateway_actor.hpp"
 #include "core/assert.hpp"
+#include "store/replicated_blobs.hpp"
 
 #include <atomic>
 
@@ -87,7 +88,7 @@ public:
   void read(const ports::media_range& range, std::uint64_t offset, std::uint32_t bytes, ports::completion<buffer> done) override {
     if (offset >= range.bytes) return done({errc::bad_range, "the range starts behind the end"});
     const auto length = static_cast<std::uint32_t>(std::min<std::uint64_t>(bytes, range.bytes - offset));
-    env_.transport->at(range.store)->read(range.blob, range.offset + offset, length, std::move(done));
+    store::read_first(store::stores_of(*env_.transport, range.blob, range.store, rules_), range.blob, range.offset + offset, length, std::move(done));
   }
 
   [[nodiscard]] std::shared_ptr<void> subscribe(std::function<void(const ports::service_event&)> changed) override {
@@ -120,6 +121,7 @@ private:
   }
 
   const env& env_;
+  const copy_rules rules_ = env_.config.rules_of_copies();
   std::shared_ptr<gateway_door> door_;  // shared with the actor, which may be restarted
 };
 

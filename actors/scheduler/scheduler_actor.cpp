@@ -234,51 +234,90 @@ private:
   }
 
   void act(const remove_blobs_effect& e) {
-    auto at = storages_.find(e.store);
+    const auto storage = storage_for(e.store);
     count("latham_commits_fenced_total");
     log(ports::log_level::info, "commit fenced, its blobs are removed store={} count={}", e.store, e.blobs.size());
-    if (at != storages_.end()) request(at->second, env_.config.request_timeout, remove_atom::value, e.blobs).then([](bool) {}, [](caf::error&) {});
+    if (storage) request(storage, env_.config.request_timeout, remove_atom::value, e.blobs).then([](bool) {}, [](caf::error&) {});
   }
 
-  /// All or nothing is not needed: removing twice is harmless, so a failure anywhere is followed by the whole again.
+  /// The storage node `wanted`, or another one that is up: any of several answers for what all of them hold. Null: none.
+  [[nodiscard]] storage_actor storage_for(const node_name& wanted) const {
+    if (const auto at = storages_.find(wanted); at != storages_.end()) return at->second;
+    if (env_.config.storages.size() < 2 || storages_.empty()) return {};
+    return storages_.begin()->second;
+  }
+
+  /// Forgotten by every configured storage node, for whoever of them missed it would announce the video again. The record
+  /// stays until then; what is done is not done again.
   void act(const remove_video_effect& e) {
-    struct progress {
-      std::size_t left = 0;
-      bool failed = false;
-    };
-    auto p = std::make_shared<progress>();
-    const auto whole = std::make_shared<const remove_video_effect>(e);  // shared by all answers: it lists thousands of blobs
-    const auto step = [this, p, whole] {
-      if (--p->left > 0) return;
-      if (p->failed) return retry_later(*whole);
+    auto r = std::make_shared<removal>();
+    r->video = e.video;
+    r->outputs = e.outputs;
+    r->forgetters.insert(env_.config.storages.begin(), env_.config.storages.end());
+    if (r->forgetters.empty()) r->forgetters.insert(e.source_store);
+    go_on_removing(r);
+  }
+
+  struct removal {
+    video_id video;
+    std::map<node_name, std::vector<blob_id>> outputs;  // not yet removed
+    std::set<node_name> forgetters;                     // who are yet to forget the upload
+    std::uint32_t forgot = 0;                           // how many have
+    std::size_t under_way = 0;
+  };
+
+  void go_on_removing(const std::shared_ptr<removal>& r) {
+    if (r->outputs.empty() && r->forgetters.empty()) {
       decision out;
-      rules_->on_video_removed(whole->video, now(), out);
-      apply(std::move(out), [this, id = whole->video] { log(ports::log_level::info, "video gone video={}", to_string(id)); });
-    };
-    const auto failed = [p, step](caf::error&) {
-      p->failed = true;
-      step();
-    };
-    for (const auto& [node, blobs] : e.outputs) {
-      if (!storages_.contains(node)) return retry_later(e);
-      p->left += (blobs.size() + batch_max - 1) / batch_max;
+      forgotten_.erase(r->video);
+      rules_->on_video_removed(r->video, now(), out);
+      return apply(std::move(out), [this, id = r->video] { log(ports::log_level::info, "video gone video={}", to_string(id)); });
     }
-    if (!storages_.contains(e.source_store)) return retry_later(e);
-    ++p->left;
-    for (const auto& [node, blobs] : e.outputs)
+    const auto step = [this, r] {
+      if (--r->under_way > 0) return;
+      if (r->outputs.empty() && r->forgetters.empty()) go_on_removing(r);
+      else later(milliseconds{1'000}, [this, r] { go_on_removing(r); });
+    };
+    ++r->under_way;
+    for (auto& [node, blobs] : r->outputs) {
+      const auto storage = storage_for(node);
+      if (!storage) continue;
       for (std::size_t i = 0; i < blobs.size(); i += batch_max) {
-        const auto end = std::min<std::size_t>(blobs.size(), i + batch_max);
-        request(storages_.at(node), env_.config.request_timeout, remove_atom::value,
-                blob_list(blobs.begin() + static_cast<std::ptrdiff_t>(i), blobs.begin() + static_cast<std::ptrdiff_t>(end)))
-          .then([step](bool) { step(); }, failed);
+        blob_list some(blobs.begin() + static_cast<std::ptrdiff_t>(i), blobs.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(blobs.size(), i + batch_max)));
+        ++r->under_way;
+        request(storage, env_.config.request_timeout, remove_atom::value, some)
+          .then(
+            [r, step, node = node, some](bool) {
+              // Asked for in this order and answered in any: by value, not by position.
+              const auto at = r->outputs.find(node);
+              const std::set<blob_id> gone(some.begin(), some.end());
+              if (at != r->outputs.end()) {
+                std::erase_if(at->second, [&](blob_id blob) { return gone.contains(blob); });
+                if (at->second.empty()) r->outputs.erase(at);
+              }
+              step();
+            },
+            [step](caf::error&) { step(); });
       }
-    request(storages_.at(e.source_store), env_.config.request_timeout, forget_atom::value, e.video)
-      .then(
-        [this, step, id = e.video](bool) {
-          answer_deletes(id);
-          step();
-        },
-        failed);
+    }
+    for (const auto& node : r->forgetters) {
+      const auto at = storages_.find(node);
+      if (at == storages_.end()) continue;
+      ++r->under_way;
+      request(at->second, env_.config.request_timeout, forget_atom::value, r->video)
+        .then(
+          [this, r, step, node = node](bool) {
+            r->forgetters.erase(node);
+            // A tombstone is on as many nodes as a blob: enough for a scheduler that has lost its disk to hear of it.
+            if (++r->forgot == env_.config.rules_of_copies().acks) {
+              forgotten_.insert(r->video);
+              answer_deletes(r->video);
+            }
+            step();
+          },
+          [step](caf::error&) { step(); });
+    }
+    step();
   }
 
   void act(const verify_effect& e) {
@@ -300,7 +339,7 @@ private:
       apply(std::move(out));
     };
     for (const auto& [node, indices] : by_store) {
-      if (!storages_.contains(node)) return retry_later(e);
+      if (!storage_for(node)) return retry_later(e);
       p->left += (indices.size() + batch_max - 1) / batch_max;
     }
     if (p->left == 0) {
@@ -315,7 +354,7 @@ private:
           outputs.push_back(e.outputs[indices[i]]);
           tasks.push_back(e.tasks[indices[i]]);
         }
-        request(storages_.at(node), env_.config.request_timeout, verify_atom::value, outputs)
+        request(storage_for(node), env_.config.request_timeout, verify_atom::value, outputs)
           .then(
             [p, step, tasks](const bool_list& fine) {
               for (std::size_t i = 0; i < tasks.size(); ++i)
@@ -489,7 +528,9 @@ private:
         return;
       }
     });
-    apply(std::move(out));
+    apply(std::move(out), [this, id] {
+      if (forgotten_.contains(id)) answer_deletes(id);
+    });
     return answer;
   }
 
@@ -527,6 +568,7 @@ private:
   std::set<node_name> known_storages_;
   std::multimap<video_id, std::pair<std::uint64_t, caf::typed_response_promise<bool>>> deletes_;  // asked for, and not confirmed by storage
   std::uint64_t deletes_asked_ = 0;
+  std::set<video_id> forgotten_;  // being deleted, with tombstones on enough storage nodes
   journal journal_;
   bool loaded_ = false;
   std::map<node_name, worker_actor> workers_;

@@ -9,7 +9,10 @@
 #include "core/upload/output_grant.hpp"
 #include "store/schema.hpp"
 
+#include <algorithm>
+#include <limits>
 #include <map>
+#include <optional>
 #include <set>
 
 namespace latham {
@@ -24,7 +27,9 @@ constexpr std::uint64_t output_bytes_max = 2 * gib;  // a day of sound is 1.4 GB
 class storage : public role_actor<storage_actor> {
 public:
   storage(caf::actor_config& config, const env* e, directory_actor directory)
-    : role_actor(config, *e), directory_{std::move(directory)}, uploads_{e->config.uploading} {}
+    : role_actor(config, *e), directory_{std::move(directory)}, rules_{e->config.rules_of_copies()}, uploads_{e->config.uploading} {
+    settled_ = rules_.members.size() == 1;
+  }
 
   behavior_type make_behavior() override {
     journal_.open([this](ports::kv_batch batch, std::function<void(expected<void>)> committed) { env_.records->commit(std::move(batch), here<void>(std::move(committed))); },
@@ -36,6 +41,7 @@ public:
                     log(ports::log_level::error, "records are refused, the disk is full or too slow; make room. Trying again");
                     later(milliseconds{1'000}, std::move(again));
                   });
+    set_down_handler([this](caf::down_msg& down) { on_down(down); });
     load_uploads({});
     return {
       [this](begin_atom, const upload_request& request) { return begin(request); },
@@ -50,6 +56,11 @@ public:
       [this](list_atom, const std::string& tenant, video_id before, std::uint32_t limit) { return list(tenant, before, limit); },
       [this](const claim_request& request) { return claim(request); },
       [this](again_atom, std::uint16_t shard) { return announce_again(shard); },
+      [this](storage_up_atom, const node_name& node, const caf::strong_actor_ptr& peer) { on_introduced(node, peer); },
+      [this](have_atom, const blob_list& blobs) { return have(blobs); },
+      [this](keep_atom, const upload_list& records) { return keep(records); },
+      [this](marks_atom, video_id after) { return marks(after); },
+      [this](leave_atom) { return may_leave(); },
       [](local_call& call) { call.run(); },
     };
   }
@@ -58,6 +69,8 @@ public:
   void on_exit() override {
     journal_.drop();
     schedulers_.clear();
+    peers_.clear();
+    introduced_.clear();
   }
 
 private:
@@ -116,6 +129,10 @@ private:
       if (change.handle) caf::anon_send(caf::actor_cast<scheduler_actor>(change.handle), storage_up_atom::value, env_.config.name, caf::actor_cast<caf::strong_actor_ptr>(this));
     });
     listen(directory_, service_scheduler, [this](const service_change& change) { on_scheduler(change); });
+    if (rules_.members.size() > 1) {
+      listen(directory_, service_storage, [this](const service_change& change) { on_peer(change); });
+      look_around();
+    }
     caf::anon_send(directory_, service_change{service_storage, env_.config.name, caf::actor_cast<caf::strong_actor_ptr>(this)});
     tick();
   }
@@ -146,10 +163,11 @@ private:
 
   caf::result<upload_ticket> begin(const upload_request& request) {
     if (!loaded_) return to_caf(starting());
+    if (rules_.draining.contains(rules_.self)) return to_caf(emptied());
     const auto wall = env_.clock->wall();
     const auto shard = schedulers_.pick(env_.random->next(), env_.config.shard);
     const auto id = make_id<video_id>(wall, shard, env_.random->next());
-    const auto blob = make_id<blob_id>(wall, shard, env_.random->next());
+    const auto blob = draw_blob(wall, shard);
     auto record = uploads_.begin(request, id, blob, env_.random->next(), env_.config.name, wall, now());
     if (!record) return to_caf(record.error());
     auto answer = make_response_promise<upload_ticket>();
@@ -158,8 +176,8 @@ private:
       env_.blobs->reserve(record.token, here<void>([this, answer, record](expected<void> reserved) mutable {
         if (!reserved) {
           LATHAM_REACHED("upload_has_no_space");
-          uploads_.forget(record.what.video);
-          journal_.join({{store::upload_key(record.what.video), std::nullopt}}, [answer, why = reserved.error()]() mutable { answer.deliver(to_caf(why)); });
+          give_up_begun(record.what.video, record.what.source.blob);
+          deny(answer, reserved.error());
           return;
         }
         log(ports::log_level::info, "upload begins video={} bytes_expected={}", to_string(record.what.video), record.bytes_expected);
@@ -167,6 +185,28 @@ private:
       }));
     });
     return answer;
+  }
+
+  /// A refused reservation can leave something behind, on a disk that fails just then, say; without its record nobody would
+  /// look for it again. So the record goes last.
+  void take_back(blob_id blob, std::function<void(bool gone)> then) {
+    env_.blobs->stat(blob, here<ports::blob_stat>([this, blob, then = std::move(then)](expected<ports::blob_stat> stat) {
+      if (!stat && stat.error().code == errc::not_found) return then(true);
+      env_.blobs->remove(blob, here<void>([then](expected<void> removed) { then(removed.has_value()); }));
+    }));
+  }
+
+  void give_up_begun(video_id id, blob_id blob) {
+    take_back(blob, [this, id, blob](bool gone) {
+      const auto* record = uploads_.find(id);
+      if (record == nullptr || record->state != upload_state::receiving) return;
+      if (!LATHAM_REACHED_IF("refused_upload_left_a_blob", !gone)) {
+        uploads_.forget(id);
+        journal_.join({{store::upload_key(id), std::nullopt}}, [] {});
+        return;
+      }
+      later(milliseconds{1'000}, [this, id, blob] { give_up_begun(id, blob); });
+    });
   }
 
   caf::result<upload_ticket> resume(video_id id) {
@@ -203,14 +243,23 @@ private:
   }
 
   void complete(video_id id, const ports::blob_stat& sealed, promise<video_view> answer) {
+    const auto* before = uploads_.find(id);
+    const bool news = before != nullptr && before->state == upload_state::receiving;
     auto record = uploads_.complete(id, sealed);
     if (!record) return deny(answer, record.error());
-    persist(*record, [this, answer, record = *record]() mutable {
-      log(ports::log_level::info, "upload complete video={} bytes={}", to_string(record.what.video), record.what.source.bytes);
-      count("latham_uploads_total");
-      count("latham_upload_bytes_total", static_cast<double>(record.what.source.bytes));
-      answer.deliver(view_of(record, record.what.source.bytes));
+    // Nobody but this process can have announced it, so nobody can have deleted it.
+    if (news) fresh_.insert(id);
+    persist(*record, [this, answer, news, record = *record]() mutable {
+      if (news) {
+        log(ports::log_level::info, "upload complete video={} bytes={}", to_string(record.what.video), record.what.source.bytes);
+        count("latham_uploads_total");
+        count("latham_upload_bytes_total", static_cast<double>(record.what.source.bytes));
+      }
       announce();
+      spread(record, [answer, record](const expected<void>& kept) mutable {
+        if (!kept) return deny(answer, kept.error());
+        answer.deliver(view_of(record, record.what.source.bytes));
+      });
     });
   }
 
@@ -221,21 +270,29 @@ private:
     const auto* record = uploads_.find(id);
     if (record == nullptr) {
       if (receiving_only) return to_caf({errc::not_found, "there is no upload " + to_string(id)});
-      return true;
+      if (rules_.members.size() == 1) return true;
+      // Another node may just be sending the record here.
+      auto buried = make_response_promise<bool>();
+      if (auto bare = uploads_.bury(id, now())) persist(*bare, [buried]() mutable { buried.deliver(true); });
+      else journal_.join({}, [buried]() mutable { buried.deliver(true); });
+      return buried;
     }
     if (receiving_only && record->state == upload_state::complete) return to_caf({errc::unavailable, "the upload is complete and on its way to the scheduler; try again in a second"});
     auto answer = make_response_promise<bool>();
     removing_.insert(id);
     env_.blobs->remove(record->what.source.blob, here<void>([this, answer, id](expected<void> removed) mutable {
       removing_.erase(id);
+      fresh_.erase(id);
+      keepers_.erase(id);
       if (!removed) return deny(answer, removed.error());
       auto tombstone = uploads_.remove(id);
       if (!tombstone) {
         answer.deliver(true);
         return;
       }
-      persist(*tombstone, [this, answer, id]() mutable {
+      persist(*tombstone, [this, answer, id, tombstone = *tombstone]() mutable {
         log(ports::log_level::info, "upload removed video={}", to_string(id));
+        tell_all(tombstone);
         // Outputs that nobody committed go with their video; waiting for the reaper would hold their space for minutes.
         blob_list orphans;
         for (const auto& [blob, entry] : outputs_)
@@ -255,6 +312,8 @@ private:
     if (!loaded_) return to_caf(starting());
     const auto* record = uploads_.find(id);
     if (record == nullptr || record->state == upload_state::removed) return to_caf({errc::not_found, "there is no video " + to_string(id)});
+    // To show it as accepted would be to accept it.
+    if (LATHAM_REACHED_IF("upload_on_too_few_nodes", !is_kept(*record))) return to_caf({errc::unavailable, "the upload is complete and on too few storage nodes yet; finish it again, or try again in a second"});
     auto answer = make_response_promise<video_view>();
     env_.blobs->stat(record->what.source.blob, here<ports::blob_stat>([this, answer, record = *record](expected<ports::blob_stat> stat) mutable {
       const auto bytes = stat ? stat->bytes : 0;
@@ -266,7 +325,9 @@ private:
   caf::result<view_list> list(const std::string& tenant, video_id before, std::uint32_t limit) {
     if (!loaded_) return to_caf(starting());
     view_list views;
-    for (const auto& record : uploads_.list(tenant, before, std::min(limit, 200u))) views.push_back(view_of(record, 0));
+    // One of an earlier life may have been accepted; one that was completed in this life and is not kept yet was not.
+    for (const auto& record : uploads_.list(tenant, before, std::min(limit, 200u)))
+      if (is_kept(record) || !fresh_.contains(record.what.video)) views.push_back(view_of(record, 0));
     auto answer = make_response_promise<view_list>();
     journal_.join({}, [answer, views = std::move(views)]() mutable { answer.deliver(std::move(views)); });
     return answer;
@@ -280,7 +341,7 @@ private:
 
   /// At least once: what the scheduler has not confirmed is said again, after a wait or when it comes back.
   void announce() {
-    for (const auto& event : uploads_.outbox(outbox_parallel)) {
+    for (const auto& event : uploads_.outbox(outbox_parallel, [this](video_id id) { return settled_ || fresh_.contains(id); })) {
       if (announcing_.size() >= outbox_parallel) return;
       const auto scheduler = schedulers_.of(event.video.shard());
       if (!scheduler || !announcing_.insert(event.video).second) continue;
@@ -300,6 +361,8 @@ private:
             if (mine != announcement_) return;
             if (code != errc::none) return again();
             announcing_.erase(id);
+            fresh_.erase(id);
+            keepers_.erase(id);
             if (auto record = uploads_.announced(id)) persist(*record, [this] { announce(); });
           },
           [again](caf::error&) { again(); });
@@ -310,6 +373,8 @@ private:
     if (!loaded_) return to_caf(starting());
     ++announcement_;
     announcing_.clear();
+    // It does not know what was deleted; neither may this node, if it was away then.
+    settled_ = rules_.members.size() == 1;
     auto answer = make_response_promise<bool>();
     ports::kv_batch batch;
     for (auto some = uploads_.announce_again(shard, page); !some.empty(); some = uploads_.announce_again(shard, page))
@@ -325,9 +390,336 @@ private:
     log(ports::log_level::info, "uploads are announced again shard={} count={}", shard, uploads);
     journal_.join(std::move(batch), [this, answer]() mutable {
       answer.deliver(true);
+      look_settled();
       announce();
     });
     return answer;
+  }
+
+  // ---- Other storage nodes -----------------------------------------------------------------------------------------
+
+  /// An id whose blob belongs here first. One draw in as many as there are members does; should none of many, the last is as
+  /// good: the blob is written here all the same, and moves when it is repaired.
+  [[nodiscard]] blob_id draw_blob(utc_ms wall, std::uint16_t shard) {
+    auto id = make_id<blob_id>(wall, shard, env_.random->next());
+    for (std::size_t i = 1; i < 8 * rules_.members.size() && placement_of(id, rules_).front() != rules_.self; ++i) id = make_id<blob_id>(wall, shard, env_.random->next());
+    return id;
+  }
+
+  [[nodiscard]] static error emptied() { return {errc::unavailable, "this storage node is being emptied and takes nothing new; try again at another"}; }
+
+  /// Those that dialed us are put into the directory as if we had dialed them, so that everybody here finds them there.
+  void on_introduced(const node_name& node, const caf::strong_actor_ptr& peer) {
+    if (!peer || node == rules_.self || std::find(rules_.members.begin(), rules_.members.end(), node) == rules_.members.end()) return;
+    auto handle = caf::actor_cast<storage_actor>(peer);
+    if (is_peer(node, handle)) return;
+    auto& known = introduced_[node];
+    if (known) demonitor(known.address());
+    monitor(handle);
+    known = handle;
+    caf::anon_send(directory_, service_change{service_storage, node, peer});
+  }
+
+  void on_down(const caf::down_msg& down) {
+    for (auto at = introduced_.begin(); at != introduced_.end(); ++at) {
+      if (at->second.address() != down.source) continue;
+      caf::anon_send(directory_, service_change{service_storage, at->first, nullptr});
+      introduced_.erase(at);
+      return;
+    }
+  }
+
+  void on_peer(const service_change& change) {
+    const auto& node = change.node;
+    if (node == rules_.self || std::find(rules_.members.begin(), rules_.members.end(), node) == rules_.members.end()) return;
+    if (!change.handle) {
+      if (peers_.erase(node) != 0) log(ports::log_level::warn, "storage peer away node={}", node);
+      exchanged_.erase(node);
+      return;
+    }
+    auto handle = caf::actor_cast<storage_actor>(change.handle);
+    auto& known = peers_[node];
+    if (known == handle) return;
+    known = handle;
+    exchanged_.erase(node);
+    log(ports::log_level::info, "storage peer here node={}", node);
+    caf::anon_send(handle, storage_up_atom::value, rules_.self, caf::actor_cast<caf::strong_actor_ptr>(this));
+    exchange(node, handle, {});
+  }
+
+  [[nodiscard]] bool is_peer(const node_name& node, const storage_actor& handle) const {
+    const auto at = peers_.find(node);
+    return at != peers_.end() && at->second == handle;
+  }
+
+  /// Says again who we are, because an introduction can be lost with the link, and compares again, because a record can.
+  void look_around() {
+    for (const auto& [node, handle] : peers_) caf::anon_send(handle, storage_up_atom::value, rules_.self, caf::actor_cast<caf::strong_actor_ptr>(this));
+    if (now() - compared_ >= env_.config.repair_period) {
+      compared_ = now();
+      for (const auto& [node, handle] : peers_)
+        if (exchanged_.contains(node)) exchange(node, handle, {});
+    }
+    later(milliseconds{1'000}, [this] { look_around(); });
+  }
+
+  /// Learns what was deleted while this node was away, and hands over records that the other one lacks.
+  void exchange(const node_name& node, const storage_actor& handle, video_id after) {
+    request(handle, env_.config.request_timeout, marks_atom::value, after)
+      .then(
+        [this, node, handle, after](const mark_list& theirs) {
+          if (!is_peer(node, handle)) return;
+          const bool last = theirs.size() < marks_max;
+          const auto found = compare_uploads(uploads_, after, theirs, last, [&](const upload_record& record) {
+            const auto homes = homes_of(record.what.source.blob, rules_);
+            return std::find(homes.begin(), homes.end(), node) != homes.end();
+          });
+          for (const auto id : found.bury) bury(id);
+          for (const auto& mark : theirs)
+            if (mark.state == upload_state::complete) note_keeper(mark.video, node);
+          upload_list records;
+          for (const auto id : found.push) records.push_back(*uploads_.find(id));
+          push(node, handle, std::move(records), [this, node, handle, last, next = theirs.empty() ? after : theirs.back().video] {
+            if (!last) return exchange(node, handle, next);
+            if (!is_peer(node, handle)) return;
+            exchanged_.insert(node);
+            look_settled();
+          });
+        },
+        [this, node, handle, after](caf::error&) {
+          later(milliseconds{1'000}, [this, node, handle, after] {
+            if (is_peer(node, handle)) exchange(node, handle, after);
+          });
+        });
+  }
+
+  void push(const node_name& node, const storage_actor& handle, upload_list records, std::function<void()> then) {
+    if (records.empty()) return then();
+    upload_list some(records.begin(), records.begin() + static_cast<std::ptrdiff_t>(std::min(records.size(), uploads_max)));
+    records.erase(records.begin(), records.begin() + static_cast<std::ptrdiff_t>(some.size()));
+    count("latham_upload_records_pushed_total", static_cast<double>(some.size()));
+    std::vector<video_id> ids;
+    for (const auto& record : some) ids.push_back(record.what.video);
+    request(handle, env_.config.request_timeout, keep_atom::value, std::move(some))
+      .then(
+            [this, node, handle, ids = std::move(ids), records = std::move(records), then](bool) mutable {
+              for (const auto id : ids) note_keeper(id, node);
+              push(node, handle, std::move(records), std::move(then));
+            },
+            [this, node, handle](caf::error&) {
+              later(milliseconds{1'000}, [this, node, handle] {
+                if (is_peer(node, handle)) exchange(node, handle, {});
+              });
+            });
+  }
+
+  /// What was complete before is announced only once enough others have said what was deleted: a tombstone is on as many
+  /// nodes as a blob is, so all but that many others have to be heard, and everybody who can be.
+  void look_settled() {
+    if (settled_) return;
+    const auto others = rules_.members.size() - 1;
+    const auto needed = std::max<std::size_t>(1, others + 1 - rules_.acks);
+    if (exchanged_.size() < needed || exchanged_.size() < peers_.size()) return;
+    settled_ = true;
+    announce();
+  }
+
+  /// Deleted elsewhere.
+  void bury(video_id id) {
+    const auto* record = uploads_.find(id);
+    const auto blob = record == nullptr ? blob_id{} : record->what.source.blob;
+    auto tombstone = uploads_.bury(id, now());
+    if (!tombstone) return;
+    fresh_.erase(id);
+    keepers_.erase(id);
+    log(ports::log_level::info, "upload was removed elsewhere video={}", to_string(id));
+    persist(*tombstone, [this, blob] {
+      // Should this be lost with the process, the repair finds a tombstone elsewhere and removes it.
+      if (!blob.is_nil()) env_.blobs->remove(blob, [](const expected<void>&) {});
+    });
+  }
+
+  void tell_all(const upload_record& tombstone) {
+    for (const auto& [node, handle] : peers_)
+      request(handle, env_.config.request_timeout, keep_atom::value, upload_list{tombstone}).then([](bool) {}, [](caf::error&) {});  // else at the next exchange
+  }
+
+  void note_keeper(video_id id, const node_name& node) {
+    const auto* record = uploads_.find(id);
+    if (node != rules_.self && record != nullptr && record->state == upload_state::complete && !record->announced) keepers_[id].insert(node);
+  }
+
+  /// Not complete, or on as many nodes as a client was promised, or with the scheduler: it can be shown for what it is. What an
+  /// earlier life knew of this is learned anew, from the others.
+  [[nodiscard]] bool is_kept(const upload_record& record) const {
+    if (record.state != upload_state::complete || record.announced || rules_.acks == 1) return true;
+    const auto at = keepers_.find(record.what.video);
+    return at != keepers_.end() && at->second.size() + 1 >= rules_.acks;
+  }
+
+  /// Puts a complete upload's record on as many other nodes as are needed before its client may be told.
+  void spread(const upload_record& record, std::function<void(expected<void>)> answer) {
+    if (rules_.copies == 1) return answer({});
+    struct spreading {
+      upload_record record;
+      std::vector<node_name> candidates;
+      std::size_t next = 0;
+      std::uint32_t asked = 0;  // under way
+      std::uint32_t kept = 0;
+      bool answered = false;
+      std::function<void(expected<void>)> done;
+      std::function<void()> step;
+    };
+    auto all = std::make_shared<spreading>();  // shared by the answers
+    all->record = record;
+    all->record.announced = false;
+    all->candidates = placement_of(record.what.source.blob, rules_);
+    std::erase_if(all->candidates, [this](const node_name& node) { return node == rules_.self || rules_.draining.contains(node); });
+    all->done = std::move(answer);
+    all->step = [this, weak = std::weak_ptr{all}] {
+      const auto a = weak.lock();
+      if (!a) return;
+      while (a->asked + a->kept < rules_.copies - 1 && a->next < a->candidates.size()) {
+        const auto peer = peers_.find(a->candidates[a->next++]);
+        if (peer == peers_.end()) continue;
+        ++a->asked;
+        request(peer->second, env_.config.request_timeout, keep_atom::value, upload_list{a->record})
+          .then(
+            [this, a, node = peer->first](bool) {
+              note_keeper(a->record.what.video, node);
+              --a->asked;
+              ++a->kept;
+              a->step();
+            },
+            [a](caf::error&) {
+              --a->asked;
+              a->step();
+            });
+      }
+      if (a->answered || (a->kept + 1 < rules_.acks && a->asked > 0)) return;
+      a->answered = true;
+      if (a->kept + 1 >= rules_.acks) return a->done({});
+      a->done(error{errc::unavailable, "too few storage nodes are reachable to keep the upload; try again in a few seconds"});
+    };
+    all->step();
+  }
+
+  caf::result<bool> keep(const upload_list& records) {
+    if (!loaded_) return to_caf(starting());
+    if (records.size() > uploads_max) return to_caf({errc::invalid_argument, "at most 16 uploads at once"});
+    ports::kv_batch batch;
+    std::vector<blob_id> dead;
+    for (const auto& record : records) {
+      const auto* mine = uploads_.find(record.what.video);
+      const auto blob = mine == nullptr ? blob_id{} : mine->what.source.blob;
+      auto kept = uploads_.keep(record, now());
+      if (!kept) continue;
+      batch.push_back({store::upload_key(kept->what.video), to_record(*kept)});
+      if (kept->state == upload_state::removed) keepers_.erase(kept->what.video);
+      else note_keeper(kept->what.video, kept->what.source.store);  // it was complete there first
+      if (kept->state == upload_state::removed && !blob.is_nil()) dead.push_back(blob);
+    }
+    auto answer = make_response_promise<bool>();
+    journal_.join(std::move(batch), [this, answer, dead = std::move(dead)]() mutable {
+      for (const auto blob : dead) env_.blobs->remove(blob, [](const expected<void>&) {});  // what is left is found by the repair
+      answer.deliver(true);
+      announce();
+    });
+    return answer;
+  }
+
+  caf::result<mark_list> marks(video_id after) {
+    if (!loaded_) return to_caf(starting());
+    auto answer = make_response_promise<mark_list>();
+    journal_.join({}, [answer, some = uploads_.marks(after, marks_max)]() mutable { answer.deliver(std::move(some)); });
+    return answer;
+  }
+
+  caf::result<look_list> have(const blob_list& blobs) {
+    if (blobs.empty() || blobs.size() > batch_max) return to_caf({errc::invalid_argument, "1 to 64 blobs at once"});
+    if (env_.own_blobs == nullptr) return to_caf({errc::unavailable, "this storage node keeps no copies"});
+    struct pending {
+      look_list looks;
+      std::size_t left = 0;
+      std::optional<error> failed;
+    };
+    auto answer = make_response_promise<look_list>();
+    auto all = std::make_shared<pending>(pending{look_list(blobs.size()), blobs.size(), {}});
+    for (std::size_t i = 0; i < blobs.size(); ++i)
+      env_.own_blobs->look(blobs[i], here<ports::blob_look>([answer, all, i](expected<ports::blob_look> look) mutable {
+        if (look) all->looks[i] = *look;
+        else all->failed = look.error();
+        if (--all->left > 0) return;
+        if (all->failed) return deny(answer, *all->failed);
+        answer.deliver(std::move(all->looks));
+      }));
+    return answer;
+  }
+
+  /// Counts what others are known to keep: asks all of them for their marks, page by page, and the own disk for what is left.
+  caf::result<leave_answer> may_leave() {
+    if (!loaded_) return to_caf(starting());
+    leave_answer no;
+    if (!rules_.draining.contains(rules_.self)) {
+      no.reason = "this storage node is not being emptied: name it in --draining on all nodes first";
+      return no;
+    }
+    if (env_.own_blobs == nullptr) return to_caf({errc::unavailable, "this storage node keeps no copies"});
+    auto answer = make_response_promise<leave_answer>();
+    auto all = std::make_shared<leaving>();
+    for (const auto& mark : uploads_.marks({}, std::numeric_limits<std::uint32_t>::max()))
+      if (mark.state != upload_state::receiving) all->copies[mark] = 0;
+      else all->receiving = true;
+    all->left = peers_.size();
+    all->finish = [this, answer, all_weak = std::weak_ptr{all}]() mutable {
+      const auto a = all_weak.lock();
+      if (!a) return;
+      env_.own_blobs->list({}, 1000, here<std::vector<ports::blob_stat>>([this, answer, a](expected<std::vector<ports::blob_stat>> blobs) mutable {
+        if (!blobs) return deny(answer, blobs.error());
+        leave_answer out;
+        out.blobs_left = blobs->size();
+        for (const auto& [mark, copies] : a->copies) out.uploads_left += copies < rules_.copies ? 1 : 0;
+        out.may_leave = out.blobs_left == 0 && out.uploads_left == 0 && !a->receiving;
+        if (!out.may_leave) out.reason = a->receiving ? "uploads are still coming in here" : out.blobs_left > 0 ? "blobs still live here" : "records of uploads are on too few other nodes";
+        answer.deliver(std::move(out));
+      }));
+    };
+    if (peers_.empty()) all->finish();
+    for (const auto& [node, handle] : peers_) {
+      // What is on another node that is being emptied does not count.
+      if (rules_.draining.contains(node)) {
+        if (--all->left == 0) all->finish();
+        continue;
+      }
+      count_copies(all, handle, {});
+    }
+    return answer;
+  }
+
+  struct mark_less {
+    bool operator()(const upload_mark& a, const upload_mark& b) const { return a.video < b.video; }
+  };
+  struct leaving {
+    std::map<upload_mark, std::uint32_t, mark_less> copies;
+    bool receiving = false;
+    std::size_t left = 0;
+    std::function<void()> finish;
+  };
+
+  void count_copies(const std::shared_ptr<leaving>& all, const storage_actor& handle, video_id after) {
+    request(handle, env_.config.request_timeout, marks_atom::value, after)
+      .then(
+        [this, all, handle](const mark_list& theirs) {
+          for (const auto& mark : theirs) {
+            const auto at = all->copies.find(mark);
+            if (at != all->copies.end() && mark.state >= at->first.state) ++at->second;
+          }
+          if (theirs.size() == marks_max) return count_copies(all, handle, theirs.back().video);
+          if (--all->left == 0) all->finish();
+        },
+        [all](caf::error&) {
+          if (--all->left == 0) all->finish();
+        });
   }
 
   // ---- Shards ------------------------------------------------------------------------------------------------------
@@ -353,7 +745,9 @@ private:
     if (bytes_max == 0 || bytes_max > output_bytes_max) return to_caf({errc::too_large, "an output blob holds 1 byte to 2 GiB"});
     if (const auto* upload = uploads_.find(video); upload != nullptr && upload->state == upload_state::removed)
       return to_caf({errc::not_found, "the video " + to_string(video) + " is deleted"});
-    const ports::write_token token{make_id<blob_id>(env_.clock->wall(), video.shard(), env_.random->next()), env_.random->next(), bytes_max};
+    if (rules_.draining.contains(rules_.self)) return to_caf(emptied());
+    const auto blob = draw_blob(env_.clock->wall(), video.shard());
+    const ports::write_token token{blob, env_.random->next(), bytes_max};
     auto answer = make_response_promise<output_ticket>();
     const output_grant record{token.blob, video, false};
     outputs_[token.blob] = {record, now(), 0, false};
@@ -361,7 +755,9 @@ private:
     journal_.join({{store::output_key(token.blob), to_record(record)}}, [this, answer, token] {
       env_.blobs->reserve(token, here<void>([this, answer, token](expected<void> reserved) mutable {
         if (!reserved) {
-          forget_output(token.blob);
+          take_back(token.blob, [this, blob = token.blob](bool gone) {
+            if (gone) forget_output(blob);  // else the reaper finds it
+          });
           return deny(answer, reserved.error());
         }
         answer.deliver(output_ticket{token, env_.config.name});
@@ -373,7 +769,7 @@ private:
   struct pending_verify {
     bool_list flags;
     std::size_t left = 0;
-    error unknown;  // some blob could not be looked at
+    std::optional<error> unknown;  // some blob could not be looked at
   };
 
   caf::result<bool_list> verify(const output_list& outputs) {
@@ -387,11 +783,12 @@ private:
           all->flags[i] = 1;
           confirm_output(want.blob);
         }
-        // A disk that cannot be read has not lost anything: the scheduler asks again, instead of failing the video.
+        // A disk that cannot be read has not lost anything, nor have those who may have it and are away: the scheduler asks again,
+        // instead of failing the video.
         if (LATHAM_REACHED_IF("verification_cannot_read", !stat && stat.error().code != errc::not_found)) all->unknown = stat.error();
         if (--all->left > 0) return;
-        if (all->unknown.code != errc::none) deny(answer, all->unknown);
-        else answer.deliver(std::move(all->flags));
+        if (all->unknown) return deny(answer, *all->unknown);
+        answer.deliver(std::move(all->flags));
       }));
     return answer;
   }
@@ -512,6 +909,14 @@ private:
   };
 
   directory_actor directory_;
+  const copy_rules rules_;
+  std::map<node_name, storage_actor> peers_;       // other storage nodes that are up
+  std::map<node_name, storage_actor> introduced_;  // of them, those that dialed us
+  std::set<node_name> exchanged_;                  // and those that were compared with since they came
+  instant compared_;
+  bool settled_ = false;                           // what was complete before this start may be announced
+  std::set<video_id> fresh_;                       // completed here since, so announced whatever others say
+  std::map<video_id, std::set<node_name>> keepers_;  // of complete uploads that the scheduler has not: who else has the record
   scheduler_map schedulers_;
   shard_claims claims_;
   std::uint64_t announcement_ = 0;  // grows when what was announced so far is void

@@ -6,6 +6,7 @@
 #include "core/output_blob.hpp"
 #include "core/reach.hpp"
 #include "core/task_budget.hpp"
+#include "store/replicated_blobs.hpp"
 
 #include <deque>
 #include <map>
@@ -15,6 +16,8 @@ namespace latham {
 namespace {
 
 constexpr std::uint32_t io_attempts_max = 6;          // of one read or write before the task is given back
+constexpr std::uint32_t resumes_max = 3;              // at one storage node of several
+constexpr std::uint32_t tickets_max = 3;              // for one output
 constexpr std::uint32_t appends_in_flight = 4;        // MiB under way to storage
 constexpr backoff_policy io_backoff{milliseconds{100}, milliseconds{3'000}};
 
@@ -41,7 +44,7 @@ public:
     : role_actor(config, *e), number_{number}, grant_{std::move(grant)}, storage_{std::move(storage)}, parent_{std::move(parent)} {}
 
   behavior_type make_behavior() override {
-    source_ = env_.transport->at(grant_.source.store);
+    sources_ = store::stores_of(*env_.transport, grant_.source.blob, grant_.source.store, env_.config.rules_of_copies());
     running_ = grant_.first;
     last_sign_ = now();
     ports::engine_task task;
@@ -61,9 +64,7 @@ public:
     watch();
     return {
       [this](abort_atom) { quit(); },
-      [this](storage_up_atom, const node_name& node, const caf::strong_actor_ptr& storage) {
-        if (storage && node == grant_.source.store) storage_ = caf::actor_cast<storage_actor>(storage);
-      },
+      [this](storage_up_atom, const node_name& node, const caf::strong_actor_ptr& storage) { on_storage(node, storage); },
       [](local_call& call) { call.run(); },
     };
   }
@@ -72,6 +73,7 @@ public:
     session_.reset();  // cancels: the codec child is stopped or replaced
     destroy(parent_);
     destroy(storage_);
+    storages_.clear();
   }
 
 private:
@@ -115,7 +117,7 @@ private:
     // Bytes go from the transport's thread straight to the engine; only a failure comes back here.
     std::weak_ptr<ports::engine_session> session = session_;
     auto failed = here<buffer>([this, read, offset, bytes, attempt](expected<buffer> result) { on_read_failed(read, offset, bytes, attempt, result.error()); });
-    source_->read(grant_.source.blob, offset, std::min<std::uint32_t>(bytes, ports::engine_read_bytes_max), [session, read, failed](expected<buffer> result) {
+    store::read_first(sources_, grant_.source.blob, offset, std::min<std::uint32_t>(bytes, ports::engine_read_bytes_max), [session, read, failed](expected<buffer> result) {
       if (!result && is_transient(result.error().code)) return failed(std::move(result));
       if (auto alive = session.lock()) alive->supply(read, std::move(result));
     });
@@ -227,6 +229,7 @@ private:
     std::uint64_t durable = 0;
     std::uint32_t in_flight = 0;
     std::uint32_t attempt = 1;
+    std::uint32_t tickets = 0;
     bool failed = false;         // a retry is due once nothing is in flight
     error why;
   };
@@ -239,9 +242,36 @@ private:
           job->ticket = std::move(ticket);
           job->store = env_.transport->at(job->ticket.store);
           job->attempt = 1;
+          ++job->tickets;
           send_more(job);
         },
-        [this, job](caf::error& e) { again(job, from_caf(e), [this, job] { ask_ticket(job); }); });
+        [this, job](caf::error& e) {
+          const auto why = from_caf(e);
+          // Away, full, or about to be emptied: another one may take it.
+          if (is_transient(why.code)) use_another();
+          again(job, why, [this, job] { ask_ticket(job); });
+        });
+  }
+
+  /// The first one that is told of is used until it is away or refuses.
+  void on_storage(const node_name& node, const caf::strong_actor_ptr& storage) {
+    if (!storage) {
+      if (storages_.erase(node) != 0 && node == current_) use_another();
+      return;
+    }
+    auto& known = storages_[node];
+    known = caf::actor_cast<storage_actor>(storage);
+    if (!current_.empty() && node != current_) return;
+    current_ = node;
+    storage_ = known;
+  }
+
+  void use_another() {
+    if (storages_.empty()) return;
+    auto next = storages_.upper_bound(current_);
+    if (next == storages_.end()) next = storages_.begin();
+    current_ = next->first;
+    storage_ = next->second;
   }
 
   void send_more(const upload_ptr& job) {
@@ -271,6 +301,13 @@ private:
   void resume(const upload_ptr& job) {
     LATHAM_REACHED("output_resumed");
     again(job, job->why, [this, job] {
+      // A storage node that does not come back soon: all of it once more, to wherever tickets are to be had now.
+      if (job->attempt > resumes_max && env_.config.storages.size() > 1 && job->tickets < tickets_max) {
+        use_another();
+        job->failed = false;
+        job->sent = job->durable = 0;
+        return ask_ticket(job);
+      }
       job->store->open_write(job->ticket.token, here<std::uint64_t>([this, job](expected<std::uint64_t> durable) {
         if (!durable) {
           job->why = durable.error();
@@ -343,8 +380,10 @@ private:
   const std::uint32_t number_;
   const work_grant grant_;
   storage_actor storage_;
+  node_name current_;                              // whose that is
+  std::map<node_name, storage_actor> storages_;    // those that are up
   slot_parent parent_;
-  std::shared_ptr<ports::blob_store> source_;
+  std::vector<std::shared_ptr<ports::blob_store>> sources_;  // the first is asked first
   std::shared_ptr<ports::engine_session> session_;  // shared so that a late completion can see that it is gone
   std::deque<plan_page> plan_pages_;  // the first is on its way
   std::map<std::uint32_t, std::vector<output_piece>> pieces_;

@@ -102,12 +102,12 @@ private:
   void on_storage(const service_change& change) {
     if (change.handle) {
       storages_[change.node] = caf::actor_cast<storage_actor>(change.handle);
-      // A handle whose link was cut stays dead: what runs goes on with the new one.
-      for (const auto& [key, l] : running_)
-        if (l.actor) caf::anon_send(l.actor, storage_up_atom::value, change.node, change.handle);
     } else {
       storages_.erase(change.node);
     }
+    // A handle whose link was cut stays dead: what runs goes on with the new one, or with another storage node.
+    for (const auto& [key, l] : running_)
+      if (l.actor) caf::anon_send(l.actor, storage_up_atom::value, change.node, change.handle);
     ask();
   }
 
@@ -129,6 +129,16 @@ private:
 
   /// Without storage there is nothing to read or write.
   [[nodiscard]] std::uint32_t offer(const node_name& scheduler) const { return draining_ || storages_.empty() ? 0 : offers_.allowance(scheduler); }
+
+  /// Where the outputs of a task go: to its source's storage node, or to another one when that is away. Of several any has
+  /// the source, or gets it.
+  [[nodiscard]] std::map<node_name, storage_actor>::const_iterator storage_for(const source_ref& source) const {
+    const auto named = storages_.find(source.store);
+    if (env_.config.storages.size() < 2 || (named != storages_.end() && !env_.config.draining.contains(source.store))) return named;
+    for (const auto& node : placement_of(source.blob, env_.config.rules_of_copies()))
+      if (const auto at = storages_.find(node); at != storages_.end()) return at;
+    return storages_.end();
+  }
 
   void ask() {
     std::vector<node_name> all;
@@ -212,7 +222,7 @@ private:
     std::vector<lease_key> homeless;
     for (auto& [key, l] : running_) {
       if (l.actor) continue;
-      auto storage = storages_.find(l.grant.source.store);
+      const auto storage = storage_for(l.grant.source);
       if (storage == storages_.end()) {
         LATHAM_REACHED("lease_without_its_storage");
         homeless.push_back(key);
@@ -224,6 +234,10 @@ private:
       log(ports::log_level::debug, "slot starts slot={} video={} kind={} first={} count={} epoch={}", l.slot, to_string(l.grant.video), to_string(l.grant.kind), l.grant.first,
           l.grant.chunks.size(), to_string(key.second));
       l.actor = spawn_slot(this, env_, l.slot, l.grant, storage->second, caf::actor_cast<slot_parent>(this));
+      const auto tell = [&](const auto& one) { caf::anon_send(l.actor, storage_up_atom::value, one.first, caf::actor_cast<caf::strong_actor_ptr>(one.second)); };
+      tell(*storage);  // first: it is the one that is used
+      for (const auto& one : storages_)
+        if (one.first != storage->first) tell(one);
       monitor(l.actor);
       slots_.emplace(l.actor.address(), l.slot);
     }

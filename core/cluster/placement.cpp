@@ -30,4 +30,34 @@ std::vector<node_name> placement_of(blob_id blob, std::vector<node_name> members
   return members;
 }
 
+copy_rules make_copy_rules(node_name self, std::vector<node_name> members, std::set<node_name> draining, std::uint32_t copies, std::uint32_t acks) {
+  if (members.empty()) members.push_back(self);
+  std::sort(members.begin(), members.end());
+  members.erase(std::unique(members.begin(), members.end()), members.end());
+  std::uint32_t taking = 0;
+  for (const auto& member : members) taking += draining.contains(member) ? 0 : 1;
+  if (taking == 0) {  // all of them are to be emptied, and there is nowhere to go: as if none were
+    draining.clear();
+    taking = static_cast<std::uint32_t>(members.size());
+  }
+  copy_rules out{std::move(self), std::move(members), std::move(draining), std::min(copies == 0 ? 2 : copies, taking), 1};
+  out.acks = std::min(acks == 0 ? out.copies : acks, out.copies);
+  return out;
+}
+
+std::vector<node_name> placement_of(blob_id blob, const copy_rules& rules) {
+  auto order = placement_of(blob, rules.members);
+  std::stable_partition(order.begin(), order.end(), [&](const node_name& member) { return !rules.draining.contains(member); });
+  return order;
+}
+
+std::vector<node_name> homes_of(blob_id blob, const copy_rules& rules, const std::set<node_name>& away) {
+  std::vector<node_name> homes;
+  for (auto& member : placement_of(blob, rules)) {
+    if (homes.size() == rules.copies || rules.draining.contains(member)) break;
+    if (!away.contains(member)) homes.push_back(std::move(member));
+  }
+  return homes;
+}
+
 }  // namespace latham

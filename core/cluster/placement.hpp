@@ -9,6 +9,7 @@
 #include "core/ids.hpp"
 
 #include <cstdint>
+#include <set>
 #include <vector>
 
 namespace latham {
@@ -18,5 +19,23 @@ namespace latham {
 
 /// All members, the one with the greatest weight first; equal weights by name. Deterministic whatever the order of `members`.
 [[nodiscard]] std::vector<node_name> placement_of(blob_id blob, std::vector<node_name> members);
+
+/// How many copies there are of what, as configured. Equal on all nodes, but for `self`.
+struct copy_rules {
+  node_name self;                   // empty on a node without storage
+  std::vector<node_name> members;   // the configured storage nodes, not empty
+  std::set<node_name> draining;     // members that are to lose what they hold: they get nothing new
+  std::uint32_t copies = 1;         // of a blob and of an upload's record
+  std::uint32_t acks = 1;           // of them durable before anybody is told
+};
+
+/// Fills in what was left out: `members` empty: this node alone; `copies` 0: two, or one for a single member; `acks` 0: as
+/// many as copies. Never more than there are members that take copies.
+[[nodiscard]] copy_rules make_copy_rules(node_name self, std::vector<node_name> members, std::set<node_name> draining, std::uint32_t copies, std::uint32_t acks);
+
+/// All members in the order in which they get and are asked for the blob: those that are draining last.
+[[nodiscard]] std::vector<node_name> placement_of(blob_id blob, const copy_rules& rules);
+/// The first `copies` of them: where the blob belongs. `away` are passed over, because they will not be back soon.
+[[nodiscard]] std::vector<node_name> homes_of(blob_id blob, const copy_rules& rules, const std::set<node_name>& away = {});
 
 }  // namespace latham

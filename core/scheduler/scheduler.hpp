@@ -58,7 +58,7 @@ struct remove_blobs_effect {   // the loser of a fenced commit: best effort, the
 };
 struct remove_video_effect {   // answered by on_video_removed once all of it is gone
   video_id video;
-  node_name source_store;      // which keeps a tombstone of the upload
+  node_name source_store;      // keeps a tombstone of the upload, as every storage node does
   std::map<node_name, std::vector<blob_id>> outputs;
 };
 struct verify_effect {         // answered by on_verified

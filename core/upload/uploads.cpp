@@ -158,14 +158,73 @@ std::vector<upload_record> uploads::list(const std::string& tenant, video_id bef
   return out;
 }
 
-std::vector<media_ready> uploads::outbox(std::uint32_t limit) const {
+std::vector<media_ready> uploads::outbox(std::uint32_t limit, const std::function<bool(video_id)>& may) const {
   std::vector<media_ready> out;
   for (const auto id : unannounced_) {
     if (out.size() == limit) break;
     const auto& record = sessions_.at(id).record;
-    if (record.state == upload_state::complete) out.push_back(record.what);
+    if (record.state == upload_state::complete && (!may || may(id))) out.push_back(record.what);
   }
   return out;
+}
+
+std::optional<upload_record> uploads::keep(upload_record record, instant now) {
+  const auto id = record.what.video;
+  if (id.is_nil() || record.state > upload_state::removed || record.state == upload_state::receiving) return std::nullopt;
+  if (record.state == upload_state::removed) return bury(id, now);
+  const auto at = sessions_.find(id);
+  if (at != sessions_.end() && at->second.record.state != upload_state::receiving) return std::nullopt;
+  if (at != sessions_.end()) --open_;
+  record.announced = false;
+  sessions_[id] = {record, now};
+  unannounced_.insert(id);
+  return record;
+}
+
+std::optional<upload_record> uploads::bury(video_id id, instant now) {
+  if (id.is_nil()) return std::nullopt;
+  if (const auto at = sessions_.find(id); at == sessions_.end()) {
+    upload_record bare;
+    bare.what.video = id;
+    bare.state = upload_state::removed;
+    sessions_[id] = {bare, now};
+    return bare;
+  } else if (at->second.record.state == upload_state::removed) {
+    return std::nullopt;
+  }
+  auto tombstone = remove(id);
+  if (!tombstone) return std::nullopt;
+  return *tombstone;
+}
+
+std::vector<upload_mark> uploads::marks(video_id after, std::uint32_t limit) const {
+  std::vector<upload_mark> out;
+  for (auto at = sessions_.upper_bound(after); at != sessions_.end() && out.size() < limit; ++at) out.push_back({at->first, at->second.record.state});
+  return out;
+}
+
+upload_exchange compare_uploads(const uploads& mine, video_id after, const std::vector<upload_mark>& theirs, bool last,
+                                const std::function<bool(const upload_record&)>& belongs) {
+  upload_exchange out;
+  std::set<video_id> held;
+  for (const auto& mark : theirs) {
+    if (mark.state != upload_state::receiving) held.insert(mark.video);
+    if (mark.state != upload_state::removed) continue;
+    const auto* record = mine.find(mark.video);
+    if (record == nullptr || record->state != upload_state::removed) out.bury.push_back(mark.video);
+  }
+  if (theirs.empty() && !last) return out;
+  // Their page says something of all ids up to its last one.
+  for (auto from = after;;) {
+    const auto some = mine.marks(from, 500);
+    for (const auto& mark : some) {
+      if (!last && theirs.back().video < mark.video) return out;
+      if (mark.state != upload_state::complete || held.contains(mark.video)) continue;
+      if (belongs(*mine.find(mark.video))) out.push.push_back(mark.video);
+    }
+    if (some.size() < 500) return out;
+    from = some.back().video;
+  }
 }
 
 video_view view_of(const upload_record& record, std::uint64_t bytes) {

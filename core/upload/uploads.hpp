@@ -8,7 +8,9 @@
 #include "core/ports/blob_store.hpp"
 #include "core/scheduler/records.hpp"
 
+#include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <variant>
@@ -47,6 +49,17 @@ typename Inspector::result_type inspect(Inspector& f, upload_record& x) {
   return f(x.what, x.token, x.bytes_expected, x.state, x.announced);
 }
 
+/// An upload in one line, for storage nodes that compare what they know.
+struct upload_mark {
+  video_id video;
+  upload_state state = upload_state::receiving;
+  friend bool operator==(const upload_mark&, const upload_mark&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, upload_mark& x) {
+  return f(x.video, x.state);
+}
+
 struct upload_limits {
   std::uint64_t bytes_max = 64 * gib;          // one upload
   std::uint64_t bytes_unknown = 4 * gib;       // reserved when the length is not known
@@ -75,6 +88,14 @@ public:
   /// Abandoned or deleted: the record to persist as a tombstone. Idempotent. not_found for unknown ids.
   [[nodiscard]] expected<upload_record> remove(video_id id);
 
+  /// Another storage node's record, to be kept as well: removed wins over complete, complete over receiving. What to persist;
+  /// nothing when it is no news. Whether it was announced is each holder's own business.
+  [[nodiscard]] std::optional<upload_record> keep(upload_record record, instant now);
+  /// A tombstone for an id that may never have been here: what comes late from elsewhere must not live. Nothing: there is one.
+  [[nodiscard]] std::optional<upload_record> bury(video_id id, instant now);
+  /// All ids greater than `after` and what became of them, ascending.
+  [[nodiscard]] std::vector<upload_mark> marks(video_id after, std::uint32_t limit) const;
+
   /// Bytes arrived; keeps the session from expiring.
   void touch(video_id id, instant now);
   /// Sessions that received nothing for `idle`.
@@ -83,8 +104,8 @@ public:
   [[nodiscard]] const upload_record* find(video_id id) const;
   /// Not yet with the scheduler, newest first, ids less than `before` (nil: all).
   [[nodiscard]] std::vector<upload_record> list(const std::string& tenant, video_id before, std::uint32_t limit) const;
-  /// Complete, but not announced.
-  [[nodiscard]] std::vector<media_ready> outbox(std::uint32_t limit) const;
+  /// Complete, but not announced; those that `may` refuses are passed over.
+  [[nodiscard]] std::vector<media_ready> outbox(std::uint32_t limit, const std::function<bool(video_id)>& may = {}) const;
   [[nodiscard]] std::size_t open() const noexcept { return open_; }
 
 private:
@@ -97,6 +118,15 @@ private:
   std::set<video_id> unannounced_;  // receiving or complete: the few that lists and the outbox are about
   std::size_t open_ = 0;
 };
+
+/// What one page of another node's marks, of ids greater than `after`, means for this one.
+struct upload_exchange {
+  std::vector<video_id> bury;  // deleted there, and not known to be here
+  std::vector<video_id> push;  // complete here and not there
+};
+/// `last`: theirs ends with this page. `belongs`: whether the other node is to keep that record.
+[[nodiscard]] upload_exchange compare_uploads(const uploads& mine, video_id after, const std::vector<upload_mark>& theirs, bool last,
+                                              const std::function<bool(const upload_record&)>& belongs);
 
 /// How a video looks before the scheduler knows it. `bytes`: durable so far.
 [[nodiscard]] video_view view_of(const upload_record& record, std::uint64_t bytes);

@@ -77,7 +77,7 @@ private:
   std::map<Key, typename std::list<std::pair<Key, Value>>::iterator> where_;
 };
 
-enum class operation_kind : std::uint8_t { reserve, open_write, append, truncate, seal, remove };
+enum class operation_kind : std::uint8_t { reserve, open_write, append, truncate, seal, remove, drop, mend };
 
 struct operation {
   operation_kind kind = operation_kind::reserve;
@@ -183,6 +183,10 @@ struct file_blobs::core {
   void truncate(const strand_ptr& s, operation op);
   void seal(const strand_ptr& s, operation op);
   void remove(const strand_ptr& s, operation op);
+  void drop(const strand_ptr& s, operation op);
+  void bury(const strand_ptr& s, operation op, std::optional<blob_record> grave);
+  void mend(const strand_ptr& s, operation op);
+  expected<void> write_block(strand& s, const operation& op);
 
   // ---- reads -----------------------------------------------------------------------------------------------------
   expected<blob_record> find_record(blob_id blob);
@@ -361,13 +365,13 @@ void file_blobs::core::submit(blob_id blob, operation op) {
     s = slot;
     refused =
         closing || operations >= options.operations_max ||
-        (is_append && (s->appends >= options.appends_per_blob_max || append_bytes + op.bytes.size() > options.append_bytes_waiting_max));
+        (is_append && s->appends >= options.appends_per_blob_max) || append_bytes + op.bytes.size() > options.append_bytes_waiting_max;
     ++operations;  // also a refused one, until its answer has left
     if (!refused) {
       if (is_append) {
         ++s->appends;
-        append_bytes += op.bytes.size();
       }
+      append_bytes += op.bytes.size();
       s->queue.push_back(std::move(op));
       start = !s->running;
       s->running = true;
@@ -427,6 +431,8 @@ void file_blobs::core::step(const strand_ptr& s) {
     case operation_kind::truncate: return truncate(s, std::move(op));
     case operation_kind::seal: return seal(s, std::move(op));
     case operation_kind::remove: return remove(s, std::move(op));
+    case operation_kind::drop: return drop(s, std::move(op));
+    case operation_kind::mend: return mend(s, std::move(op));
     case operation_kind::open_write: break;
   }
   auto ready = load_for_writing(*s);
@@ -739,10 +745,26 @@ void file_blobs::core::remove(const strand_ptr& s, operation op) {
     answered(1, 0);
     return step_done(s);
   }
-  const auto before = s->record ? *s->record : blob_record{};
   blob_record dead;
   dead.state = blob_state::dead;
-  ports::kv_batch batch{{blob_key(s->blob), to_record(dead)}};
+  bury(s, std::move(op), dead);
+}
+
+void file_blobs::core::drop(const strand_ptr& s, operation op) {
+  auto ready = load(*s);
+  if (ready && s->record && s->record->state == blob_state::dead) ready = error{errc::conflict, "the blob is deleted, and its tombstone stays"};
+  if (!ready || !s->record) {
+    op.done(ready);
+    answered(1, 0);
+    return step_done(s);
+  }
+  bury(s, std::move(op), std::nullopt);
+}
+
+/// The record first: a file that no living record names is removed at the next start, should it outlive this.
+void file_blobs::core::bury(const strand_ptr& s, operation op, std::optional<blob_record> grave) {
+  const auto before = s->record ? *s->record : blob_record{};
+  ports::kv_batch batch{{blob_key(s->blob), grave ? std::optional{to_record(*grave)} : std::nullopt}};
   for (std::uint64_t page = 0; page * page_blocks < blocks_of(before.bytes); ++page)
     batch.push_back({block_page_key(s->blob, page), std::nullopt});
   resume_later(s, std::move(batch), [this, s, op = std::move(op), before](expected<void> result) {
@@ -757,6 +779,35 @@ void file_blobs::core::remove(const strand_ptr& s, operation op) {
     op.done(result);
     answered(1, 0);
   });
+}
+
+expected<void> file_blobs::core::write_block(strand& s, const operation& op) {
+  if (auto ok = load(s); !ok) return ok;
+  if (auto ok = check_mend(s.record ? &*s.record : nullptr, op.number, op.bytes.size()); !ok) return ok;
+  const auto block = op.number / blob_block_bytes;
+  const auto page = find_page(s.blob, block / page_blocks, true);
+  if (!page) return page.error();
+  const std::span<const std::uint8_t> bytes{op.bytes.data(), op.bytes.size()};
+  if (block % page_blocks >= page->blocks.size() || sha256::of(bytes) != page->blocks[block % page_blocks])
+    return {errc::corrupt, "the bytes do not match the block's digest"};
+  auto file = files.open(path(s.blob), open_mode::create);
+  if (!file) return std::move(file).error();
+  if (auto written = (*file)->write_at(op.number, std::span{&bytes, 1}); !written) return written;
+  if (syncs(sync_point::blob_data)) {
+    if (auto synced = (*file)->sync_data(); !synced) return synced;
+  }
+  // The file may have been gone altogether.
+  if (syncs(sync_point::blob_directory)) return files.sync_directory(parent(s.blob));
+  return {};
+}
+
+void file_blobs::core::mend(const strand_ptr& s, operation op) {
+  const auto bytes = op.bytes.size();
+  const auto result = write_block(*s, op);
+  s->forget();
+  op.done(result);
+  answered(1, bytes);
+  step_done(s);
 }
 
 // ---- reads ---------------------------------------------------------------------------------------------------------
@@ -903,6 +954,24 @@ void file_blobs::remove(blob_id blob, ports::completion<void> done) {
   core_->submit(blob, std::move(op));
 }
 
+void file_blobs::drop(blob_id blob, ports::completion<void> done) {
+  operation op;
+  op.kind = operation_kind::drop;
+  op.token.blob = blob;
+  op.done = std::move(done);
+  core_->submit(blob, std::move(op));
+}
+
+void file_blobs::mend(blob_id blob, std::uint64_t offset, buffer bytes, ports::completion<void> done) {
+  operation op;
+  op.kind = operation_kind::mend;
+  op.token.blob = blob;
+  op.number = offset;
+  op.bytes = std::move(bytes);
+  op.done = std::move(done);
+  core_->submit(blob, std::move(op));
+}
+
 namespace {
 /// Runs a read on the reading threads, or answers that there are too many.
 template <class T>
@@ -927,6 +996,17 @@ void file_blobs::stat(blob_id blob, ports::completion<ports::blob_stat> done) {
     auto record = c->find_record(blob);
     if (!record) return std::move(record).error();
     return stat_of(blob, *record);
+  });
+}
+
+void file_blobs::look(blob_id blob, ports::completion<ports::blob_look> done) {
+  on_readers<ports::blob_look>(core_->readers, std::move(done), [c = core_.get(), blob]() -> expected<ports::blob_look> {
+    auto value = wait_for<std::optional<std::string>>([&](auto answer) { c->index.get(blob_key(blob), std::move(answer)); });
+    if (!value) return std::move(value).error();
+    if (!*value) return look_of(blob, nullptr);
+    const auto record = read_blob_record(**value);
+    if (!record) return record.error();
+    return look_of(blob, &*record);
   });
 }
 

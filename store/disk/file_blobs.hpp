@@ -15,7 +15,7 @@
 // bounded number of open ones are there), or touch files on anybody else's thread.
 #pragma once
 
-#include "core/ports/blob_store.hpp"
+#include "core/ports/own_blobs.hpp"
 #include "core/ports/kv_store.hpp"
 #include "store/disk/file_system.hpp"
 #include "store/disk/sync_point.hpp"
@@ -54,7 +54,7 @@ struct recovery_report {
   std::vector<blob_id> damaged;             // the first 1000 of them
 };
 
-class file_blobs final : public ports::blob_store {
+class file_blobs final : public ports::own_blobs {
 public:
   /// Recovers and starts the threads; blocks, for start-up. `index` and `files` outlive the store. Fails with io,
   /// disk_full, corrupt (the index), newer_format.
@@ -73,6 +73,9 @@ public:
   void stat(blob_id blob, ports::completion<ports::blob_stat> done) override;
   void remove(blob_id blob, ports::completion<void> done) override;
   void list(blob_id after, std::uint32_t limit, ports::completion<std::vector<ports::blob_stat>> done) override;
+  void look(blob_id blob, ports::completion<ports::blob_look> done) override;
+  void drop(blob_id blob, ports::completion<void> done) override;
+  void mend(blob_id blob, std::uint64_t offset, buffer bytes, ports::completion<void> done) override;
 
   [[nodiscard]] const recovery_report& recovered() const noexcept;
 

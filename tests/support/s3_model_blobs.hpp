@@ -34,7 +34,7 @@ private:
   std::map<std::string, std::string> objects_;
 };
 
-class s3_model_blobs final : public ports::blob_store {
+class s3_model_blobs final : public ports::own_blobs {
 public:
   static constexpr std::size_t part_bytes = 512 * 1024;
 
@@ -147,6 +147,37 @@ public:
         if (r->state != store::blob_state::dead) found.push_back(store::stat_of(*b, *r));
       }
       return found;
+    });
+  }
+
+  void look(blob_id b, ports::completion<ports::blob_look> done) override {
+    defer<ports::blob_look>(std::move(done), [this, b]() -> expected<ports::blob_look> {
+      const auto r = record(b);
+      return store::look_of(b, r ? &*r : nullptr);
+    });
+  }
+  void drop(blob_id b, ports::completion<void> done) override {
+    defer<void>(std::move(done), [this, b]() -> expected<void> {
+      const auto r = record(b);
+      if (r && r->state == store::blob_state::dead) return {errc::conflict, "dead"};
+      service_.erase(store::blob_key(b));
+      buffered_.erase(b);
+      for (std::size_t i = 0; service_.get(part_key(b, i)); ++i) service_.erase(part_key(b, i));
+      return {};
+    });
+  }
+  void mend(blob_id b, std::uint64_t offset, buffer bytes, ports::completion<void> done) override {
+    defer<void>(std::move(done), [this, b, offset, bytes = std::move(bytes)]() -> expected<void> {
+      const auto r = record(b);
+      if (auto ok = store::check_mend(r ? &*r : nullptr, offset, bytes.size()); !ok) return ok;
+      // Such a service keeps no digests of our blocks: the whole tells.
+      auto all = range(b, 0, r->bytes);
+      all.resize(r->bytes);
+      all.replace(offset, bytes.size(), bytes.view());
+      if (blob_digest({reinterpret_cast<const std::uint8_t*>(all.data()), all.size()}) != r->digest) return {errc::corrupt, "other bytes"};
+      for (auto at = offset; at < offset + bytes.size(); at += part_bytes)
+        service_.put(part_key(b, at / part_bytes), all.substr(at, std::min<std::uint64_t>(part_bytes, all.size() - at)));
+      return {};
     });
   }
 

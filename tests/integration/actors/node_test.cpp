@@ -93,6 +93,7 @@ class one_store : public ports::blob_transport {
 public:
   explicit one_store(std::shared_ptr<ports::blob_store> store) : store_{std::move(store)} {}
   [[nodiscard]] std::shared_ptr<ports::blob_store> at(const node_name&) override { return store_; }
+  [[nodiscard]] std::shared_ptr<ports::blob_store> own_of(const node_name&) override { return store_; }
 
 private:
   std::shared_ptr<ports::blob_store> store_;

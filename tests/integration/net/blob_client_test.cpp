@@ -178,10 +178,38 @@ TEST_F(BlobClient, TheTransportKnowsItsOwnStoreAndRefusesStrangers) {
   manual_store behind;
   caller.emplace(std::map<node_name, std::vector<ports::endpoint>>{});
   const auto local = std::make_shared<store::memory_blobs>(behind.queue.adder());
-  transport subject{"storage-0", local, caller->context()};
+  const auto own = std::make_shared<store::memory_blobs>(behind.queue.adder());
+  transport subject{"storage-0", local, own, caller->context()};
   EXPECT_EQ(subject.at("storage-0"), local);
+  EXPECT_EQ(subject.own_of("storage-0"), own);
+  EXPECT_NE(subject.at("storage-9"), subject.own_of("storage-9"));
   EXPECT_EQ(subject.at("storage-9"), subject.at("storage-9"));
   EXPECT_EQ(code_of(remove(*subject.at("storage-9"), 1)), errc::not_found);
+}
+
+TEST_F(BlobClient, OwnCopiesAreAskedForApartFromWhatANodeAnswersForWithOthers) {
+  loop disk{"disk"};
+  disk.start();
+  {
+    store::memory_blobs shared{[&](std::function<void()> work) { disk.post(std::move(work)); }};
+    store::memory_blobs own{[&](std::function<void()> work) { disk.post(std::move(work)); }};
+    serving_node server{shared, own, "storage-0"};
+    const auto all = connect(server.port());
+    blob_client_options options;
+    options.own_copies = true;
+    const blob_id id{1, 2};
+    {
+      blob_client alone{caller->context(), "storage-0", options};
+      ASSERT_EQ(code_of(await<void>([&](auto done) { alone.reserve({id, 3, 10}, done); })), errc::none);
+      EXPECT_EQ(code_of(await<std::uint64_t>([&](auto done) { alone.append({id, 3, 10}, 0, buffer{std::string{"own"}}, crc32c(std::string_view{"own"}), done); })), errc::none);
+      EXPECT_EQ(await<buffer>([&](auto done) { alone.read(id, 0, 100, done); })->view(), "own");
+    }
+    EXPECT_EQ(code_of(await<buffer>([&](auto done) { all->read(id, 0, 100, done); })), errc::not_found);
+    EXPECT_EQ(code_of(await<ports::blob_stat>([&](auto done) { shared.stat(id, done); })), errc::not_found);
+    EXPECT_EQ(code_of(await<ports::blob_stat>([&](auto done) { own.stat(id, done); })), errc::none);
+  }
+  caller.reset();
+  EXPECT_TRUE(disk.stop());
 }
 
 TEST_F(BlobClient, AServerThatLiesIsLeft) {

@@ -19,10 +19,13 @@ namespace latham::testing {
 class serving_node {
 public:
   serving_node(ports::blob_store& store, node_name name, std::uint16_t port = 0, net::blob_server_options options = {})
+    : serving_node(store, store, std::move(name), port, options) {}
+  /// `own`: the copies of this node alone.
+  serving_node(ports::blob_store& store, ports::blob_store& own, node_name name, std::uint16_t port = 0, net::blob_server_options options = {})
     : name_{std::move(name)} {
     control.start();
     data.start();
-    server.emplace(data, store, options);
+    server.emplace(data, store, own, options);
     net::peer_streams_options streams;
     streams.self = name_;
     streams.listen = ports::endpoint{"127.0.0.1", port};

@@ -58,6 +58,7 @@ protected:
 class no_blobs final : public ports::blob_transport {
 public:
   [[nodiscard]] std::shared_ptr<ports::blob_store> at(const node_name&) override { return nullptr; }
+  [[nodiscard]] std::shared_ptr<ports::blob_store> own_of(const node_name&) override { return nullptr; }
 };
 
 class zero_random final : public ports::random {
@@ -118,6 +119,42 @@ TEST_F(Gateway, VideoThatStorageMayHaveIsNotCalledDeletedWhileStorageIsAway) {
   service_->remove({1, 2}, [&](const expected<void>& gone) { code = gone ? errc::none : gone.error().code; });
   actors().run();
   EXPECT_EQ(code, errc::unavailable);
+}
+
+TEST_F(Gateway, WhatNobodyKnowsIsUnknownOnlyWhenTooFewAreAwayToHideIt) {
+  zero_random random;
+  env_.random = &random;
+  env_.config.storages = {"storage-0", "storage-1", "storage-2"};
+  std::vector<caf::actor> storages;
+  const auto join = [&](const node_name& name) {
+    storages.push_back(system_.spawn([](caf::event_based_actor*) -> caf::behavior {
+      return {[](find_atom, video_id) -> caf::result<video_view> { return to_caf({errc::not_found, "there is no such video"}); },
+              [](resume_atom, video_id) -> caf::result<upload_ticket> { return to_caf({errc::not_found, "there is no such upload"}); },
+              [](abort_atom, video_id) -> caf::result<bool> { return to_caf({errc::not_found, "there is no such upload"}); }};
+    }));
+    caf::anon_send(directory_, service_change{service_storage, name, caf::actor_cast<caf::strong_actor_ptr>(storages.back())});
+    actors().run();
+  };
+  struct codes {
+    errc get = errc::none, offset = errc::none, remove = errc::none;
+    bool operator==(const codes&) const = default;
+  };
+  const auto ask = [&] {
+    codes out;
+    service_->get({1, 2}, [&](const expected<video_view>& found) { out.get = found ? errc::none : found.error().code; });
+    service_->offset({1, 2}, [&](const expected<std::uint64_t>& bytes) { out.offset = bytes ? errc::none : bytes.error().code; });
+    service_->remove({1, 2}, [&](const expected<void>& gone) { out.remove = gone ? errc::none : gone.error().code; });
+    actors().run();
+    return out;
+  };
+  join("storage-0");
+  EXPECT_EQ(ask(), (codes{errc::unavailable, errc::unavailable, errc::unavailable}));
+  // Complete uploads are at two of the three; one that is not complete may be at the third alone.
+  join("storage-1");
+  EXPECT_EQ(ask(), (codes{errc::not_found, errc::unavailable, errc::unavailable}));
+  join("storage-2");
+  EXPECT_EQ(ask(), (codes{errc::not_found, errc::not_found, errc::not_found}));
+  for (const auto& one : storages) caf::anon_send_exit(one, caf::exit_reason::kill);
 }
 
 }  // namespace latham

@@ -122,6 +122,25 @@ TEST_F(Protocol, UploadsAndViewsCrossTheWire) {
   expect_same(page);
 }
 
+TEST_F(Protocol, WhatStorageNodesTellOneAnotherCrossesTheWire) {
+  const ports::blob_look look{ports::blob_presence::sealed, {{1, 2}, 10, true, sha256::of("x"), 0}};
+  EXPECT_EQ(round_trip(look_list{look, {}}), (look_list{look, {}}));
+  upload_record record;
+  record.what.video = {1, 2};
+  record.what.tenant = "default";
+  record.what.source = {{5, 6}, "storage-0", 1000, sha256::of("s")};
+  record.token = {{5, 6}, 7, 1000};
+  record.state = upload_state::complete;
+  EXPECT_EQ(encode(round_trip(upload_list{record})), encode(upload_list{record}));
+  EXPECT_EQ(round_trip(mark_list{{{1, 2}, upload_state::removed}}), (mark_list{{{1, 2}, upload_state::removed}}));
+  expect_same(leave_answer{true, 1, 2, "why"});
+}
+
+TEST_F(Protocol, AFullListOfEachKindFitsAMessage) {
+  (void)round_trip(look_list(batch_max));
+  (void)round_trip(mark_list(marks_max));
+}
+
 TEST_F(Protocol, ErrorsKeepTheirCodeAndSentence) {
   const error ours{errc::disk_full, "no space left; delete something"};
   EXPECT_EQ(from_caf(to_caf(ours)), ours);

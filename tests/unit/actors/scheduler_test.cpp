@@ -9,6 +9,8 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <set>
+#include <vector>
 
 namespace latham {
 
@@ -33,7 +35,7 @@ class Scheduler : public ::testing::Test {
 protected:
   void SetUp() override {
     env_.config.name = "scheduler-0";
-    env_.config.storages = {"storage-0"};
+    env_.config.storages = names();
     env_.config.incarnation = 7;
     env_.records = &records_;
     env_.clock = &clock_;
@@ -41,22 +43,30 @@ protected:
     directory_ = spawn_directory(system_, env_);
     system_.spawn([this](caf::event_based_actor* parent) { actor_ = spawn_scheduler(parent, env_, directory_); });
     run();
-    storage_ = system_.spawn([this](caf::event_based_actor* self) -> caf::behavior {
-      return {[this, self](const claim_request& asked) -> caf::result<claim_answer> {
-                if (!grants_) return self->make_response_promise<claim_answer>();  // says nothing
-                return claim_answer{true, asked.wanted, 0};
-              },
-              [](again_atom, std::uint16_t) { return true; }};
-    });
-    caf::anon_send(caf::actor_cast<scheduler_actor>(actor_), storage_up_atom::value, node_name{"storage-0"}, caf::actor_cast<caf::strong_actor_ptr>(storage_));
+    for (const auto& name : names()) {
+      storages_.push_back(system_.spawn([this, name](caf::event_based_actor* self) -> caf::behavior {
+        return {[this, self](const claim_request& asked) -> caf::result<claim_answer> {
+                  if (!grants_) return self->make_response_promise<claim_answer>();  // says nothing
+                  return claim_answer{true, asked.wanted, 0};
+                },
+                [](again_atom, std::uint16_t) { return true; },
+                [this, name](forget_atom, video_id) -> caf::result<bool> {
+                  if (!forget_.contains(name)) return to_caf({errc::io, "the disk failed"});
+                  return true;
+                }};
+      }));
+      caf::anon_send(caf::actor_cast<scheduler_actor>(actor_), storage_up_atom::value, name, caf::actor_cast<caf::strong_actor_ptr>(storages_.back()));
+    }
     run();
   }
   void TearDown() override {
-    for (const auto& one : {actor_, storage_, caf::actor_cast<caf::actor>(directory_)}) caf::anon_send_exit(one, caf::exit_reason::kill);
+    for (const auto& one : {actor_, caf::actor_cast<caf::actor>(directory_)}) caf::anon_send_exit(one, caf::exit_reason::kill);
+    for (const auto& one : storages_) caf::anon_send_exit(one, caf::exit_reason::kill);
     run();
     actors().clock().advance_time(std::chrono::hours{1});
     run();
   }
+  [[nodiscard]] virtual std::vector<node_name> names() const { return {"storage-0"}; }
   caf::scheduler::test_coordinator& actors() { return dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler()); }
   void run() {
     do {
@@ -89,8 +99,14 @@ protected:
   env env_;
   directory_actor directory_;
   caf::actor actor_;
-  caf::actor storage_;
+  std::vector<caf::actor> storages_;
   bool grants_ = true;
+  std::set<node_name> forget_;  // who have a tombstone when they are asked for one; the others' disks fail
+};
+
+class SchedulerOfThreeStorages : public Scheduler {
+protected:
+  [[nodiscard]] std::vector<node_name> names() const override { return {"storage-0", "storage-1", "storage-2"}; }
 };
 
 media_ready upload() {
@@ -115,6 +131,26 @@ TEST_F(Scheduler, ThatDoesNotOwnItsShardDecidesNothingButAnswersWhoLooks) {
   grants_ = true;
   pass(seconds{10});
   EXPECT_EQ(ask<errc>(upload()), errc::none) << "its shard is its own again, without a restart";
+}
+
+TEST_F(SchedulerOfThreeStorages, AnswersADeleteWhenAsManyHaveItsTombstoneAsKeepABlob) {
+  const auto video = upload().video;
+  ASSERT_EQ(ask<errc>(upload()), errc::none);
+  forget_ = {"storage-0"};
+  auto code = errc::internal;
+  system_.spawn([&](caf::event_based_actor* self) {
+    self->request(actor_, seconds{10}, remove_atom::value, video).then([&](bool) { code = errc::none; }, [&](const caf::error& e) { code = from_caf(e).code; });
+  });
+  pass(seconds{2});
+  EXPECT_EQ(code, errc::internal) << "one tombstone is too few";
+  forget_.insert("storage-2");
+  pass(seconds{2});
+  EXPECT_EQ(code, errc::none);
+  EXPECT_EQ(ask<bool>(remove_atom::value, video), errc::none) << "again, while the third has not forgotten it yet";
+  EXPECT_EQ(ask<video_view>(find_atom::value, video), errc::none);
+  forget_.insert("storage-1");
+  pass(seconds{2});
+  EXPECT_EQ(ask<video_view>(find_atom::value, video), errc::not_found);
 }
 
 }  // namespace latham

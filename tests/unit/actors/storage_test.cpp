@@ -5,6 +5,7 @@
 #include "core/digest.hpp"
 #include "store/memory_blobs.hpp"
 #include "store/memory_kv.hpp"
+#include "store/schema.hpp"
 
 #include <caf/all.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
@@ -20,11 +21,14 @@ struct virtual_time : caf::actor_system_config {
   virtual_time() { set("scheduler.policy", caf::atom("testing")); }
 };
 
-/// Blobs whose stat fails with `failing` while that is set.
+/// Blobs whose stat fails with `failing` while that is set, whose removal fails with `removal`, and whose reservations take
+/// place and are then said to have failed with `reservation`.
 class moody_blobs final : public ports::blob_store {
 public:
   explicit moody_blobs(ports::blob_store& inner) : inner_{inner} {}
-  void reserve(ports::write_token t, ports::completion<void> d) override { inner_.reserve(t, std::move(d)); }
+  void reserve(ports::write_token t, ports::completion<void> d) override {
+    inner_.reserve(t, [code = reservation, d = std::move(d)](expected<void> result) { d(code == errc::none ? std::move(result) : error{code, "too few copies"}); });
+  }
   void open_write(ports::write_token t, ports::completion<std::uint64_t> d) override { inner_.open_write(t, std::move(d)); }
   void append(ports::write_token t, std::uint64_t o, buffer b, std::uint32_t c, ports::completion<std::uint64_t> d) override { inner_.append(t, o, std::move(b), c, std::move(d)); }
   void truncate(ports::write_token t, std::uint64_t b, ports::completion<void> d) override { inner_.truncate(t, b, std::move(d)); }
@@ -34,9 +38,14 @@ public:
     if (failing != errc::none) return d(error{failing, "the disk failed"});
     inner_.stat(i, std::move(d));
   }
-  void remove(blob_id i, ports::completion<void> d) override { inner_.remove(i, std::move(d)); }
+  void remove(blob_id i, ports::completion<void> d) override {
+    if (removal != errc::none) return d(error{removal, "the disk failed"});
+    inner_.remove(i, std::move(d));
+  }
   void list(blob_id a, std::uint32_t l, ports::completion<std::vector<ports::blob_stat>> d) override { inner_.list(a, l, std::move(d)); }
   errc failing = errc::none;
+  errc removal = errc::none;
+  errc reservation = errc::none;
 
 private:
   ports::blob_store& inner_;
@@ -94,6 +103,27 @@ protected:
     return {flags, code};
   }
 
+  void pass(milliseconds time) {
+    for (milliseconds passed{0}; passed < time; passed += seconds{1}) {
+      actors().clock().advance_time(seconds{1});
+      run();
+    }
+  }
+  std::size_t blobs_held() {
+    std::size_t count = 0;
+    blobs_.list({}, 1000, [&](const expected<std::vector<ports::blob_stat>>& all) { count = all->size(); });
+    run();
+    return count;
+  }
+  /// A scheduler that refers to nothing.
+  caf::actor join_scheduler() {
+    auto scheduler = system_.spawn([](caf::event_based_actor*) -> caf::behavior {
+      return {[](shards_atom) { return shard_info{{1}, true}; }, [](unused_atom, video_id, const blob_list& blobs) { return blobs; }, [](storage_up_atom, const node_name&, const caf::strong_actor_ptr&) {}};
+    });
+    caf::anon_send(directory_, service_change{service_scheduler, "scheduler-0", caf::actor_cast<caf::strong_actor_ptr>(scheduler)});
+    return scheduler;
+  }
+
   virtual_time config_;
   caf::actor_system system_{config_};
   store::closure_queue disk_;
@@ -127,11 +157,7 @@ TEST_F(Storage, OutputThatCannotBeLookedAtIsNotReportedMissing) {
 }
 
 TEST_F(Storage, OutputThatWasWrittenMeanwhileIsNotReapedYet) {
-  // A scheduler that refers to nothing so far: the holder of the lease has not committed.
-  auto scheduler = system_.spawn([](caf::event_based_actor*) -> caf::behavior {
-    return {[](shards_atom) { return shard_info{{1}, true}; }, [](unused_atom, video_id, const blob_list& blobs) { return blobs; }, [](storage_up_atom, const node_name&, const caf::strong_actor_ptr&) {}};
-  });
-  caf::anon_send(directory_, service_change{service_scheduler, "scheduler-0", caf::actor_cast<caf::strong_actor_ptr>(scheduler)});
+  const auto scheduler = join_scheduler();  // the holder of the lease has not committed
   std::optional<output_ticket> ticket;
   system_.spawn([&](caf::event_based_actor* self) {
     self->request(actor_, caf::infinite, output_atom::value, video_id{1, 2}, std::uint64_t{10}).then([&](const output_ticket& t) { ticket = t; }, [](const caf::error&) {});
@@ -147,17 +173,50 @@ TEST_F(Storage, OutputThatWasWrittenMeanwhileIsNotReapedYet) {
     run();
     return found;
   };
-  const auto pass = [&](milliseconds time) {
-    for (milliseconds passed{0}; passed < time; passed += seconds{1}) {
-      actors().clock().advance_time(seconds{1});
-      run();
-    }
-  };
   pass(env_.config.output_grace + seconds{20});
   EXPECT_TRUE(is_there()) << "it was written since the last look";
   pass(env_.config.output_grace + seconds{20});
   EXPECT_FALSE(is_there()) << "nobody wrote or committed it for all that time";
   caf::anon_send_exit(scheduler, caf::exit_reason::kill);
+}
+
+TEST_F(Storage, OutputWhoseReservationWasRefusedHalfWayIsRemovedInTheEnd) {
+  const auto scheduler = join_scheduler();
+  moody_.reservation = errc::unavailable;
+  moody_.removal = errc::io;
+  auto code = errc::none;
+  system_.spawn([&](caf::event_based_actor* self) {
+    self->request(actor_, caf::infinite, output_atom::value, video_id{1, 2}, std::uint64_t{10}).then([](const output_ticket&) {}, [&](const caf::error& e) { code = from_caf(e).code; });
+  });
+  run();
+  EXPECT_EQ(code, errc::unavailable);
+  EXPECT_EQ(blobs_held(), 1u);
+  moody_.removal = errc::none;
+  pass(env_.config.output_grace + seconds{20});
+  EXPECT_EQ(blobs_held(), 0u) << "its grant was forgotten before it was gone";
+  caf::anon_send_exit(scheduler, caf::exit_reason::kill);
+}
+
+TEST_F(Storage, UploadWhoseReservationWasRefusedHalfWayIsRemovedWithItsRecord) {
+  moody_.reservation = errc::unavailable;
+  moody_.removal = errc::io;
+  auto code = errc::none;
+  system_.spawn([&](caf::event_based_actor* self) {
+    self->request(actor_, caf::infinite, begin_atom::value, upload_request{}).then([](const upload_ticket&) {}, [&](const caf::error& e) { code = from_caf(e).code; });
+  });
+  run();
+  EXPECT_EQ(code, errc::unavailable);
+  EXPECT_EQ(blobs_held(), 1u);
+  const auto records = [this] {
+    std::size_t count = 0;
+    for (const auto& [key, value] : records_.contents()) count += key.starts_with(store::prefix_uploads) ? 1 : 0;
+    return count;
+  };
+  EXPECT_EQ(records(), 1u);
+  moody_.removal = errc::none;
+  pass(seconds{3});
+  EXPECT_EQ(blobs_held(), 0u);
+  EXPECT_EQ(records(), 0u);
 }
 
 }  // namespace latham

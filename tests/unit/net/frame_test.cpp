@@ -34,6 +34,8 @@ TEST(Frame, HasGoldenBytes) {
 }
 
 TEST(Frame, FieldsHaveGoldenBytes) {
+  EXPECT_EQ(static_cast<std::uint8_t>(message_type::read) | own_bit, 0x46);
+  EXPECT_EQ(static_cast<std::uint8_t>(message_type::read) | own_bit | reply_bit, 0xc6);
   const std::string token = "887766554433221100ffeeddccbbaa9908070605040302010010000000000000";
   EXPECT_EQ(hex(encode(golden_token)), token);
   EXPECT_EQ(hex(encode(append_fields{golden_token, 1, 2})), token + "010000000000000002000000");

@@ -1,0 +1,347 @@
+#include "actors/storage/repair_actor.hpp"
+
+#include "actors/role_actor.hpp"
+#include "core/cluster/repair_plan.hpp"
+#include "store/replicated_blobs.hpp"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <set>
+
+namespace latham {
+
+namespace {
+
+constexpr std::uint32_t page_blobs = batch_max;
+constexpr milliseconds page_pause{20};        // between pages of a round: others want the disk, too
+constexpr milliseconds news_pause{1'000};     // from a node that comes to the round that it causes: it has friends on the way
+constexpr std::uint32_t pushes_max = 2;       // at once
+constexpr milliseconds scrub_rest{60'000};    // from one pass over all blobs to the next, at least
+
+using repair_interface = caf::typed_actor<caf::reacts_to<abort_atom>>;
+
+class repair : public role_actor<repair_interface> {
+public:
+  repair(caf::actor_config& config, const env* e, directory_actor directory) : role_actor(config, *e), directory_{std::move(directory)}, rules_{e->config.rules_of_copies()} {}
+
+  behavior_type make_behavior() override {
+    for (const auto& node : rules_.members)
+      if (node != rules_.self) away_since_[node] = now();
+    listen(directory_, service_storage, [this](const service_change& change) { on_peer(change); });
+    later(env_.config.repair_period, [this] { period(); });
+    if (env_.config.scrub_bytes_s > 0) scrub_page({});
+    return {
+      [this](abort_atom) { quit(); },
+      [](local_call& call) { call.run(); },
+    };
+  }
+
+  void on_exit() override { peers_.clear(); }
+
+private:
+  struct push {
+    ports::blob_stat blob;
+    node_name node;
+    std::uint64_t reserved = 0;  // there, by a writer who left a part behind
+    std::uint64_t sent = 0;
+  };
+  using push_ptr = std::shared_ptr<push>;  // shared by the completions of its steps
+
+  struct round_page {
+    std::vector<ports::blob_stat> blobs;
+    std::vector<std::map<node_name, ports::blob_look>> heard;  // per blob
+    std::size_t left = 0;
+  };
+
+  // ---- When --------------------------------------------------------------------------------------------------------
+
+  void on_peer(const service_change& change) {
+    if (change.node == rules_.self || !away_since_.contains(change.node)) return;
+    if (!change.handle) {
+      if (peers_.erase(change.node) != 0) away_since_[change.node] = now();
+      return;
+    }
+    auto handle = caf::actor_cast<storage_actor>(change.handle);
+    auto& known = peers_[change.node];
+    if (known == handle) return;
+    known = handle;
+    if (soon_) return;
+    soon_ = true;
+    later(news_pause, [this] {
+      soon_ = false;
+      start_round();
+    });
+  }
+
+  void period() {
+    start_round();
+    later(env_.config.repair_period, [this] { period(); });
+  }
+
+  void start_round() {
+    if (running_) {
+      again_ = true;
+      return;
+    }
+    if (peers_.empty()) return;
+    running_ = true;
+    lacking_ = pushed_ = 0;
+    next_page({});
+  }
+
+  void end_round() {
+    running_ = false;
+    if (env_.metrics != nullptr) env_.metrics->set("latham_copies_lacking", static_cast<double>(lacking_));
+    if (lacking_ > 0 || pushed_ > 0) log(ports::log_level::info, "repair round ends copies_lacking={} copies_pushed={}", lacking_, pushed_);
+    if (std::exchange(again_, false)) return start_round();
+    // Stand-ins give up their copies when they see that the homes have theirs, which is no sooner than now.
+    if (lacking_ == 0 || follow_up_) return;
+    follow_up_ = true;
+    later(env_.config.repair_period / 4, [this] {
+      follow_up_ = false;
+      start_round();
+    });
+  }
+
+  // ---- One round ---------------------------------------------------------------------------------------------------
+
+  void next_page(blob_id after) {
+    env_.own_blobs->list(after, page_blobs, here<std::vector<ports::blob_stat>>([this](expected<std::vector<ports::blob_stat>> blobs) {
+      if (!blobs) {
+        log(ports::log_level::warn, "repair cannot list blobs code={} detail=\"{}\"", to_string(blobs.error().code), blobs.error().message);
+        return end_round();
+      }
+      if (blobs->empty()) return end_round();
+      ask_others(std::move(*blobs));
+    }));
+  }
+
+  void ask_others(std::vector<ports::blob_stat> blobs) {
+    auto page = std::make_shared<round_page>();  // shared by the answers
+    page->heard.resize(blobs.size());
+    page->blobs = std::move(blobs);
+    page->left = peers_.size();
+    if (peers_.empty()) return end_round();
+    blob_list ids;
+    for (const auto& blob : page->blobs) ids.push_back(blob.blob);
+    const auto step = [this, page] {
+      if (--page->left == 0) decide(*page);
+    };
+    for (const auto& [node, handle] : peers_)
+      request(handle, env_.config.request_timeout, have_atom::value, ids)
+        .then(
+          [page, step, node = node](const look_list& looks) {
+            for (std::size_t i = 0; i < page->blobs.size() && i < looks.size(); ++i)
+              if (looks[i].presence <= ports::blob_presence::dead) page->heard[i][node] = looks[i];
+            step();
+          },
+          [step](caf::error&) { step(); });
+  }
+
+  [[nodiscard]] std::set<node_name> long_away() {
+    std::set<node_name> out;
+    for (const auto& [node, since] : away_since_)
+      if (!peers_.contains(node) && now() - since > env_.config.stand_in_after) out.insert(node);
+    return out;
+  }
+
+  void decide(const round_page& page) {
+    const auto away = long_away();
+    for (std::size_t i = 0; i < page.blobs.size(); ++i) {
+      const auto& own = page.blobs[i];
+      // Nobody comes back to an upload after `idle`; ids tell when they were made, to within what clocks differ.
+      const auto age = env_.clock->wall().value - own.blob.created().value;
+      const bool abandoned = age > 2 * env_.config.uploading.idle.count() + env_.config.output_grace.count();
+      const auto plan = plan_repair(own, rules_, page.heard[i], away, abandoned);
+      lacking_ += plan.lacking;
+      for (const auto& node : plan.different) {
+        count("latham_copies_different_total");
+        log(ports::log_level::error, "two copies of a blob differ, one of their disks lies blob={} other={}", to_string(own.blob), node);
+      }
+      for (const auto& node : plan.push) waiting_.push_back(std::make_shared<push>(push{own, node, page.heard[i].at(node).about.bytes_reserved, 0}));
+      switch (plan.own) {
+        case repair_plan::own_copy::keep: break;
+        case repair_plan::own_copy::remove:
+          count("latham_copies_removed_total");
+          log(ports::log_level::info, "copy removed, the blob was deleted elsewhere blob={}", to_string(own.blob));
+          env_.own_blobs->remove(own.blob, here<void>([this](expected<void> result) { warn_of(result); }));
+          break;
+        case repair_plan::own_copy::give_up:
+          count("latham_copies_given_up_total");
+          log(ports::log_level::debug, "copy given up, every home has one blob={}", to_string(own.blob));
+          env_.own_blobs->drop(own.blob, here<void>([this](expected<void> result) { warn_of(result); }));
+          break;
+      }
+    }
+    next_ = page.blobs.back().blob;
+    page_open_ = true;
+    start_pushes();
+  }
+
+  void warn_of(const expected<void>& result) {
+    if (!result) log(ports::log_level::warn, "a copy cannot be taken away code={} detail=\"{}\"", to_string(result.error().code), result.error().message);
+  }
+
+  // ---- Pushing -----------------------------------------------------------------------------------------------------
+
+  void start_pushes() {
+    while (pushing_ < pushes_max && !waiting_.empty()) {
+      auto p = std::move(waiting_.front());
+      waiting_.pop_front();
+      ++pushing_;
+      open(p, true);
+    }
+    if (pushing_ > 0 || !page_open_) return;
+    page_open_ = false;
+    later(page_pause, [this] { next_page(next_); });
+  }
+
+  void ended(const push_ptr& p, const expected<void>& result) {
+    if (result) {
+      ++pushed_;
+      count("latham_copies_pushed_total");
+      count("latham_copy_bytes_pushed_total", static_cast<double>(p->blob.bytes));
+      log(ports::log_level::info, "copy pushed blob={} node={} bytes={}", to_string(p->blob.blob), p->node, p->blob.bytes);
+    } else {
+      count("latham_copies_push_failed_total", 1, {{"code", std::string{to_string(result.error().code)}}});
+      log(ports::log_level::warn, "copy not pushed blob={} node={} code={} detail=\"{}\"", to_string(p->blob.blob), p->node, to_string(result.error().code), result.error().message);
+    }
+    --pushing_;
+    start_pushes();
+  }
+
+  /// Goes on where an earlier push of these bytes ended; what another writer left is of no use, for it may be anything.
+  void open(const push_ptr& p, bool first) {
+    const auto token = push_token(p->blob);
+    env_.transport->own_of(p->node)->open_write(token, here<std::uint64_t>([this, p, token, first](expected<std::uint64_t> bytes) {
+      if (bytes && *bytes <= p->blob.bytes) {
+        p->sent = *bytes;
+        return send(p);
+      }
+      if (!first) return ended(p, bytes ? error{errc::conflict, "the copy holds more than the blob"} : bytes.error());
+      const bool others = bytes || bytes.error().code == errc::fenced;
+      if (!others && bytes.error().code != errc::not_found) return ended(p, bytes.error());
+      reserve(p, token, others);
+    }));
+  }
+
+  void reserve(const push_ptr& p, ports::write_token token, bool others) {
+    // What an earlier writer reserved may be more than the blob has become; what it wrote is cut off below.
+    auto wide = token;
+    if (others) wide.bytes_max = std::max(wide.bytes_max, p->reserved);
+    env_.transport->own_of(p->node)->reserve(others ? wide : token, here<void>([this, p, token, others](expected<void> reserved) {
+      if (!reserved) return ended(p, reserved);
+      if (!others) return open(p, false);
+      env_.transport->own_of(p->node)->truncate(token, 0, here<void>([this, p, token](expected<void> cut) {
+        if (!cut) return ended(p, cut);
+        env_.transport->own_of(p->node)->reserve(token, here<void>([this, p](expected<void> again) {
+          if (!again) return ended(p, again);
+          open(p, false);
+        }));
+      }));
+    }));
+  }
+
+  void send(const push_ptr& p) {
+    if (p->sent == p->blob.bytes) return seal(p);
+    const auto bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(ports::append_bytes_max, p->blob.bytes - p->sent));
+    // Through the replicated store: a block that is damaged here comes from another copy.
+    env_.blobs->read(p->blob.blob, p->sent, bytes, here<buffer>([this, p, bytes](expected<buffer> piece) {
+      if (!piece) return ended(p, piece.error());
+      if (piece->size() != bytes) return ended(p, error{errc::corrupt, "the own copy is shorter than it was"});
+      env_.transport->own_of(p->node)->append(push_token(p->blob), p->sent, *piece, crc32c(piece->view()), here<std::uint64_t>([this, p, bytes](expected<std::uint64_t> durable) {
+        if (!durable) return ended(p, durable.error());
+        p->sent = std::min(p->sent + bytes, p->blob.bytes);
+        const auto wait = env_.config.repair_bytes_s == 0 ? 0 : bytes * 1'000ull * pushes_max / env_.config.repair_bytes_s;
+        later(milliseconds{static_cast<std::int64_t>(wait)}, [this, p] { send(p); });
+      }));
+    }));
+  }
+
+  void seal(const push_ptr& p) {
+    env_.transport->own_of(p->node)->seal(push_token(p->blob), p->blob.bytes, here<ports::blob_stat>([this, p](expected<ports::blob_stat> sealed) {
+      if (!sealed) return ended(p, sealed.error());
+      if (sealed->digest != p->blob.digest) return ended(p, error{errc::corrupt, "the copy holds other bytes than were sent"});
+      ended(p, {});
+    }));
+  }
+
+  // ---- Scrub -------------------------------------------------------------------------------------------------------
+
+  void scrub_page(blob_id after) {
+    env_.own_blobs->list(after, page_blobs, here<std::vector<ports::blob_stat>>([this](expected<std::vector<ports::blob_stat>> blobs) {
+      if (!blobs || blobs->empty()) {
+        later(std::max(scrub_rest, env_.config.repair_period), [this] { scrub_page({}); });
+        return;
+      }
+      scrub(std::make_shared<const std::vector<ports::blob_stat>>(std::move(*blobs)), 0, 0);
+    }));
+  }
+
+  using scrubbed = std::shared_ptr<const std::vector<ports::blob_stat>>;  // shared by the reads of a page
+
+  void scrub(const scrubbed& blobs, std::size_t index, std::uint64_t offset) {
+    while (index < blobs->size() && (!(*blobs)[index].sealed || offset >= (*blobs)[index].bytes)) {
+      ++index;
+      offset = 0;
+    }
+    if (index == blobs->size()) {
+      later(page_pause, [this, next = blobs->back().blob] { scrub_page(next); });
+      return;
+    }
+    const auto& blob = (*blobs)[index];
+    const auto bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(blob_block_bytes, blob.bytes - offset));
+    const auto go_on = [this, blobs, index, offset, bytes] {
+      count("latham_scrub_bytes_total", bytes);
+      later(milliseconds{static_cast<std::int64_t>(1 + bytes * 1'000ull / env_.config.scrub_bytes_s)}, [this, blobs, index, offset] { scrub(blobs, index, offset + blob_block_bytes); });
+    };
+    env_.own_blobs->read(blob.blob, offset, bytes, here<buffer>([this, blob, offset, bytes, go_on](expected<buffer> block) {
+      if (block || block.error().code != errc::corrupt) return go_on();
+      mend(blob, offset, bytes, go_on);
+    }));
+  }
+
+  void mend(const ports::blob_stat& blob, std::uint64_t offset, std::uint32_t bytes, std::function<void()> go_on) {
+    std::vector<std::shared_ptr<ports::blob_store>> others;
+    for (const auto& node : placement_of(blob.blob, rules_))
+      if (node != rules_.self) others.push_back(env_.transport->own_of(node));
+    const auto finish = [this, blob, offset, go_on = std::move(go_on)](const expected<void>& mended) {
+      if (mended) {
+        count("latham_blocks_mended_total");
+        log(ports::log_level::warn, "damaged block mended blob={} offset={}", to_string(blob.blob), offset);
+      } else {
+        count("latham_blocks_damaged_total");
+        log(ports::log_level::error, "damaged block cannot be mended blob={} offset={} code={} detail=\"{}\"", to_string(blob.blob), offset, to_string(mended.error().code), mended.error().message);
+      }
+      go_on();
+    };
+    store::read_first(std::move(others), blob.blob, offset, bytes, here<buffer>([this, blob, offset, finish](expected<buffer> good) {
+      if (!good) return finish(good.error());
+      env_.own_blobs->mend(blob.blob, offset, std::move(*good), here<void>([finish](expected<void> result) { finish(result); }));
+    }));
+  }
+
+  directory_actor directory_;
+  const copy_rules rules_;
+  std::map<node_name, storage_actor> peers_;
+  std::map<node_name, instant> away_since_;  // all other members; when each was last lost
+  std::deque<push_ptr> waiting_;             // of one page: at most page_blobs times the homes of a blob
+  std::uint32_t pushing_ = 0;
+  blob_id next_;
+  bool page_open_ = false;
+  bool running_ = false;
+  bool again_ = false;
+  bool soon_ = false;
+  bool follow_up_ = false;
+  std::uint64_t lacking_ = 0;
+  std::uint64_t pushed_ = 0;
+};
+
+}  // namespace
+
+caf::actor spawn_repair(caf::event_based_actor* parent, const env& e, directory_actor directory) {
+  return caf::actor_cast<caf::actor>(parent->spawn<repair>(&e, std::move(directory)));
+}
+
+}  // namespace latham

@@ -1,0 +1,43 @@
+// The blobs on this node's own disk, with what only their keeper may do to them. No other node can ask for any of it, so
+// none of it is on the wire: a peer may delete a blob everywhere, but not quietly take away one node's copy.
+#pragma once
+
+#include "core/ports/blob_store.hpp"
+
+namespace latham::ports {
+
+/// Numbers are wire format.
+enum class blob_presence : std::uint8_t {
+  missing = 0,  // never here, or given up
+  open = 1,     // being written
+  sealed = 2,
+  dead = 3,     // deleted, and known to be
+};
+
+/// What this disk knows of a blob, told apart where `stat` says not_found.
+struct blob_look {
+  blob_presence presence = blob_presence::missing;
+  blob_stat about;  // of open and sealed ones
+  friend bool operator==(const blob_look&, const blob_look&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, blob_look& x) {
+  return f(x.presence, x.about);
+}
+
+class own_blobs : public blob_store {
+public:
+  virtual void look(blob_id blob, completion<blob_look> done) = 0;
+
+  /// Gives up this copy without a tombstone: the id may be reserved again. For a copy that others hold, never for a delete.
+  /// Unknown ids succeed. Fails with conflict for a dead one: its tombstone stays.
+  virtual void drop(blob_id blob, completion<void> done) = 0;
+
+  /// Writes one block of a sealed blob anew, in place; `offset` is a multiple of blob_block_bytes, and `bytes` are all of the
+  /// block. Taken only when they match the digest that was recorded for the block, so the blob can become whole by it and
+  /// nothing else. Durable when completed. Fails with corrupt (other bytes), invalid_argument (no such block), conflict (not
+  /// sealed), not_found, disk_full, io.
+  virtual void mend(blob_id blob, std::uint64_t offset, buffer bytes, completion<void> done) = 0;
+};
+
+}  // namespace latham::ports

@@ -1,0 +1,242 @@
+#include "core/upload/copy_session.hpp"
+
+#include "core/assert.hpp"
+
+#include <algorithm>
+
+namespace latham {
+
+copy_session::copy_session(blob_id blob, const copy_rules& rules) : wanted_{rules.copies - 1}, needed_{rules.acks - 1} {
+  for (auto& member : placement_of(blob, rules))
+    // What is to be emptied takes nothing new, even when there is nobody else.
+    if (member != rules.self && !rules.draining.contains(member)) replicas_.push_back({std::move(member), phase::idle, 0, false, 0, 0, 0, {}});
+}
+
+copy_session::replica* copy_session::current(std::size_t index, std::uint32_t attempt, phase expected_phase) {
+  if (index >= replicas_.size()) return nullptr;
+  auto& r = replicas_[index];
+  return r.attempt == attempt && r.at == expected_phase ? &r : nullptr;
+}
+
+void copy_session::call(copy_actions& out, std::size_t index, copy_call::kind what, std::uint64_t offset, std::uint64_t bytes) const {
+  const auto& r = replicas_[index];
+  out.calls.push_back({what, index, r.attempt, r.node, offset, bytes});
+}
+
+void copy_session::fail(std::size_t index, const error& why, instant now, copy_actions& out) {
+  auto& r = replicas_[index];
+  ++r.attempt;  // what is still under way to it counts for nothing
+  r.at = phase::failed;
+  r.under_way = 0;
+  r.failed = now;
+  last_ = why;
+  out.dropped.emplace_back(r.node, why);
+}
+
+void copy_session::on_own(std::uint64_t bytes, instant now, copy_actions& out) {
+  own_ = std::max(own_, bytes);
+  proceed(now, out);
+}
+
+void copy_session::on_own_sealed(const ports::blob_stat& about, instant now, copy_actions& out) {
+  own_ = std::max(own_, about.bytes);
+  sealed_ = about;
+  proceed(now, out);
+}
+
+void copy_session::wait(std::uint64_t ticket, copy_goal goal, std::uint64_t bytes, instant now, copy_actions& out) {
+  if (closed_) {
+    out.answers.emplace_back(ticket, *closed_);
+    return;
+  }
+  if (waiting_.size() >= waiting_max) {
+    out.answers.emplace_back(ticket, error{errc::limited, "too much waits for the copies of this blob: wait for an answer before the next call"});
+    return;
+  }
+  waiting_.push_back({ticket, goal, bytes, now});
+  proceed(now, out);
+}
+
+void copy_session::on_looked(std::size_t index, std::uint32_t attempt, const expected<ports::blob_stat>& about, instant now, copy_actions& out) {
+  auto* r = current(index, attempt, phase::looking);
+  if (r == nullptr) return;
+  if (about && about->sealed) {
+    if (sealed_ && about->bytes == sealed_->bytes && about->digest == sealed_->digest) {
+      r->at = phase::sealed;
+      r->reserved = true;
+      r->durable = r->sent = about->bytes;
+    } else {
+      fail(index, {errc::conflict, "the copy at " + r->node + " holds other bytes"}, now, out);
+    }
+  } else if (!about && about.error().code != errc::not_found) {
+    fail(index, about.error(), now, out);
+  } else {
+    r->at = phase::reserving;
+    call(out, index, copy_call::kind::reserve);
+  }
+  proceed(now, out);
+}
+
+void copy_session::on_reserved(std::size_t index, std::uint32_t attempt, const expected<void>& result, instant now, copy_actions& out) {
+  auto* r = current(index, attempt, phase::reserving);
+  if (r == nullptr) return;
+  if (result) {
+    r->reserved = true;
+    r->at = phase::opening;
+    call(out, index, copy_call::kind::open);
+  } else {
+    fail(index, result.error(), now, out);
+  }
+  proceed(now, out);
+}
+
+void copy_session::on_opened(std::size_t index, std::uint32_t attempt, const expected<std::uint64_t>& bytes, instant now, copy_actions& out) {
+  auto* r = current(index, attempt, phase::opening);
+  if (r == nullptr) return;
+  if (!bytes) {
+    fail(index, bytes.error(), now, out);
+  } else if (*bytes > own_) {
+    // Only when the own disk went back behind what it had promised.
+    r->at = phase::cutting;
+    r->durable = r->sent = own_;
+    call(out, index, copy_call::kind::cut, 0, own_);
+  } else {
+    r->at = phase::copying;
+    r->durable = r->sent = *bytes;
+  }
+  proceed(now, out);
+}
+
+void copy_session::on_cut(std::size_t index, std::uint32_t attempt, const expected<void>& result, instant now, copy_actions& out) {
+  auto* r = current(index, attempt, phase::cutting);
+  if (r == nullptr) return;
+  if (result) r->at = phase::opening, call(out, index, copy_call::kind::open);  // what it has now is its to say
+  else fail(index, result.error(), now, out);
+  proceed(now, out);
+}
+
+void copy_session::on_sent(std::size_t index, std::uint32_t attempt, const expected<std::uint64_t>& bytes, instant now, copy_actions& out) {
+  auto* r = current(index, attempt, phase::copying);
+  if (r == nullptr) return;
+  if (!bytes) {
+    fail(index, bytes.error(), now, out);
+  } else {
+    LATHAM_ASSERT(r->under_way > 0);
+    --r->under_way;
+    r->durable = std::max(r->durable, *bytes);
+    // All was taken and less is durable: it would be waited for until the end of days.
+    if (r->under_way == 0 && r->sent == own_ && r->durable < own_) fail(index, {errc::io, r->node + " does not keep what it was sent"}, now, out);
+  }
+  proceed(now, out);
+}
+
+void copy_session::on_sealed(std::size_t index, std::uint32_t attempt, const expected<ports::blob_stat>& about, instant now, copy_actions& out) {
+  auto* r = current(index, attempt, phase::sealing);
+  if (r == nullptr) return;
+  if (!about) fail(index, about.error(), now, out);
+  else if (about->bytes != sealed_->bytes || about->digest != sealed_->digest) fail(index, {errc::corrupt, "the copy at " + r->node + " holds other bytes"}, now, out);
+  else r->at = phase::sealed;
+  proceed(now, out);
+}
+
+void copy_session::enlist(instant now, copy_actions& out) {
+  std::uint32_t active = 0;
+  for (const auto& r : replicas_) active += r.at != phase::idle && r.at != phase::failed ? 1 : 0;
+  for (std::size_t i = 0; i < replicas_.size() && active < wanted_; ++i) {
+    auto& r = replicas_[i];
+    const bool again = r.at == phase::failed && now - r.failed >= retry_after;
+    if (r.at != phase::idle && !again) continue;
+    // A seal that was answered leaves what is missing to the repair.
+    if (again && sealed_ && waiting_.empty()) continue;
+    ++r.attempt;
+    r.durable = r.sent = 0;
+    r.at = sealed_ ? phase::looking : phase::reserving;
+    call(out, i, sealed_ ? copy_call::kind::look : copy_call::kind::reserve);
+    ++active;
+  }
+}
+
+void copy_session::send(std::size_t index, copy_actions& out) {
+  auto& r = replicas_[index];
+  while (r.under_way < sends_max && r.sent < own_) {
+    const auto bytes = std::min<std::uint64_t>(ports::append_bytes_max, own_ - r.sent);
+    call(out, index, copy_call::kind::send, r.sent, bytes);
+    r.sent += bytes;
+    ++r.under_way;
+  }
+  if (sealed_ && r.under_way == 0 && r.durable == own_) {
+    r.at = phase::sealing;
+    call(out, index, copy_call::kind::seal, 0, own_);
+  }
+}
+
+bool copy_session::reached(const replica& r, const waiter& w) const noexcept {
+  switch (w.goal) {
+    case copy_goal::reserved: return r.reserved && r.at != phase::failed;
+    case copy_goal::length: return (r.at == phase::copying || r.at == phase::sealing || r.at == phase::sealed) && r.durable >= w.bytes;
+    case copy_goal::sealed: return r.at == phase::sealed;
+  }
+  return false;
+}
+
+void copy_session::proceed(instant now, copy_actions& out) {
+  if (closed_) return;
+  enlist(now, out);
+  for (std::size_t i = 0; i < replicas_.size(); ++i)
+    if (replicas_[i].at == phase::copying) send(i, out);
+  std::uint32_t hopeful = 0;
+  for (const auto& r : replicas_) hopeful += r.at != phase::failed && r.at != phase::idle ? 1 : 0;
+  std::erase_if(waiting_, [&](const waiter& w) {
+    const auto have = std::count_if(replicas_.begin(), replicas_.end(), [&](const replica& r) { return reached(r, w); });
+    if (static_cast<std::uint32_t>(have) >= needed_) {
+      out.answers.emplace_back(w.ticket, expected<void>{});
+      return true;
+    }
+    if (hopeful < needed_) {
+      const auto full = last_.code == errc::disk_full;
+      out.answers.emplace_back(w.ticket, error{full ? errc::disk_full : errc::unavailable,
+                                               full ? "too few storage nodes have room for the copies: delete something or add a disk"
+                                                    : "too few storage nodes are reachable to keep the copies that were asked for; try again in a few seconds"});
+      return true;
+    }
+    if (now - w.since > patience) {
+      out.answers.emplace_back(w.ticket, error{errc::unavailable, "a copy is being brought up to date; try again in a few seconds"});
+      return true;
+    }
+    return false;
+  });
+}
+
+void copy_session::close(const error& why, copy_actions& out) {
+  closed_ = why;
+  for (const auto& w : waiting_) out.answers.emplace_back(w.ticket, why);
+  waiting_.clear();
+  for (auto& r : replicas_) {
+    ++r.attempt;
+    r.at = phase::failed;
+  }
+}
+
+bool copy_session::idle() const noexcept {
+  return waiting_.empty() && std::all_of(replicas_.begin(), replicas_.end(), [this](const replica& r) {
+    return r.at == phase::idle || r.at == phase::failed || r.at == phase::sealed || (r.at == phase::copying && r.under_way == 0 && r.sent == own_ && !sealed_);
+  });
+}
+
+bool copy_session::done() const noexcept { return sealed_ && idle(); }
+
+std::uint64_t copy_session::sent_to_all() const noexcept {
+  auto least = own_;
+  for (const auto& r : replicas_)
+    if (r.at == phase::copying) least = std::min(least, r.sent);
+  return least;
+}
+
+std::vector<node_name> copy_session::reserved_at() const {
+  std::vector<node_name> out;
+  for (const auto& r : replicas_)
+    if (r.reserved) out.push_back(r.node);
+  return out;
+}
+
+}  // namespace latham

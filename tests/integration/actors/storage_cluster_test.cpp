@@ -1,0 +1,597 @@
+// Several storage nodes: their actors as they are, on memory twins, in virtual time on CAF's test scheduler. Links between
+// them, and the power of each, are in the hands of the test.
+#include "actors/cluster/directory.hpp"
+#include "actors/storage/repair_actor.hpp"
+#include "actors/storage/storage_actor.hpp"
+#include "actors/supervisor.hpp"
+#include "store/memory_blobs.hpp"
+#include "store/memory_kv.hpp"
+#include "store/replicated_blobs.hpp"
+
+#include <caf/all.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <set>
+
+namespace latham {
+
+namespace {
+
+struct virtual_time : caf::actor_system_config {
+  virtual_time() { set("scheduler.policy", caf::atom("testing")); }
+};
+
+class counting_random final : public ports::random {
+public:
+  [[nodiscard]] std::uint64_t next() override { return 0x9e3779b97f4a7c15ull * ++count_; }
+
+private:
+  std::uint64_t count_ = 0;
+};
+
+class StorageCluster : public ::testing::Test {
+protected:
+  struct clock final : ports::clock {
+    explicit clock(StorageCluster& t) : test{t} {}
+    [[nodiscard]] instant now() const noexcept override { return {std::chrono::duration_cast<nanoseconds>(test.actors().clock().now().time_since_epoch()).count()}; }
+    [[nodiscard]] utc_ms wall() const noexcept override { return {1'714'000'000'000 + now().ns / 1'000'000}; }
+    StorageCluster& test;
+  };
+
+  struct node;
+  /// Another node's own blobs, as far as it can be reached.
+  class far_blobs final : public ports::blob_store {
+  public:
+    far_blobs(StorageCluster& t, node_name from, node_name to) : test_{t}, from_{std::move(from)}, to_{std::move(to)} {}
+    void reserve(ports::write_token t, ports::completion<void> done) override { call<void>(done, [&](auto d) { disk().reserve(t, d); }); }
+    void open_write(ports::write_token t, ports::completion<std::uint64_t> done) override { call<std::uint64_t>(done, [&](auto d) { disk().open_write(t, d); }); }
+    void append(ports::write_token t, std::uint64_t at, buffer b, std::uint32_t crc, ports::completion<std::uint64_t> done) override { call<std::uint64_t>(done, [&](auto d) { disk().append(t, at, b, crc, d); }); }
+    void truncate(ports::write_token t, std::uint64_t n, ports::completion<void> done) override { call<void>(done, [&](auto d) { disk().truncate(t, n, d); }); }
+    void seal(ports::write_token t, std::uint64_t n, ports::completion<ports::blob_stat> done) override { call<ports::blob_stat>(done, [&](auto d) { disk().seal(t, n, d); }); }
+    void read(blob_id b, std::uint64_t at, std::uint32_t n, ports::completion<buffer> done) override { call<buffer>(done, [&](auto d) { disk().read(b, at, n, d); }); }
+    void stat(blob_id b, ports::completion<ports::blob_stat> done) override { call<ports::blob_stat>(done, [&](auto d) { disk().stat(b, d); }); }
+    void remove(blob_id b, ports::completion<void> done) override { call<void>(done, [&](auto d) { disk().remove(b, d); }); }
+    void list(blob_id b, std::uint32_t n, ports::completion<std::vector<ports::blob_stat>> done) override { call<std::vector<ports::blob_stat>>(done, [&](auto d) { disk().list(b, n, d); }); }
+
+  private:
+    store::memory_blobs& disk() { return *test_.nodes_.at(to_).disk; }
+    template <class T, class F>
+    void call(const ports::completion<T>& done, F f) {
+      if (from_ == to_ || test_.linked(from_, to_)) return f(done);
+      test_.queue_.adder()([done] { done(error{errc::unavailable, "away"}); });
+    }
+    StorageCluster& test_;
+    const node_name from_;
+    const node_name to_;
+  };
+  class far_transport final : public ports::blob_transport {
+  public:
+    far_transport(StorageCluster& t, node_name from) : test_{t}, from_{std::move(from)} {}
+    [[nodiscard]] std::shared_ptr<ports::blob_store> at(const node_name& to) override { return own_of(to); }
+    [[nodiscard]] std::shared_ptr<ports::blob_store> own_of(const node_name& to) override { return std::make_shared<far_blobs>(test_, from_, to); }
+
+  private:
+    StorageCluster& test_;
+    const node_name from_;
+  };
+
+  struct node {
+    std::unique_ptr<store::memory_kv> records;
+    std::unique_ptr<store::memory_blobs> disk;
+    std::unique_ptr<far_transport> transport;
+    std::unique_ptr<store::replicated_blobs> blobs;
+    std::unique_ptr<env> e;
+    directory_actor directory;
+    caf::actor tree;
+    storage_actor storage;
+  };
+
+  void SetUp() override {
+    scheduler_ = system_.spawn([this](caf::event_based_actor*) -> caf::behavior {
+      return {[](shards_atom) { return shard_info{{0}, true}; },
+              [this](const media_ready& event) {
+                announced_.insert(event.video);
+                return errc::none;
+              },
+              [](unused_atom, video_id, const blob_list&) { return blob_list{}; }};
+    });
+    for (const auto* name : {"storage-0", "storage-1", "storage-2"}) {
+      auto& n = nodes_[name];
+      n.records = std::make_unique<store::memory_kv>(queue_.adder());
+      n.disk = std::make_unique<store::memory_blobs>(queue_.adder());
+      start(name);
+    }
+    link_all();
+    pass(seconds{3});
+  }
+  void TearDown() override {
+    for (auto& [name, n] : nodes_) stop(name);
+    caf::anon_send_exit(scheduler_, caf::exit_reason::kill);
+    actors().run();
+    actors().clock().advance_time(std::chrono::hours{100});
+    settle();
+    nodes_.clear();
+  }
+
+  caf::scheduler::test_coordinator& actors() { return dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler()); }
+  void settle() {
+    do actors().run();
+    while (queue_.run_one());
+  }
+  void pass(milliseconds time) {
+    settle();
+    for (auto left = time; left.count() > 0; left -= milliseconds{100}) {
+      actors().clock().advance_time(milliseconds{100});
+      settle();
+    }
+  }
+
+  void start(const node_name& name) {
+    auto& n = nodes_.at(name);
+    n.transport = std::make_unique<far_transport>(*this, name);
+    n.e = std::make_unique<env>();
+    auto& e = *n.e;
+    e.config.name = name;
+    e.config.roles = {node_role::storage};
+    e.config.storages = {"storage-0", "storage-1", "storage-2"};
+    e.config.draining = draining_;
+    e.config.repair_period = seconds{10};
+    e.config.scrub_bytes_s = scrub_bytes_s_;
+    n.blobs = std::make_unique<store::replicated_blobs>(*n.disk, [t = n.transport.get()](const node_name& to) { return t->own_of(to); }, e.config.rules_of_copies(), clock_);
+    e.clock = &clock_;
+    e.random = &random_;
+    e.records = n.records.get();
+    e.blobs = n.blobs.get();
+    e.own_blobs = n.disk.get();
+    e.transport = n.transport.get();
+    n.directory = spawn_directory(system_, e);
+    n.tree = spawn_supervisor(system_, e, "node", {},
+                              {{"storage", [&e, d = n.directory](caf::event_based_actor* s) { return spawn_storage(s, e, d); }, restart_type::permanent},
+                               {"repair", [&e, d = n.directory](caf::event_based_actor* s) { return spawn_repair(s, e, d); }, restart_type::permanent}});
+    settle();
+    n.storage = caf::actor_cast<storage_actor>(ask<caf::strong_actor_ptr>(n.directory, resolve_atom::value, std::string{service_storage}).value());
+    up_.insert(name);
+  }
+  void stop(const node_name& name) {
+    auto& n = nodes_.at(name);
+    if (up_.erase(name) == 0) return;
+    caf::anon_send_exit(n.tree, caf::exit_reason::user_shutdown);
+    caf::anon_send_exit(n.directory, caf::exit_reason::user_shutdown);
+    n.tree = nullptr;
+    n.directory = nullptr;
+    n.storage = nullptr;
+    settle();
+  }
+  /// The power fails, and all links with it.
+  void kill(const node_name& name) {
+    for (const auto& [other, n] : nodes_)
+      if (other != name) unlink(name, other);
+    nodes_.at(name).disk->power_cut();
+    nodes_.at(name).records->power_cut();
+    stop(name);
+  }
+  void restart(const node_name& name) {
+    start(name);
+    link_all();
+    settle();
+  }
+  void lose_disk(const node_name& name) {
+    kill(name);
+    auto& n = nodes_.at(name);
+    n.blobs.reset();
+    n.records = std::make_unique<store::memory_kv>(queue_.adder());
+    n.disk = std::make_unique<store::memory_blobs>(queue_.adder());
+  }
+
+  [[nodiscard]] bool linked(const node_name& a, const node_name& b) const { return links_.contains({std::min(a, b), std::max(a, b)}); }
+  void link_all() {
+    for (const auto& a : up_)
+      for (const auto& b : up_)
+        if (a < b && links_.insert({a, b}).second)  // the smaller name dials
+          caf::anon_send(nodes_.at(a).directory, service_change{service_storage, b, caf::actor_cast<caf::strong_actor_ptr>(nodes_.at(b).storage)});
+  }
+  void unlink(const node_name& a, const node_name& b) {
+    if (links_.erase({std::min(a, b), std::max(a, b)}) == 0) return;
+    for (const auto& [here, there] : {std::pair{a, b}, std::pair{b, a}})
+      if (nodes_.at(here).directory) caf::anon_send(nodes_.at(here).directory, service_change{service_storage, there, nullptr});
+    settle();
+  }
+  void join_scheduler(const node_name& name) {
+    caf::anon_send(nodes_.at(name).directory, service_change{service_scheduler, "scheduler", caf::actor_cast<caf::strong_actor_ptr>(scheduler_)});
+    settle();
+  }
+
+  template <class T, class Handle, class... Ts>
+  expected<T> ask(const Handle& handle, const Ts&... what) {
+    auto pending = self_->request(handle, seconds{30}, what...);
+    pass(milliseconds{100});
+    expected<T> out = error{errc::timeout, "no answer"};
+    pending.receive([&](T& value) { out = std::move(value); }, [&](caf::error& e) { out = from_caf(e); });
+    return out;
+  }
+  template <class T, class Start>
+  expected<T> call(Start start) {
+    expected<T> out = error{errc::timeout, "no answer"};
+    start(ports::completion<T>{[&out](expected<T> r) { out = std::move(r); }});
+    settle();
+    return out;
+  }
+
+  /// A complete upload whose first home is `name`.
+  struct uploaded {
+    video_id video;
+    blob_id blob;
+    std::vector<node_name> order;
+  };
+  expected<uploaded> upload(const node_name& name, const std::string& bytes) {
+    auto& n = nodes_.at(name);
+    auto ticket = ask<upload_ticket>(n.storage, begin_atom::value, upload_request{});
+    if (!ticket) return ticket.error();
+    const auto token = ticket->token;
+    for (std::size_t at = 0; at < bytes.size(); at += mib) {
+      const auto part = bytes.substr(at, mib);
+      auto taken = call<std::uint64_t>([&](auto done) { n.blobs->append(token, at, buffer{part}, crc32c(part), done); });
+      if (!taken) return taken.error();
+    }
+    auto done = ask<video_view>(n.storage, finish_atom::value, ticket->view.id, std::uint64_t{bytes.size()});
+    if (!done) return done.error();
+    return uploaded{ticket->view.id, token.blob, placement_of(token.blob, n.e->config.rules_of_copies())};
+  }
+  ports::blob_presence on_disk(const node_name& name, blob_id blob) {
+    return call<ports::blob_look>([&](auto done) { nodes_.at(name).disk->look(blob, done); })->presence;
+  }
+  bool knows(const node_name& name, video_id video) { return ask<video_view>(nodes_.at(name).storage, find_atom::value, video).has_value(); }
+  std::size_t copies(blob_id blob) {
+    std::size_t count = 0;
+    for (const auto& [name, n] : nodes_) count += on_disk(name, blob) == ports::blob_presence::sealed ? 1 : 0;
+    return count;
+  }
+
+  virtual_time config_;
+  caf::actor_system system_{config_};
+  caf::scoped_actor self_{system_};
+  store::closure_queue queue_;
+  clock clock_{*this};
+  counting_random random_;
+  caf::actor scheduler_;
+  std::map<node_name, node> nodes_;
+  std::set<node_name> up_;
+  std::set<std::pair<node_name, node_name>> links_;
+  std::set<node_name> draining_;
+  std::uint64_t scrub_bytes_s_ = 0;
+  std::set<video_id> announced_;
+};
+
+}  // namespace
+
+TEST_F(StorageCluster, ACompleteUploadAndItsRecordAreOnTwoNodes) {
+  for (const auto* name : {"storage-0", "storage-1", "storage-2"}) {
+    const auto u = upload(name, "bytes of " + std::string{name});
+    ASSERT_TRUE(u) << u.error().message;
+    EXPECT_EQ(u->order[0], name);  // the node that is asked is the first home
+    EXPECT_EQ(on_disk(u->order[1], u->blob), ports::blob_presence::sealed);
+    EXPECT_EQ(copies(u->blob), 2u);
+    EXPECT_TRUE(knows(u->order[0], u->video));
+    EXPECT_TRUE(knows(u->order[1], u->video));
+    EXPECT_FALSE(knows(u->order[2], u->video));
+  }
+}
+
+TEST_F(StorageCluster, NothingIsAcknowledgedWithoutASecondNode) {
+  kill("storage-1");
+  kill("storage-2");
+  const auto u = upload("storage-0", "x");
+  ASSERT_FALSE(u);
+  EXPECT_EQ(u.error().code, errc::unavailable);
+  restart("storage-2");
+  pass(seconds{3});
+  EXPECT_TRUE(upload("storage-0", "x"));
+}
+
+TEST_F(StorageCluster, TheLossOfTheFirstHomeLosesNothing) {
+  const auto u = upload("storage-0", "bytes");
+  ASSERT_TRUE(u);
+  lose_disk("storage-0");
+  for (const auto* name : {"storage-1", "storage-2"}) join_scheduler(name);
+  pass(seconds{3});
+  EXPECT_TRUE(announced_.contains(u->video));
+  const auto bytes = call<buffer>([&](auto done) { nodes_.at(u->order[2]).blobs->read(u->blob, 0, 100, done); });
+  ASSERT_TRUE(bytes);
+  EXPECT_EQ(bytes->view(), "bytes");
+}
+
+TEST_F(StorageCluster, ANodeThatMissedADeleteDoesNotReviveTheVideo) {
+  const auto u = upload("storage-0", "bytes");
+  ASSERT_TRUE(u);
+  const auto second = u->order[1];
+  kill(second);
+  EXPECT_TRUE(ask<bool>(nodes_.at("storage-0").storage, forget_atom::value, u->video));
+  EXPECT_TRUE(ask<bool>(nodes_.at(u->order[2]).storage, forget_atom::value, u->video));
+  // It returns to a scheduler that knows nothing, before it hears of the others.
+  start(second);
+  join_scheduler(second);
+  EXPECT_TRUE(ask<bool>(nodes_.at(second).storage, again_atom::value, std::uint16_t{0}));
+  pass(seconds{5});
+  EXPECT_FALSE(announced_.contains(u->video));
+  link_all();
+  pass(seconds{15});
+  EXPECT_FALSE(announced_.contains(u->video));
+  EXPECT_FALSE(knows(second, u->video));
+  for (const auto& [name, n] : nodes_) EXPECT_NE(on_disk(name, u->blob), ports::blob_presence::sealed) << name;
+}
+
+TEST_F(StorageCluster, ARebuiltSchedulerHearsOfAllThatLives) {
+  const auto u = upload("storage-1", "bytes");
+  ASSERT_TRUE(u);
+  for (const auto& [name, n] : nodes_) join_scheduler(name);
+  pass(seconds{2});
+  ASSERT_TRUE(announced_.contains(u->video));
+  announced_.clear();
+  for (const auto& [name, n] : nodes_) EXPECT_TRUE(ask<bool>(n.storage, again_atom::value, std::uint16_t{0}));
+  pass(seconds{2});
+  EXPECT_TRUE(announced_.contains(u->video));
+}
+
+TEST_F(StorageCluster, ANodeThatReturnsEmptyGetsItsCopiesAndRecordsBack) {
+  std::string bytes(2 * mib + 500, 'a');
+  bytes[mib + 3] = 'b';
+  const auto u = upload("storage-0", bytes);
+  ASSERT_TRUE(u);
+  lose_disk(u->order[1]);
+  restart(u->order[1]);
+  pass(seconds{5});
+  EXPECT_EQ(on_disk(u->order[1], u->blob), ports::blob_presence::sealed);
+  EXPECT_TRUE(knows(u->order[1], u->video));
+  EXPECT_EQ(copies(u->blob), 2u);
+}
+
+TEST_F(StorageCluster, AStandInGivesUpItsCopyOnceTheHomesHaveTheirs) {
+  kill("storage-2");
+  std::vector<uploaded> made;
+  while (made.size() < 3) {
+    const auto u = upload("storage-0", "some bytes");
+    ASSERT_TRUE(u) << u.error().message;
+    if (u->order[1] == "storage-2") made.push_back(*u);
+  }
+  for (const auto& u : made) EXPECT_EQ(on_disk("storage-1", u.blob), ports::blob_presence::sealed);
+  restart("storage-2");
+  pass(seconds{30});
+  for (const auto& u : made) {
+    EXPECT_EQ(on_disk("storage-2", u.blob), ports::blob_presence::sealed);
+    EXPECT_EQ(on_disk("storage-1", u.blob), ports::blob_presence::missing);
+    EXPECT_EQ(copies(u.blob), 2u);
+    EXPECT_TRUE(knows("storage-2", u.video));
+  }
+}
+
+TEST_F(StorageCluster, APartThatAWriterLeftBehindIsMadeWhole) {
+  auto& n = nodes_.at("storage-0");
+  const auto ticket = ask<upload_ticket>(n.storage, begin_atom::value, upload_request{}).value();
+  const auto order = placement_of(ticket.token.blob, n.e->config.rules_of_copies());
+  ASSERT_EQ(order[0], "storage-0");
+  const std::string half(300'000, 'h');
+  const auto append = [&](std::uint64_t at) { return call<std::uint64_t>([&](auto done) { n.blobs->append(ticket.token, at, buffer{half}, crc32c(half), done); }); };
+  ASSERT_TRUE(append(0));
+  unlink(order[0], order[1]);
+  ASSERT_TRUE(append(half.size()));
+  ASSERT_TRUE(ask<video_view>(n.storage, finish_atom::value, ticket.view.id, std::uint64_t{2 * half.size()}));
+  EXPECT_EQ(on_disk(order[1], ticket.token.blob), ports::blob_presence::open);
+  EXPECT_EQ(on_disk(order[2], ticket.token.blob), ports::blob_presence::sealed);
+  link_all();
+  pass(seconds{60});
+  EXPECT_EQ(on_disk(order[1], ticket.token.blob), ports::blob_presence::sealed);
+  EXPECT_EQ(on_disk(order[2], ticket.token.blob), ports::blob_presence::missing);
+}
+
+TEST_F(StorageCluster, AnUploadWhoseRecordIsOnOneNodeAloneIsNotShownAsAccepted) {
+  auto& n = nodes_.at("storage-0");
+  const auto ticket = ask<upload_ticket>(n.storage, begin_atom::value, upload_request{}).value();
+  const std::string bytes(1'000, 'a');
+  ASSERT_TRUE(call<std::uint64_t>([&](auto done) { n.blobs->append(ticket.token, 0, buffer{bytes}, crc32c(bytes), done); }));
+  // Blobs come through, control does not: sealed on two nodes, with a record on one.
+  const auto tell = [&](const node_name& here, const node_name& there, bool up) {
+    caf::anon_send(nodes_.at(here).directory, service_change{service_storage, there, up ? caf::actor_cast<caf::strong_actor_ptr>(nodes_.at(there).storage) : nullptr});
+  };
+  for (const auto* other : {"storage-1", "storage-2"}) {
+    tell("storage-0", other, false);
+    tell(other, "storage-0", false);
+  }
+  settle();
+  const auto accepted = ask<video_view>(n.storage, finish_atom::value, ticket.view.id, std::uint64_t{bytes.size()});
+  ASSERT_FALSE(accepted);
+  EXPECT_EQ(copies(ticket.token.blob), 2u);
+  const auto shown = [&] { return ask<video_view>(n.storage, find_atom::value, ticket.view.id); };
+  const auto listed = [&] { return ask<view_list>(n.storage, list_atom::value, std::string{"default"}, video_id{}, std::uint32_t{10})->size(); };
+  ASSERT_FALSE(shown());
+  EXPECT_EQ(shown().error().code, errc::unavailable);
+  EXPECT_EQ(listed(), 0u);
+  // A later life learns from the others that they have it, or hands it over.
+  kill("storage-0");
+  restart("storage-0");
+  pass(seconds{5});
+  EXPECT_TRUE(knows("storage-0", ticket.view.id));
+}
+
+TEST_F(StorageCluster, DamageIsFoundAndMendedFromTheOtherCopy) {
+  const auto u = upload("storage-0", std::string(3 * mib, 'q'));
+  ASSERT_TRUE(u);
+  for (const auto& [name, n] : std::map<node_name, int>{{"storage-0", 0}, {"storage-1", 0}, {"storage-2", 0}}) kill(name);
+  scrub_bytes_s_ = 64 * mib;
+  ASSERT_TRUE(nodes_.at(u->order[0]).disk->rot(u->blob, mib + 77));
+  ASSERT_TRUE(nodes_.at(u->order[1]).disk->rot(u->blob, 5));  // another block: neither copy is whole
+  for (const auto* name : {"storage-0", "storage-1", "storage-2"}) restart(name);
+  pass(seconds{120});
+  for (const auto& name : {u->order[0], u->order[1]})
+    for (std::uint64_t at = 0; at < 3 * mib; at += mib) EXPECT_TRUE(call<buffer>([&](auto done) { nodes_.at(name).disk->read(u->blob, at, mib, done); })) << name << " " << at;
+}
+
+TEST_F(StorageCluster, ANodeMayBeSwitchedOffOnceAllOfItIsElsewhere) {
+  std::vector<uploaded> made;
+  for (int i = 0; i < 4; ++i) {
+    const auto u = upload("storage-1", "bytes to keep");
+    ASSERT_TRUE(u);
+    made.push_back(*u);
+  }
+  EXPECT_FALSE(ask<leave_answer>(nodes_.at("storage-1").storage, leave_atom::value)->may_leave);  // nobody said that it should
+  draining_ = {"storage-1"};
+  for (const auto* name : {"storage-0", "storage-1", "storage-2"}) kill(name);
+  for (const auto* name : {"storage-0", "storage-1", "storage-2"}) start(name);
+  const auto alone = ask<leave_answer>(nodes_.at("storage-1").storage, leave_atom::value);
+  ASSERT_TRUE(alone) << alone.error().message;
+  EXPECT_FALSE(alone->may_leave);
+  EXPECT_EQ(alone->blobs_left, 4u);
+  EXPECT_EQ(alone->uploads_left, 4u);
+  link_all();
+  pass(seconds{40});
+  EXPECT_EQ(upload("storage-1", "x").error().code, errc::unavailable);
+  const auto now_it_may = ask<leave_answer>(nodes_.at("storage-1").storage, leave_atom::value);
+  ASSERT_TRUE(now_it_may);
+  EXPECT_TRUE(now_it_may->may_leave) << now_it_may->reason << " blobs " << now_it_may->blobs_left << " uploads " << now_it_may->uploads_left;
+  for (const auto& u : made) {
+    EXPECT_EQ(on_disk("storage-1", u.blob), ports::blob_presence::missing);
+    EXPECT_EQ(copies(u.blob), 2u);
+  }
+}
+
+TEST_F(StorageCluster, AnOutputIsVerifiedAnywhereAndNotCalledMissingWhileItsNodesAreAway) {
+  auto& n = nodes_.at("storage-0");
+  const auto ticket = ask<output_ticket>(n.storage, output_atom::value, video_id{5, 5}, std::uint64_t{100});
+  ASSERT_TRUE(ticket);
+  ASSERT_TRUE(call<std::uint64_t>([&](auto done) { n.blobs->append(ticket->token, 0, buffer{std::string{"output"}}, crc32c(std::string_view{"output"}), done); }));
+  const auto sealed = call<ports::blob_stat>([&](auto done) { n.blobs->seal(ticket->token, 6, done); });
+  ASSERT_TRUE(sealed);
+  output_ref ref;
+  ref.blob = ticket->token.blob;
+  ref.store = ticket->store;
+  ref.bytes = 6;
+  ref.digest = sealed->digest;
+  const auto order = placement_of(ref.blob, n.e->config.rules_of_copies());
+  const auto third = nodes_.at(order[2]).storage;
+  EXPECT_EQ(*ask<bool_list>(third, verify_atom::value, output_list{ref}), bool_list{1});
+  kill(order[0]);
+  EXPECT_EQ(*ask<bool_list>(third, verify_atom::value, output_list{ref}), bool_list{1});
+  kill(order[1]);
+  EXPECT_EQ(ask<bool_list>(third, verify_atom::value, output_list{ref}).error().code, errc::unavailable);
+}
+
+/// Whatever happens to one storage node at a time, what was acknowledged ends up on two nodes, whole, with its record, and
+/// what was deleted is nowhere and is not announced again.
+class StorageHistories : public StorageCluster, public ::testing::WithParamInterface<std::uint64_t> {
+protected:
+  std::uint64_t draw(std::uint64_t below) {
+    chance_ = chance_ * 6364136223846793005ull + 1442695040888963407ull;
+    return (chance_ >> 33) % below;
+  }
+  node_name any() { return "storage-" + std::to_string(draw(3)); }
+  std::uint64_t chance_ = 0;
+};
+
+TEST_P(StorageHistories, EndWithAllCopiesOfWhatLivesAndNoneOfWhatWasDeleted) {
+  chance_ = GetParam() * 0x9e3779b97f4a7c15ull + 1;
+  struct known {
+    std::string bytes;
+    blob_id blob;
+    std::set<node_name> forget;  // who are yet to forget it, as the scheduler would have them do
+    bool deleted = false;
+  };
+  std::map<video_id, known> videos;
+  std::set<video_id> gone;
+  std::set<node_name> joined;
+  const auto forget = [&] {
+    for (auto& [id, v] : videos)
+      for (auto at = v.forget.begin(); at != v.forget.end();) {
+        const bool done = up_.contains(*at) && ask<bool>(nodes_.at(*at).storage, forget_atom::value, id).has_value();
+        at = done ? v.forget.erase(at) : std::next(at);
+      }
+    // From here on the scheduler knows nothing of it, and would take it for new.
+    for (auto& [id, v] : videos)
+      if (v.deleted && v.forget.empty() && gone.insert(id).second) announced_.erase(id);
+  };
+  const auto join = [&] {
+    for (const auto& name : up_)
+      if (joined.insert(name).second) join_scheduler(name);
+  };
+  for (int step = 0; step < 40; ++step) {
+    const auto name = any();
+    switch (draw(9)) {
+      case 0:
+        // Never the second one before the first one's loss is made good: two copies, two losses.
+        if (up_.size() == 3) {
+          joined.erase(name);
+          kill(name);
+        }
+        break;
+      case 1:
+        if (up_.size() == 3 && draw(3) == 0) {
+          pass(seconds{30});
+          joined.erase(name);
+          lose_disk(name);
+        }
+        break;
+      case 2:
+        for (const auto* each : {"storage-0", "storage-1", "storage-2"})
+          if (!up_.contains(each)) restart(each);
+        break;
+      case 3: {
+        const auto other = any();
+        if (name != other) unlink(name, other);
+        break;
+      }
+      case 4: link_all(); break;
+      case 5:
+        if (!videos.empty()) {
+          auto at = videos.begin();
+          std::advance(at, static_cast<std::ptrdiff_t>(draw(videos.size())));
+          if (at->second.deleted) break;
+          at->second.deleted = true;
+          at->second.forget = {"storage-0", "storage-1", "storage-2"};
+        }
+        break;
+      default: {
+        if (!up_.contains(name)) break;
+        const std::string bytes(1 + draw(1'500'000), static_cast<char>('a' + draw(26)));
+        if (const auto u = upload(name, bytes)) videos[u->video] = {bytes, u->blob, {}, false};
+      }
+    }
+    join();
+    forget();
+    pass(milliseconds{static_cast<std::int64_t>(100 * draw(30))});
+    for (const auto id : gone) ASSERT_FALSE(announced_.contains(id)) << "revived in step " << step;
+  }
+  for (const auto* each : {"storage-0", "storage-1", "storage-2"})
+    if (!up_.contains(each)) restart(each);
+  link_all();
+  join();
+  pass(seconds{5});
+  forget();
+  pass(seconds{60});
+  for (const auto id : gone) EXPECT_FALSE(announced_.contains(id));
+  for (const auto& [id, v] : videos) {
+    if (v.deleted) {
+      EXPECT_TRUE(v.forget.empty());
+      for (const auto& [name, n] : nodes_) EXPECT_NE(on_disk(name, v.blob), ports::blob_presence::sealed) << name;
+      continue;
+    }
+    EXPECT_TRUE(announced_.contains(id)) << to_string(id);
+    const auto homes = homes_of(v.blob, nodes_.at("storage-0").e->config.rules_of_copies());
+    EXPECT_EQ(copies(v.blob), 2u) << to_string(v.blob);
+    for (const auto& home : homes) {
+      EXPECT_TRUE(knows(home, id)) << home;
+      std::string there;
+      while (there.size() < v.bytes.size()) {
+        const auto part = call<buffer>([&](auto done) { nodes_.at(home).disk->read(v.blob, there.size(), ports::read_bytes_max, done); });
+        ASSERT_TRUE(part) << home << " " << part.error().message;
+        if (part->empty()) break;
+        there += part->view();
+      }
+      EXPECT_TRUE(there == v.bytes) << home;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, StorageHistories, ::testing::Range<std::uint64_t>(1, 41));
+
+}  // namespace latham

@@ -1,0 +1,146 @@
+// A storage node's store with copies: who has what after a write, and where reads, looks and deletes go.
+#include "tests/support/copies_cluster.hpp"
+
+#include <gtest/gtest.h>
+
+namespace latham::testing {
+
+namespace {
+
+const std::vector<node_name> three{"storage-0", "storage-1", "storage-2"};
+
+class ReplicatedBlobs : public ::testing::Test {
+protected:
+  ReplicatedBlobs() {
+    token.blob = {0x0123456789ab0000ull, 99};
+    token.nonce = 7;
+    token.bytes_max = 4 * mib;
+    homes = placement_of(token.blob, three);
+  }
+  template <class T, class Start>
+  errc code(Start call) {
+    const auto result = cluster.ask<T>(std::move(call));
+    if (!result) return errc::internal;
+    return *result ? errc::none : result->error().code;
+  }
+  errc append(const std::string& bytes, std::uint64_t at) {
+    return code<std::uint64_t>([&](auto done) { cluster.at(homes[0]).append(token, at, buffer{bytes}, crc32c(bytes), done); });
+  }
+  errc reserve() {
+    return code<void>([&](auto done) { cluster.at(homes[0]).reserve(token, done); });
+  }
+  errc seal(std::uint64_t bytes) {
+    return code<ports::blob_stat>([&](auto done) { cluster.at(homes[0]).seal(token, bytes, done); });
+  }
+  ports::blob_presence on_disk(const node_name& name) {
+    return (*cluster.ask<ports::blob_look>([&](auto done) { cluster.disk(name).look(token.blob, done); }))->presence;
+  }
+  std::string read_at(const node_name& name, std::uint64_t at, std::uint32_t bytes) {
+    const auto part = cluster.ask<buffer>([&](auto done) { cluster.at(name).read(token.blob, at, bytes, done); });
+    return part && *part ? std::string{(*part)->view()} : "error " + std::string{to_string(part->error().code)};
+  }
+
+  copies_cluster cluster{three, 2, 2};
+  ports::write_token token;
+  std::vector<node_name> homes;
+};
+
+}  // namespace
+
+TEST_F(ReplicatedBlobs, ABlobIsAtItsFirstTwoHomesAndReadFromAnywhere) {
+  ASSERT_EQ(reserve(), errc::none);
+  ASSERT_EQ(append("hello ", 0), errc::none);
+  ASSERT_EQ(append("world", 6), errc::none);
+  ASSERT_EQ(seal(11), errc::none);
+  EXPECT_EQ(on_disk(homes[0]), ports::blob_presence::sealed);
+  EXPECT_EQ(on_disk(homes[1]), ports::blob_presence::sealed);
+  EXPECT_EQ(on_disk(homes[2]), ports::blob_presence::missing);
+  for (const auto& name : three) {
+    EXPECT_EQ(read_at(name, 0, 11), "hello world");
+    EXPECT_EQ(read_at(name, 6, 1000), "world");
+    EXPECT_EQ(read_at(name, 11, 10), "");
+  }
+}
+
+TEST_F(ReplicatedBlobs, WithoutASecondNodeNothingIsPromisedAndNothingIsLeftBehind) {
+  cluster.kill(homes[1]);
+  cluster.kill(homes[2]);
+  EXPECT_EQ(reserve(), errc::unavailable);
+  EXPECT_EQ(on_disk(homes[0]), ports::blob_presence::dead);
+}
+
+TEST_F(ReplicatedBlobs, ANodeThatDiesIsReplacedByOneThatHasEverything) {
+  ASSERT_EQ(reserve(), errc::none);
+  ASSERT_EQ(append(std::string(mib, 'a'), 0), errc::none);
+  cluster.kill(homes[1]);
+  ASSERT_EQ(append("tail", mib), errc::none);
+  ASSERT_EQ(seal(mib + 4), errc::none);
+  EXPECT_EQ(on_disk(homes[2]), ports::blob_presence::sealed);
+  cluster.kill(homes[0]);
+  cluster.restart(homes[1]);
+  // The one that came back holds a part only: it must not pass for the whole.
+  EXPECT_EQ(on_disk(homes[1]), ports::blob_presence::open);
+  EXPECT_EQ(read_at(homes[1], mib - 2, 100), "aatail");
+  EXPECT_EQ(read_at(homes[1], mib + 4, 100), "");
+}
+
+TEST_F(ReplicatedBlobs, AnAppendThatTooFewHoldIsSaidToBeSoAndIsTakenUpLater) {
+  ASSERT_EQ(reserve(), errc::none);
+  ASSERT_EQ(append("one", 0), errc::none);
+  cluster.kill(homes[1]);
+  cluster.kill(homes[2]);
+  EXPECT_EQ(append("two", 3), errc::unavailable);
+  EXPECT_EQ(code<std::uint64_t>([&](auto done) { cluster.at(homes[0]).open_write(token, done); }), errc::unavailable);
+  cluster.restart(homes[2]);
+  cluster.pass(seconds{1});
+  const auto from = cluster.ask<std::uint64_t>([&](auto done) { cluster.at(homes[0]).open_write(token, done); });
+  ASSERT_TRUE(from && *from);
+  EXPECT_EQ(**from, 6u);
+  EXPECT_EQ(seal(6), errc::none);
+  EXPECT_EQ(read_at(homes[2], 0, 6), "onetwo");
+}
+
+TEST_F(ReplicatedBlobs, ARottenBlockIsReadFromTheOther) {
+  ASSERT_EQ(reserve(), errc::none);
+  ASSERT_EQ(append("precious", 0), errc::none);
+  ASSERT_EQ(seal(8), errc::none);
+  ASSERT_TRUE(cluster.disk(homes[0]).rot(token.blob, 2));
+  EXPECT_EQ(read_at(homes[0], 0, 8), "precious");
+  ASSERT_TRUE(cluster.disk(homes[1]).rot(token.blob, 3));
+  EXPECT_EQ(read_at(homes[0], 0, 8), "error corrupt");
+}
+
+TEST_F(ReplicatedBlobs, ADeleteReachesAllThatCanBeReached) {
+  ASSERT_EQ(reserve(), errc::none);
+  ASSERT_EQ(append("x", 0), errc::none);
+  ASSERT_EQ(seal(1), errc::none);
+  cluster.kill(homes[2]);
+  EXPECT_EQ(code<void>([&](auto done) { cluster.at(homes[1]).remove(token.blob, done); }), errc::none);
+  EXPECT_EQ(on_disk(homes[0]), ports::blob_presence::dead);
+  EXPECT_EQ(on_disk(homes[1]), ports::blob_presence::dead);
+  EXPECT_EQ(read_at(homes[0], 0, 1), "error unavailable");  // the third could have it
+  cluster.restart(homes[2]);
+  EXPECT_EQ(read_at(homes[0], 0, 1), "error not_found");
+}
+
+TEST_F(ReplicatedBlobs, ALookDoesNotCallMissingWhatMayBeOnANodeThatIsAway) {
+  ASSERT_EQ(reserve(), errc::none);
+  ASSERT_EQ(append("x", 0), errc::none);
+  ASSERT_EQ(seal(1), errc::none);
+  const auto stat = [&](const node_name& name) { return code<ports::blob_stat>([&](auto done) { cluster.at(name).stat(token.blob, done); }); };
+  EXPECT_EQ(stat(homes[2]), errc::none);
+  cluster.kill(homes[0]);
+  EXPECT_EQ(stat(homes[2]), errc::none);
+  cluster.kill(homes[1]);
+  EXPECT_EQ(stat(homes[2]), errc::unavailable);
+}
+
+TEST_F(ReplicatedBlobs, WhatIsSealedIsForgotten) {
+  ASSERT_EQ(reserve(), errc::none);
+  ASSERT_EQ(append("x", 0), errc::none);
+  EXPECT_EQ(cluster.replicated(homes[0]).sessions(), 1u);
+  ASSERT_EQ(seal(1), errc::none);
+  EXPECT_EQ(cluster.replicated(homes[0]).sessions(), 0u);
+}
+
+}  // namespace latham::testing
