@@ -13,6 +13,11 @@ namespace {
 
 constexpr std::int64_t time_scale_min = 10'000;  // ticks per second: some players round what is coarser
 
+/// The video's last frames, too few for a segment of their own, are in this chunk's last one.
+bool ends_in_joined_frames(const source_plan& plan, const chunk_plan& chunk) {
+  return chunk.frames > std::uint64_t{segment_count(plan, chunk)} * plan.segment_frames;
+}
+
 /// x264 reports a failed allocation as a failure of no kind; with parameters and pictures that are ours, it has no other.
 error encoder_error(const char* what, int code) {
   if (code == AVERROR_EXTERNAL) throw std::bad_alloc{};
@@ -41,9 +46,12 @@ expected<std::unique_ptr<rung_encoder>> rung_encoder::open(task_host& host, cons
   encoder.color_primaries = tags.primaries;
   encoder.color_trc = tags.transfer;
   // x264's own interval puts the key frames onto the grid. Forcing them one by one cost 3 % of the bytes: its lookahead does not
-  // see a forced one come, and spends on frames that nothing will refer to.
-  encoder.gop_size = static_cast<int>(plan.segment_frames);
-  encoder.keyint_min = static_cast<int>(plan.segment_frames);
+  // see a forced one come, and spends on frames that nothing will refer to. They are forced all the same in a chunk whose last
+  // segment has frames joined to it: the interval would put one more where those begin.
+  out->forces_keys_ = ends_in_joined_frames(plan, chunk);
+  const auto interval = out->forces_keys_ ? chunk.frames + 1 : plan.segment_frames;
+  encoder.gop_size = static_cast<int>(interval);
+  encoder.keyint_min = static_cast<int>(interval);
   encoder.flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_CLOSED_GOP;
   encoder.thread_count = 1;
   encoder.rc_max_rate = std::int64_t{size.maxrate_kbit} * 1000;
@@ -75,7 +83,8 @@ expected<void> rung_encoder::encode(const AVFrame& picture, std::uint64_t n) {
   if (const int r = av_frame_ref(picture_.get(), &picture); r < 0) return av_error("hold a picture", r);
   picture_->pts = static_cast<std::int64_t>(n);
   // Set on every frame: a source's own type would be taken as an order. Blanks behind the end must not be referred to.
-  picture_->pict_type = n == end_frame() ? AV_PICTURE_TYPE_I : AV_PICTURE_TYPE_NONE;
+  const bool starts_segment = forces_keys_ && n < end_frame() && (n - chunk_.first_frame) / plan_.segment_frames < segment_count(plan_, chunk_) && (n - chunk_.first_frame) % plan_.segment_frames == 0;
+  picture_->pict_type = n == end_frame() || starts_segment ? AV_PICTURE_TYPE_I : AV_PICTURE_TYPE_NONE;
   picture_->sample_aspect_ratio = {1, 1};
   const int r = avcodec_send_frame(encoder_.get(), picture_.get());
   av_frame_unref(picture_.get());
@@ -102,7 +111,6 @@ expected<void> rung_encoder::drain() {
       av_packet_unref(packet_.get());
       continue;
     }
-    // Not at each key frame: one more may stand where the frames begin that were joined to the last segment.
     if (in_segment_ > 0 && in_segment_ == segment_frames_of(plan_, segment())) {
       if (auto ok = end_segment(); !ok) return ok;
       if ((packet_->flags & AV_PKT_FLAG_KEY) == 0) return {errc::internal, "segment " + std::to_string(segment()) + " starts without a key frame"};

@@ -57,6 +57,7 @@ private:
   std::uint32_t in_segment_ = 0;
   std::uint64_t written_ = 0;
   bool init_sent_ = false;
+  bool forces_keys_ = false;
 };
 
 }  // namespace latham::media

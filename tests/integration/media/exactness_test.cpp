@@ -413,6 +413,10 @@ TEST_F(Exactness, AFewFramesBeyondASegment) {
       const auto result = transcode(file_bytes(path));
       const auto count = static_cast<std::size_t>(beyond < 4 ? segments : segments + 1);
       EXPECT_EQ(segment_count(result.plan, result.plan.frames), count);
+      const auto joined = dir_.file("joined.mp4");
+      write_file(joined, stitched(result.video, 0, video_durations(result.plan)));
+      const auto flags = output_of("ffprobe -v error -select_streams v:0 -show_entries packet=flags -of csv=p=0 " + joined);
+      EXPECT_EQ(static_cast<std::size_t>(std::count(flags.begin(), flags.end(), 'K')), count) << "a key frame for each segment and none besides";
       std::size_t sounds = 0, tiles = 0;
       for (const auto& piece : result.audio) sounds += piece.segment != output_entry::init_segment;
       for (const auto& image : result.images) tiles += image.rendition == image_sheet ? image.duration : 0;

@@ -37,6 +37,7 @@ public:
 class no_blobs final : public ports::blob_transport {
 public:
   [[nodiscard]] std::shared_ptr<ports::blob_store> at(const node_name&) override { return store_; }
+  [[nodiscard]] std::shared_ptr<ports::blob_store> own_of(const node_name&) override { return store_; }
 
 private:
   std::shared_ptr<store::memory_blobs> store_ = std::make_shared<store::memory_blobs>([](const std::function<void()>&) {});
