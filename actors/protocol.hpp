@@ -88,6 +88,18 @@ typename Inspector::result_type inspect(Inspector& f, leave_answer& x) {
   return f(x.may_leave, x.blobs_left, x.uploads_left, x.reason);
 }
 
+/// What a storage node keeps, for one that has lost its disk.
+struct kept_claims {
+  bool blank = false;               // has lost its own, and does not know yet what was deleted
+  std::vector<shard_claim> claims;  // ascending; as many as fit: more from the last one's successor on
+  friend bool operator==(const kept_claims&, const kept_claims&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, kept_claims& x) {
+  return f(x.blank, x.claims);
+}
+inline constexpr std::size_t claims_max = 256;     // in one message
+
 using errc_list = std::vector<errc>;
 using bool_list = std::vector<std::uint8_t>;
 using grant_list = std::vector<work_grant>;
@@ -156,6 +168,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(latham, first_custom_type_id)
   CAF_ADD_TYPE_ID(latham, (latham::upload_list))
   CAF_ADD_TYPE_ID(latham, (latham::mark_list))
   CAF_ADD_TYPE_ID(latham, (latham::leave_answer))
+  CAF_ADD_TYPE_ID(latham, (latham::kept_claims))
 
   CAF_ADD_ATOM(latham, latham, resolve_atom, "resolve")
   CAF_ADD_ATOM(latham, latham, begin_atom, "begin")
@@ -179,6 +192,8 @@ CAF_BEGIN_TYPE_ID_BLOCK(latham, first_custom_type_id)
   CAF_ADD_ATOM(latham, latham, keep_atom, "keep")
   CAF_ADD_ATOM(latham, latham, marks_atom, "marks")
   CAF_ADD_ATOM(latham, latham, leave_atom, "leave")
+  CAF_ADD_ATOM(latham, latham, recall_atom, "recall")
+  CAF_ADD_ATOM(latham, latham, names_atom, "names")
 CAF_END_TYPE_ID_BLOCK(latham)
 
 namespace latham {
@@ -224,7 +239,11 @@ using storage_actor = caf::typed_actor<
   caf::replies_to<keep_atom, upload_list>::with<bool>,
   /// What became of the uploads with ids greater than the given one, ascending, marks_max at most.
   caf::replies_to<marks_atom, video_id>::with<mark_list>,
-  caf::replies_to<leave_atom>::with<leave_answer>>;
+  caf::replies_to<leave_atom>::with<leave_answer>,
+  /// The claims that it keeps, of this shard and greater ones.
+  caf::replies_to<recall_atom, std::uint16_t>::with<kept_claims>,
+  /// One flag per blob: a record here names it, as a source or as an output.
+  caf::replies_to<names_atom, blob_list>::with<bool_list>>;
 
 /// Who wants to hear of changes: a gateway.
 using event_sink = caf::typed_actor<caf::reacts_to<video_view>>;

@@ -506,8 +506,9 @@ void replicated_blobs::stat(blob_id blob, ports::completion<ports::blob_stat> do
           if (--p->left > 0) return;
         }
         if (p->sealed) return done(*p->sealed);
-        // What was sealed is at `acks` nodes at least: with fewer than that unheard, no copy can hide.
-        if (!p->own && p->own.error().code == errc::not_found && p->unknown >= s->rules.acks)
+        // What was sealed is at `acks` nodes at least, but for one that lost its disk, which says that it has nothing: a copy can
+        // hide wherever nobody answered.
+        if (!p->own && p->own.error().code == errc::not_found && p->unknown > 0)
           return done(error{errc::unavailable, "the storage nodes that may hold the blob are not reachable"});
         done(std::move(p->own));
       });

@@ -48,6 +48,11 @@ private:
   };
   using push_ptr = std::shared_ptr<push>;  // shared by the completions of its steps
 
+  struct part {
+    std::uint64_t bytes = 0;
+    instant since;
+  };
+
   struct round_page {
     std::vector<ports::blob_stat> blobs;
     std::vector<std::map<node_name, ports::blob_look>> heard;  // per blob
@@ -87,6 +92,7 @@ private:
     if (peers_.empty()) return;
     running_ = true;
     lacking_ = pushed_ = 0;
+    parts_seen_.clear();
     next_page({});
   }
 
@@ -112,7 +118,10 @@ private:
         log(ports::log_level::warn, "repair cannot list blobs code={} detail=\"{}\"", to_string(blobs.error().code), blobs.error().message);
         return end_round();
       }
-      if (blobs->empty()) return end_round();
+      if (blobs->empty()) {
+        parts_ = std::exchange(parts_seen_, {});
+        return end_round();
+      }
       ask_others(std::move(*blobs));
     }));
   }
@@ -152,7 +161,8 @@ private:
       const auto& own = page.blobs[i];
       // Nobody comes back to an upload after `idle`; ids tell when they were made, to within what clocks differ.
       const auto age = env_.clock->wall().value - own.blob.created().value;
-      const bool abandoned = age > 2 * env_.config.uploading.idle.count() + env_.config.output_grace.count();
+      const auto patience = 2 * env_.config.uploading.idle + env_.config.output_grace;
+      const bool abandoned = age > patience.count() || (!own.sealed && unchanged_for(own) > patience);
       const auto plan = plan_repair(own, rules_, page.heard[i], away, abandoned);
       lacking_ += plan.lacking;
       for (const auto& node : plan.different) {
@@ -177,6 +187,14 @@ private:
     next_ = page.blobs.back().blob;
     page_open_ = true;
     start_pushes();
+  }
+
+  /// How long this process has seen an open copy as it is: who made its id, or this node, may have set the clock wrong by years.
+  [[nodiscard]] nanoseconds unchanged_for(const ports::blob_stat& own) {
+    const auto before = parts_.find(own.blob);
+    const bool same = before != parts_.end() && before->second.bytes == own.bytes;
+    const auto& seen = parts_seen_[own.blob] = same ? before->second : part{own.bytes, now()};
+    return now() - seen.since;
   }
 
   void warn_of(const expected<void>& result) {
@@ -326,6 +344,8 @@ private:
   const copy_rules rules_;
   std::map<node_name, storage_actor> peers_;
   std::map<node_name, instant> away_since_;  // all other members; when each was last lost
+  std::map<blob_id, part> parts_;            // open copies, as the last round saw them
+  std::map<blob_id, part> parts_seen_;       // and as this one does
   std::deque<push_ptr> waiting_;             // of one page: at most page_blobs times the homes of a blob
   std::uint32_t pushing_ = 0;
   blob_id next_;

@@ -4,6 +4,7 @@
 #include "actors/role_actor.hpp"
 #include "actors/scheduler/scheduler_map.hpp"
 #include "core/backoff.hpp"
+#include "core/cluster/recollection.hpp"
 #include "core/codec.hpp"
 #include "core/reach.hpp"
 #include "core/upload/output_grant.hpp"
@@ -14,6 +15,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 namespace latham {
 
@@ -22,6 +24,8 @@ namespace {
 constexpr std::uint32_t page = 500;           // records per read while loading
 constexpr std::uint32_t outbox_parallel = 16; // announcements under way
 constexpr std::uint16_t shards_max = 1000;    // whose claims are kept
+constexpr std::size_t unnamed_max = 10'000;   // blobs without a record that are watched at once
+constexpr std::uint32_t sweep_blobs = batch_max;  // looked at each tick, for those that no record names
 constexpr std::uint64_t output_bytes_max = 2 * gib;  // a day of sound is 1.4 GB
 
 class storage : public role_actor<storage_actor> {
@@ -61,6 +65,8 @@ public:
       [this](keep_atom, const upload_list& records) { return keep(records); },
       [this](marks_atom, video_id after) { return marks(after); },
       [this](leave_atom) { return may_leave(); },
+      [this](recall_atom, std::uint16_t from) { return recall(from); },
+      [this](names_atom, const blob_list& blobs) { return names(blobs); },
       [](local_call& call) { call.run(); },
     };
   }
@@ -98,7 +104,7 @@ private:
       for (const auto& [key, value] : *pairs) {
         auto record = from_record<output_grant>(value);
         if (!record) return cannot_load(record.error());
-        outputs_[record->blob] = {*record, now(), 0, false};
+        put_output(*record);
       }
       if (pairs->size() == page) return load_outputs(pairs->back().first);
       load_claims();
@@ -124,6 +130,8 @@ private:
 
   void loaded() {
     loaded_ = true;
+    memory_.begin(rules_, claims_.empty(), now());
+    if (LATHAM_REACHED_IF("storage_begins_blank", !memory_.knows_marks())) log(ports::log_level::info, "storage is new or has lost its disk, and asks the others what they keep");
     log(ports::log_level::info, "storage ready uploads_open={} outputs_unconfirmed={}", uploads_.open(), outputs_.size());
     listen(directory_, service_claimant, [this](const service_change& change) {
       if (change.handle) caf::anon_send(caf::actor_cast<scheduler_actor>(change.handle), storage_up_atom::value, env_.config.name, caf::actor_cast<caf::strong_actor_ptr>(this));
@@ -157,6 +165,7 @@ private:
         });
   }
 
+  [[nodiscard]] static error blank() { return {errc::unavailable, "this storage node has an empty disk and does not know yet what it should; try again in a few seconds"}; }
   [[nodiscard]] static error starting() { return {errc::unavailable, "storage is starting; try again in a second"}; }
 
   // ---- Uploads -----------------------------------------------------------------------------------------------------
@@ -295,8 +304,8 @@ private:
         tell_all(tombstone);
         // Outputs that nobody committed go with their video; waiting for the reaper would hold their space for minutes.
         blob_list orphans;
-        for (const auto& [blob, entry] : outputs_)
-          if (entry.record.video == id && !entry.record.confirmed) orphans.push_back(blob);
+        for (const auto& [since, blob] : unconfirmed_[id.shard()])
+          if (outputs_.at(blob).record.video == id) orphans.push_back(blob);
         if (!orphans.empty()) LATHAM_REACHED("orphans_removed_with_their_video");
         if (orphans.empty()) {
           answer.deliver(true);
@@ -311,6 +320,7 @@ private:
   caf::result<video_view> find(video_id id) {
     if (!loaded_) return to_caf(starting());
     const auto* record = uploads_.find(id);
+    if (record == nullptr && LATHAM_REACHED_IF("upload_known_elsewhere", !memory_.knows_marks() || elsewhere_.contains(id))) return to_caf(blank());
     if (record == nullptr || record->state == upload_state::removed) return to_caf({errc::not_found, "there is no video " + to_string(id)});
     // To show it as accepted would be to accept it.
     if (LATHAM_REACHED_IF("upload_on_too_few_nodes", !is_kept(*record))) return to_caf({errc::unavailable, "the upload is complete and on too few storage nodes yet; finish it again, or try again in a second"});
@@ -324,6 +334,7 @@ private:
 
   caf::result<view_list> list(const std::string& tenant, video_id before, std::uint32_t limit) {
     if (!loaded_) return to_caf(starting());
+    if (!memory_.knows_marks()) return to_caf(blank());
     view_list views;
     // One of an earlier life may have been accepted; one that was completed in this life and is not kept yet was not.
     for (const auto& record : uploads_.list(tenant, before, std::min(limit, 200u)))
@@ -382,9 +393,9 @@ private:
     const auto uploads = batch.size();
     // Nor does it refer to any output: those of jobs that are done again are found by the reaper.
     for (auto& [blob, entry] : outputs_) {
-      if (entry.record.video.shard() != shard || !entry.record.confirmed) continue;
+      if (blob.shard() != shard || !entry.record.confirmed) continue;
       entry.record.confirmed = false;
-      entry.since = now();
+      begin_anew(blob, entry);
       batch.push_back({store::output_key(blob), to_record(entry.record)});
     }
     log(ports::log_level::info, "uploads are announced again shard={} count={}", shard, uploads);
@@ -445,6 +456,68 @@ private:
     log(ports::log_level::info, "storage peer here node={}", node);
     caf::anon_send(handle, storage_up_atom::value, rules_.self, caf::actor_cast<caf::strong_actor_ptr>(this));
     exchange(node, handle, {});
+    recollect(node, handle, 0);
+  }
+
+  // ---- After the loss of the disk
+
+  /// Asks a peer for its claims, page by page, until enough of them have told theirs.
+  void recollect(const node_name& node, const storage_actor& handle, std::uint16_t from) {
+    if (memory_.knows_claims() && memory_.knows_marks()) return;
+    const auto again = [this, node, handle] {
+      later(milliseconds{1'000}, [this, node, handle] {
+        if (is_peer(node, handle)) recollect(node, handle, 0);
+      });
+    };
+    if (from == 0) recalled_[node].clear();
+    request(handle, env_.config.request_timeout, recall_atom::value, from)
+      .then(
+        [this, node, handle, again, sent = now()](const kept_claims& kept) {
+          if (!is_peer(node, handle)) return;
+          auto& all = recalled_[node];
+          all.insert(all.end(), kept.claims.begin(), kept.claims.end());
+          if (kept.claims.size() == claims_max && kept.claims.back().shard < shards_max) return recollect(node, handle, static_cast<std::uint16_t>(kept.claims.back().shard + 1));
+          memory_.on_claims(node, kept.blank, all, sent);
+          recollected();
+          again();
+        },
+        [again](caf::error&) { again(); });
+  }
+
+  void recollected() {
+    if (memory_.knows_marks()) look_settled();
+    if (!memory_.may_keep_claims() || !memory_.knows_marks() || keeping_claims_) return;
+    keeping_claims_ = true;
+    ports::kv_batch batch;
+    for (const auto& claim : memory_.claims())
+      if (claim.shard < shards_max && is_valid_node_name(claim.holder)) {
+        // Its holder is taken to have been heard just now, as after any restart.
+        claims_.load(claim, now());
+        batch.push_back({store::claim_key(claim.shard), to_record(claim)});
+      }
+    log(ports::log_level::info, "storage knows again what it lost claims={}", batch.size());
+    LATHAM_REACHED("storage_recollected");
+    journal_.join(std::move(batch), [this] { memory_.claims_kept(); });
+  }
+
+  caf::result<kept_claims> recall(std::uint16_t from) {
+    if (!loaded_) return to_caf(starting());
+    kept_claims out;
+    out.blank = !memory_.knows_marks();
+    // What is not known to be all of them must not be taken for it.
+    if (memory_.knows_claims()) out.claims = claims_.list(from, claims_max);
+    auto answer = make_response_promise<kept_claims>();
+    journal_.join({}, [answer, out = std::move(out)]() mutable { answer.deliver(std::move(out)); });
+    return answer;
+  }
+
+  caf::result<bool_list> names(const blob_list& blobs) {
+    if (!loaded_) return to_caf(starting());
+    if (!memory_.knows_marks()) return to_caf(blank());
+    if (blobs.size() > batch_max) return to_caf({errc::invalid_argument, "at most 64 blobs at once"});
+    bool_list out;
+    for (const auto blob : blobs) out.push_back(uploads_.names(blob) || outputs_.contains(blob) ? 1 : 0);
+    return out;
   }
 
   [[nodiscard]] bool is_peer(const node_name& node, const storage_actor& handle) const {
@@ -477,12 +550,20 @@ private:
           for (const auto id : found.bury) bury(id);
           for (const auto& mark : theirs)
             if (mark.state == upload_state::complete) note_keeper(mark.video, node);
+          if (!memory_.knows_claims())
+            for (const auto& mark : theirs)
+              if (mark.state == upload_state::complete && uploads_.find(mark.video) == nullptr) elsewhere_.insert(mark.video);
           upload_list records;
           for (const auto id : found.push) records.push_back(*uploads_.find(id));
           push(node, handle, std::move(records), [this, node, handle, last, next = theirs.empty() ? after : theirs.back().video] {
             if (!last) return exchange(node, handle, next);
             if (!is_peer(node, handle)) return;
             exchanged_.insert(node);
+            // Tombstones that were learned are on their way to the disk, in order before whatever is told from now on.
+            journal_.join({}, [this, node] {
+              memory_.on_marks(node);
+              recollected();
+            });
             look_settled();
           });
         },
@@ -516,7 +597,7 @@ private:
   /// What was complete before is announced only once enough others have said what was deleted: a tombstone is on as many
   /// nodes as a blob is, so all but that many others have to be heard, and everybody who can be.
   void look_settled() {
-    if (settled_) return;
+    if (settled_ || !memory_.knows_marks()) return;
     const auto others = rules_.members.size() - 1;
     const auto needed = std::max<std::size_t>(1, others + 1 - rules_.acks);
     if (exchanged_.size() < needed || exchanged_.size() < peers_.size()) return;
@@ -630,6 +711,7 @@ private:
 
   caf::result<mark_list> marks(video_id after) {
     if (!loaded_) return to_caf(starting());
+    if (!memory_.knows_marks()) return to_caf(blank());
     auto answer = make_response_promise<mark_list>();
     journal_.join({}, [answer, some = uploads_.marks(after, marks_max)]() mutable { answer.deliver(std::move(some)); });
     return answer;
@@ -727,6 +809,7 @@ private:
   caf::result<claim_answer> claim(const claim_request& request) {
     if (!loaded_) return to_caf(starting());
     if (request.wanted.shard >= shards_max || !is_valid_node_name(request.wanted.holder)) return to_caf({errc::invalid_argument, "this is no claim of a shard"});
+    if (!memory_.knows_claims()) return to_caf(blank());
     auto out = claims_.on_claim(request, now());
     auto answer = make_response_promise<claim_answer>();
     ports::kv_batch batch;
@@ -750,7 +833,7 @@ private:
     const ports::write_token token{blob, env_.random->next(), bytes_max};
     auto answer = make_response_promise<output_ticket>();
     const output_grant record{token.blob, video, false};
-    outputs_[token.blob] = {record, now(), 0, false};
+    put_output(record);
     // The record first, for the same reason as in `begin`: what a crash leaves is found by the reaper.
     journal_.join({{store::output_key(token.blob), to_record(record)}}, [this, answer, token] {
       env_.blobs->reserve(token, here<void>([this, answer, token](expected<void> reserved) mutable {
@@ -820,7 +903,11 @@ private:
   }
 
   void forget_output(blob_id blob) {
-    if (outputs_.erase(blob) != 0) journal_.join({{store::output_key(blob), std::nullopt}}, [] {});
+    const auto at = outputs_.find(blob);
+    if (at == outputs_.end()) return;
+    unconfirmed_[blob.shard()].erase({at->second.since, blob});
+    outputs_.erase(at);
+    journal_.join({{store::output_key(blob), std::nullopt}}, [] {});
   }
 
   /// Referred to: the reaper need not look at it again.
@@ -828,6 +915,7 @@ private:
     const auto at = outputs_.find(blob);
     if (at == outputs_.end() || at->second.record.confirmed) return;
     at->second.record.confirmed = true;
+    unconfirmed_[blob.shard()].erase({at->second.since, blob});
     journal_.join({{store::output_key(blob), to_record(at->second.record)}}, [] {});
   }
 
@@ -839,6 +927,7 @@ private:
       (void)forget(id, true);
     }
     reap();
+    sweep();
     later(milliseconds{5'000}, [this] { tick(); });
   }
 
@@ -847,15 +936,27 @@ private:
   /// a writer whose lease may be good, and who may yet commit it: its time begins anew.
   void reap() {
     if (reaping_) return;
-    std::map<video_id, blob_list> old;
-    std::size_t total = 0;
-    for (const auto& [blob, entry] : outputs_) {
-      if (entry.record.confirmed || now() - entry.since <= env_.config.output_grace || total == batch_max || !schedulers_.of(entry.record.video.shard())) continue;
-      old[entry.record.video].push_back(blob);
-      ++total;
-    }
-    if (old.empty()) return;
-    const auto& [video, blobs] = *old.begin();
+    // The oldest of a shard, and what else is as old of its video.
+    std::uint16_t shard = 0;
+    video_id video;
+    blob_list blobs;
+    const auto look = [&](const auto& of) {
+      if (!blobs.empty() || of.second.empty() || !schedulers_.of(of.first)) return;
+      shard = of.first;
+      std::size_t looked_at = 0;
+      for (const auto& [since, blob] : of.second) {
+        if (now() - since <= env_.config.output_grace || ++looked_at > batch_max) break;
+        const auto& record = outputs_.at(blob).record;
+        if (blobs.empty()) video = record.video;
+        if (record.video == video) blobs.push_back(blob);
+      }
+    };
+    // The shards take turns: a scheduler that does not answer must not hold up the others.
+    const auto after_last = unconfirmed_.upper_bound(reaped_shard_);
+    std::for_each(after_last, unconfirmed_.end(), look);
+    std::for_each(unconfirmed_.begin(), after_last, look);
+    if (blobs.empty()) return;
+    reaped_shard_ = shard;
     reaping_ = true;
     struct looking {
       std::size_t left;
@@ -863,23 +964,25 @@ private:
     };
     auto all = std::make_shared<looking>(looking{blobs.size(), {}});  // shared by the answers
     for (const auto blob : blobs)
-      env_.blobs->stat(blob, here<ports::blob_stat>([this, all, blob, id = video](expected<ports::blob_stat> stat) {
+      env_.blobs->stat(blob, here<ports::blob_stat>([this, all, blob, shard, id = video](expected<ports::blob_stat> stat) {
         if (auto at = outputs_.find(blob); at != outputs_.end()) {
           if (stat && (stat->bytes != at->second.bytes_seen || stat->sealed != at->second.sealed_seen)) {
             LATHAM_REACHED("output_still_written");
             at->second.bytes_seen = stat->bytes;
             at->second.sealed_seen = stat->sealed;
-            at->second.since = now();
+            begin_anew(blob, at->second);
           } else if (stat || stat.error().code == errc::not_found) {
             all->still.push_back(blob);
+          } else {
+            begin_anew(blob, at->second);  // nobody knows; others are not to wait for it
           }
         }
-        if (--all->left == 0) ask_whether_unused(id, all->still);
+        if (--all->left == 0) ask_whether_unused(shard, id, all->still);
       }));
   }
 
-  void ask_whether_unused(video_id video, const blob_list& blobs) {
-    const auto scheduler = schedulers_.of(video.shard());
+  void ask_whether_unused(std::uint16_t shard, video_id video, const blob_list& blobs) {
+    const auto scheduler = schedulers_.of(shard);
     if (!scheduler || blobs.empty()) {
       reaping_ = false;
       return;
@@ -899,6 +1002,89 @@ private:
           remove_blobs(unused, [](const expected<void>&) {});  // what is left is found again
         },
         [this](caf::error&) { reaping_ = false; });
+  }
+
+  /// Blobs that no record anywhere names: their grants, or the record of an upload that was never accepted, went with a disk.
+  /// Their first home takes them up as outputs of nobody knows which video, and the reaper asks about them. Not before all
+  /// others were asked, because a blob has a record first at one node alone.
+  void sweep() {
+    if (rules_.members.size() < 2 || env_.own_blobs == nullptr || sweeping_ || !memory_.knows_marks() || exchanged_.size() + 1 < rules_.members.size()) return;
+    sweeping_ = true;
+    env_.own_blobs->list(swept_, sweep_blobs, here<std::vector<ports::blob_stat>>([this](expected<std::vector<ports::blob_stat>> blobs) {
+      sweeping_ = false;
+      if (!blobs) return;
+      const bool last = blobs->size() < sweep_blobs;
+      const auto after = std::exchange(swept_, last ? blob_id{} : blobs->back().blob);
+      std::map<blob_id, instant> unnamed;
+      blob_list old;
+      for (const auto& stat : *blobs) {
+        if (uploads_.names(stat.blob) || outputs_.contains(stat.blob) || placement_of(stat.blob, rules_).front() != rules_.self) continue;
+        const auto before = unnamed_.find(stat.blob);
+        const auto since = before == unnamed_.end() ? now() : before->second;
+        if (now() - since > env_.config.output_grace) old.push_back(stat.blob);
+        else if (unnamed_.size() < unnamed_max || before != unnamed_.end()) unnamed[stat.blob] = since;
+      }
+      // Of this page, those that have a name by now, or are gone, are forgotten.
+      unnamed_.erase(unnamed_.upper_bound(after), last ? unnamed_.end() : unnamed_.upper_bound(swept_));
+      unnamed_.insert(unnamed.begin(), unnamed.end());
+      if (!old.empty()) ask_who_names(std::move(old));
+    }));
+  }
+
+  void ask_who_names(blob_list blobs) {
+    if (peers_.size() + 1 < rules_.members.size()) return;
+    struct asking {
+      blob_list blobs;
+      bool_list named;
+      std::size_t left = 0;
+      bool all_answered = true;
+    };
+    auto all = std::make_shared<asking>();  // shared by the answers
+    all->named.resize(blobs.size());
+    all->blobs = std::move(blobs);
+    all->left = peers_.size();
+    const auto step = [this, all] {
+      if (--all->left > 0 || !all->all_answered) return;
+      ports::kv_batch batch;
+      for (std::size_t i = 0; i < all->blobs.size(); ++i) {
+        const auto blob = all->blobs[i];
+        if (all->named[i] != 0 || uploads_.names(blob) || outputs_.contains(blob)) continue;
+        const output_grant record{blob, {}, false};
+        put_output(record);
+        batch.push_back({store::output_key(blob), to_record(record)});
+      }
+      if (batch.empty()) return;
+      LATHAM_REACHED("orphans_taken_up");
+      log(ports::log_level::info, "blobs without a record taken up count={}", batch.size());
+      journal_.join(std::move(batch), [] {});
+    };
+    for (const auto& [node, handle] : peers_)
+      request(handle, env_.config.request_timeout, names_atom::value, all->blobs)
+        .then(
+          [all, step](const bool_list& named) {
+            if (named.size() != all->blobs.size()) all->all_answered = false;
+            else
+              for (std::size_t i = 0; i < named.size(); ++i) all->named[i] |= named[i];
+            step();
+          },
+          [all, step](caf::error&) {
+            all->all_answered = false;
+            step();
+          });
+  }
+
+  void put_output(const output_grant& record) {
+    const auto since = now();
+    outputs_[record.blob] = {record, since, 0, false};
+    if (!record.confirmed) unconfirmed_[record.blob.shard()].emplace(since, record.blob);
+  }
+
+  struct output_entry_state;
+  void begin_anew(blob_id blob, output_entry_state& entry) {
+    auto& waiting = unconfirmed_[blob.shard()];
+    waiting.erase({entry.since, blob});
+    entry.since = now();
+    waiting.emplace(entry.since, blob);
   }
 
   struct output_entry_state {
@@ -923,10 +1109,19 @@ private:
   uploads uploads_;
   journal journal_;
   std::map<blob_id, output_entry_state> outputs_;
+  std::map<std::uint16_t, std::set<std::pair<instant, blob_id>>> unconfirmed_;  // of outputs_, by shard and age: what the reaper walks
+  std::map<blob_id, instant> unnamed_;  // own blobs that no record here names, and since when they are known for it
+  blob_id swept_;                       // where the next look goes on
+  recollection memory_;
+  std::map<node_name, std::vector<shard_claim>> recalled_;  // pages of an answer so far
+  std::set<video_id> elsewhere_;  // complete at others when this node began with an empty disk: perhaps lost here
   std::set<video_id> announcing_;
   std::set<video_id> removing_;  // their blobs are on the way out
   bool loaded_ = false;
   bool reaping_ = false;
+  std::uint16_t reaped_shard_ = 0;  // asked about last
+  bool sweeping_ = false;
+  bool keeping_claims_ = false;
 };
 
 }  // namespace

@@ -13,6 +13,12 @@ const shard_claim* shard_claims::find(std::uint16_t shard) const {
   return at == shards_.end() ? nullptr : &at->second.kept;
 }
 
+std::vector<shard_claim> shard_claims::list(std::uint16_t from, std::size_t limit) const {
+  std::vector<shard_claim> out;
+  for (auto at = shards_.lower_bound(from); at != shards_.end() && out.size() < limit; ++at) out.push_back(at->second.kept);
+  return out;
+}
+
 shard_claims::outcome shard_claims::on_claim(const claim_request& request, instant now) {
   const auto& wanted = request.wanted;
   const auto at = shards_.find(wanted.shard);

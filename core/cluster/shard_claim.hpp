@@ -73,6 +73,9 @@ public:
   [[nodiscard]] outcome on_claim(const claim_request& request, instant now);
 
   [[nodiscard]] const shard_claim* find(std::uint16_t shard) const;
+  /// Those of `from` and of greater shards, ascending.
+  [[nodiscard]] std::vector<shard_claim> list(std::uint16_t from, std::size_t limit) const;
+  [[nodiscard]] bool empty() const noexcept { return shards_.empty(); }
 
 private:
   struct entry {

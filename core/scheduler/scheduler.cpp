@@ -864,9 +864,15 @@ expected<output_page> scheduler::outputs(video_id id, std::uint32_t from_chunk) 
 
 std::vector<blob_id> scheduler::unreferenced(video_id id, const std::vector<blob_id>& blobs) const {
   std::set<blob_id> known;
-  if (auto at = videos_.find(id); at != videos_.end())
-    for (const auto& [key, t] : at->second.tasks)
+  const auto add = [&known](const auto& video) {
+    known.insert(video.record.request.source.blob);
+    for (const auto& [key, t] : video.tasks)
       if (t.record.state == task_state::committed) known.insert(t.record.output.blob);
+  };
+  if (id.is_nil())
+    for (const auto& [key, video] : videos_) add(video);
+  else if (auto at = videos_.find(id); at != videos_.end())
+    add(at->second);
   std::vector<blob_id> out;
   for (const auto& blob : blobs)
     if (!known.contains(blob)) out.push_back(blob);

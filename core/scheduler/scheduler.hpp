@@ -142,7 +142,7 @@ public:
   /// Newest first, ids less than `before` (nil: from the newest).
   [[nodiscard]] std::vector<video_view> list(const std::string& tenant, video_id before, std::uint32_t limit, instant now) const;
   [[nodiscard]] expected<output_page> outputs(video_id video, std::uint32_t from_chunk) const;
-  /// Of these blobs, those that nobody refers to.
+  /// Of these blobs, those that are neither the source nor a committed output of the video; nil: of any video.
   [[nodiscard]] std::vector<blob_id> unreferenced(video_id video, const std::vector<blob_id>& blobs) const;
 
   struct counts {

@@ -10,7 +10,7 @@ struct output_grant {
   static constexpr std::uint8_t record_format = 2;  // 2: kept while the blob lives
 
   blob_id blob;
-  video_id video;
+  video_id video;          // nil: of a blob whose record was lost, so nobody knows
   bool confirmed = false;  // the scheduler refers to it: not looked at again
   friend bool operator==(const output_grant&, const output_grant&) = default;
 };

@@ -44,6 +44,7 @@ void uploads::load(upload_record record, instant now) {
   if (record.state == upload_state::receiving) ++open_;
   const auto id = record.what.video;
   if (record.state != upload_state::removed && !record.announced) unannounced_.insert(id);
+  if (record.state != upload_state::removed) sources_.insert(record.what.source.blob);
   sessions_[id] = {std::move(record), now};
 }
 
@@ -70,6 +71,7 @@ expected<upload_record> uploads::begin(const upload_request& request, video_id i
   record.token = {blob, nonce, request.bytes_expected == 0 ? std::min(limits_.bytes_unknown, limits_.bytes_max) : request.bytes_expected};
   record.bytes_expected = request.bytes_expected;
   sessions_[id] = {record, now};
+  sources_.insert(blob);
   unannounced_.insert(id);
   ++open_;
   return record;
@@ -79,6 +81,7 @@ void uploads::forget(video_id id) {
   auto at = sessions_.find(id);
   if (at == sessions_.end()) return;
   if (at->second.record.state == upload_state::receiving) --open_;
+  sources_.erase(at->second.record.what.source.blob);
   sessions_.erase(at);
   unannounced_.erase(id);
 }
@@ -124,6 +127,7 @@ expected<upload_record> uploads::remove(video_id id) {
   if (at == sessions_.end()) return {errc::not_found, "there is no upload " + to_string(id)};
   if (at->second.record.state == upload_state::receiving) --open_;
   at->second.record.state = upload_state::removed;
+  sources_.erase(at->second.record.what.source.blob);
   unannounced_.erase(id);
   return at->second.record;
 }
@@ -177,6 +181,7 @@ std::optional<upload_record> uploads::keep(upload_record record, instant now) {
   if (at != sessions_.end()) --open_;
   record.announced = false;
   sessions_[id] = {record, now};
+  sources_.insert(record.what.source.blob);
   unannounced_.insert(id);
   return record;
 }

@@ -102,6 +102,8 @@ public:
   [[nodiscard]] std::vector<video_id> expired(instant now) const;
 
   [[nodiscard]] const upload_record* find(video_id id) const;
+  /// It is the source of an upload that lives.
+  [[nodiscard]] bool names(blob_id blob) const { return sources_.contains(blob); }
   /// Not yet with the scheduler, newest first, ids less than `before` (nil: all).
   [[nodiscard]] std::vector<upload_record> list(const std::string& tenant, video_id before, std::uint32_t limit) const;
   /// Complete, but not announced; those that `may` refuses are passed over.
@@ -115,6 +117,7 @@ private:
   };
   upload_limits limits_;
   std::map<video_id, session> sessions_;
+  std::set<blob_id> sources_;       // of those that are not removed
   std::set<video_id> unannounced_;  // receiving or complete: the few that lists and the outbox are about
   std::size_t open_ = 0;
 };

@@ -37,7 +37,7 @@ protected:
   struct clock final : ports::clock {
     explicit clock(StorageCluster& t) : test{t} {}
     [[nodiscard]] instant now() const noexcept override { return {std::chrono::duration_cast<nanoseconds>(test.actors().clock().now().time_since_epoch()).count()}; }
-    [[nodiscard]] utc_ms wall() const noexcept override { return {1'714'000'000'000 + now().ns / 1'000'000}; }
+    [[nodiscard]] utc_ms wall() const noexcept override { return {1'714'000'000'000 + test.wall_offset_ms_ + now().ns / 1'000'000}; }
     StorageCluster& test;
   };
 
@@ -96,7 +96,12 @@ protected:
                 announced_.insert(event.video);
                 return errc::none;
               },
-              [](unused_atom, video_id, const blob_list&) { return blob_list{}; }};
+              [this](unused_atom, video_id, const blob_list& blobs) {
+                blob_list out;
+                for (const auto blob : blobs)
+                  if (unused_.contains(blob)) out.push_back(blob);
+                return out;
+              }};
     });
     for (const auto* name : {"storage-0", "storage-1", "storage-2"}) {
       auto& n = nodes_[name];
@@ -139,6 +144,8 @@ protected:
     e.config.storages = {"storage-0", "storage-1", "storage-2"};
     e.config.draining = draining_;
     e.config.repair_period = seconds{10};
+    e.config.output_grace = seconds{20};
+    e.config.uploading.idle = idle_;
     e.config.scrub_bytes_s = scrub_bytes_s_;
     n.blobs = std::make_unique<store::replicated_blobs>(*n.disk, [t = n.transport.get()](const node_name& to) { return t->own_of(to); }, e.config.rules_of_copies(), clock_);
     e.clock = &clock_;
@@ -220,6 +227,11 @@ protected:
     return out;
   }
 
+  /// As in every cluster that has lived: a scheduler owns the shard, and each node keeps its claim.
+  void live_with_a_scheduler() {
+    for (const auto& [name, n] : nodes_) EXPECT_TRUE(ask<claim_answer>(n.storage, claim_request{{0, 1, "scheduler-0", 7}, 0})->granted);
+  }
+
   /// A complete upload whose first home is `name`.
   struct uploaded {
     video_id video;
@@ -262,7 +274,10 @@ protected:
   std::set<std::pair<node_name, node_name>> links_;
   std::set<node_name> draining_;
   std::uint64_t scrub_bytes_s_ = 0;
+  milliseconds idle_{24 * 3600 * 1000};
+  std::int64_t wall_offset_ms_ = 0;
   std::set<video_id> announced_;
+  std::set<blob_id> unused_;  // to which the scheduler does not refer
 };
 
 }  // namespace
@@ -336,6 +351,7 @@ TEST_F(StorageCluster, ARebuiltSchedulerHearsOfAllThatLives) {
 }
 
 TEST_F(StorageCluster, ANodeThatReturnsEmptyGetsItsCopiesAndRecordsBack) {
+  live_with_a_scheduler();
   std::string bytes(2 * mib + 500, 'a');
   bytes[mib + 3] = 'b';
   const auto u = upload("storage-0", bytes);
@@ -477,6 +493,108 @@ TEST_F(StorageCluster, AnOutputIsVerifiedAnywhereAndNotCalledMissingWhileItsNode
   EXPECT_EQ(ask<bool_list>(third, verify_atom::value, output_list{ref}).error().code, errc::unavailable);
 }
 
+TEST_F(StorageCluster, AClaimIsNotGrantedAnewByANodeThatLostIt) {
+  const shard_claim held{0, 5, "scheduler-0", 7};
+  const auto claim = [&](const node_name& name, const shard_claim& wanted) { return ask<claim_answer>(nodes_.at(name).storage, claim_request{wanted, 0}); };
+  // Of three, a majority that the third has not heard of.
+  EXPECT_TRUE(claim("storage-0", held)->granted);
+  EXPECT_TRUE(claim("storage-1", held)->granted);
+  lose_disk("storage-0");
+  restart("storage-0");
+  const shard_claim another{0, 1, "scheduler-0", 8};
+  for (int i = 0; i < 40; ++i) {
+    const auto answer = claim("storage-0", another);
+    ASSERT_FALSE(answer && answer->granted);  // with the third it would be a majority, of an owner's epochs
+  }
+  pass(seconds{10});
+  const auto answer = claim("storage-0", another);
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_FALSE(answer->granted);
+  EXPECT_EQ(answer->known, held);
+  // It is durable, so a restart knows it at once.
+  kill("storage-0");
+  start("storage-0");
+  EXPECT_EQ(claim("storage-0", another)->known, held);
+}
+
+TEST_F(StorageCluster, ANodeThatLostItsDiskIsNoWitnessOfWhatLives) {
+  live_with_a_scheduler();
+  const auto u = upload("storage-0", "bytes");
+  ASSERT_TRUE(u);
+  const auto second = u->order[1], third = u->order[2];
+  kill(second);
+  EXPECT_TRUE(ask<bool>(nodes_.at("storage-0").storage, forget_atom::value, u->video));
+  EXPECT_TRUE(ask<bool>(nodes_.at(third).storage, forget_atom::value, u->video));
+  // Of the two who know of the delete one loses its disk, the other is cut off.
+  lose_disk("storage-0");
+  kill(third);
+  start(second);
+  join_scheduler(second);
+  restart("storage-0");
+  pass(seconds{10});
+  EXPECT_FALSE(announced_.contains(u->video));
+  restart(third);
+  pass(seconds{15});
+  EXPECT_FALSE(announced_.contains(u->video));
+  for (const auto& [name, n] : nodes_) EXPECT_NE(on_disk(name, u->blob), ports::blob_presence::sealed) << name;
+}
+
+TEST_F(StorageCluster, WhatANodeMayHaveLostItDoesNotCallUnknown) {
+  live_with_a_scheduler();
+  const auto u = upload("storage-0", "bytes");
+  ASSERT_TRUE(u);
+  lose_disk("storage-0");
+  kill(u->order[1]);
+  restart("storage-0");
+  pass(seconds{5});
+  EXPECT_EQ(ask<video_view>(nodes_.at("storage-0").storage, find_atom::value, u->video).error().code, errc::unavailable);
+  restart(u->order[1]);
+  pass(seconds{5});
+  EXPECT_TRUE(knows("storage-0", u->video));
+}
+
+TEST_F(StorageCluster, APartOfAWriterWhoLostItsDiskGoesWhateverTheClockSays) {
+  live_with_a_scheduler();
+  idle_ = seconds{10};
+  for (const auto* name : {"storage-0", "storage-1", "storage-2"}) kill(name);
+  for (const auto* name : {"storage-0", "storage-1", "storage-2"}) restart(name);
+  pass(seconds{3});
+  auto& n = nodes_.at("storage-0");
+  const auto ticket = ask<upload_ticket>(n.storage, begin_atom::value, upload_request{});
+  ASSERT_TRUE(ticket) << ticket.error().message;
+  const auto blob = ticket->token.blob;
+  ASSERT_TRUE(call<std::uint64_t>([&](auto done) { n.blobs->append(ticket->token, 0, buffer{std::string{"a part"}}, crc32c(std::string_view{"a part"}), done); }));
+  const auto second = placement_of(blob, n.e->config.rules_of_copies())[1];
+  ASSERT_EQ(on_disk(second, blob), ports::blob_presence::open);
+  wall_offset_ms_ = -10 * 3600 * 1000;
+  lose_disk("storage-0");
+  restart("storage-0");
+  pass(seconds{80});
+  EXPECT_EQ(on_disk(second, blob), ports::blob_presence::missing);
+}
+
+TEST_F(StorageCluster, OutputsGrantedByANodeThatLostItsDiskAreReapedAllTheSame) {
+  live_with_a_scheduler();
+  const auto write = [&]() -> blob_id {
+    auto& n = nodes_.at("storage-0");
+    const auto token = ask<output_ticket>(n.storage, output_atom::value, video_id{5 << 16, 5}, std::uint64_t{100})->token;
+    EXPECT_TRUE(call<std::uint64_t>([&](auto done) { n.blobs->append(token, 0, buffer{std::string{"output"}}, crc32c(std::string_view{"output"}), done); }));
+    EXPECT_TRUE(call<ports::blob_stat>([&](auto done) { n.blobs->seal(token, 6, done); }));
+    return token.blob;
+  };
+  const auto nobodys = write(), committed = write();
+  const auto u = upload("storage-0", "bytes");
+  ASSERT_TRUE(u);
+  unused_ = {nobodys, u->blob};  // the scheduler has not heard of the upload
+  lose_disk("storage-0");
+  restart("storage-0");
+  join_scheduler("storage-0");
+  pass(seconds{120});
+  EXPECT_EQ(copies(nobodys), 0u);
+  EXPECT_EQ(copies(committed), 2u);
+  EXPECT_EQ(copies(u->blob), 2u);
+}
+
 /// Whatever happens to one storage node at a time, what was acknowledged ends up on two nodes, whole, with its record, and
 /// what was deleted is nowhere and is not announced again.
 class StorageHistories : public StorageCluster, public ::testing::WithParamInterface<std::uint64_t> {
@@ -491,6 +609,7 @@ protected:
 
 TEST_P(StorageHistories, EndWithAllCopiesOfWhatLivesAndNoneOfWhatWasDeleted) {
   chance_ = GetParam() * 0x9e3779b97f4a7c15ull + 1;
+  live_with_a_scheduler();
   struct known {
     std::string bytes;
     blob_id blob;

@@ -135,6 +135,18 @@ TEST_F(ReplicatedBlobs, ALookDoesNotCallMissingWhatMayBeOnANodeThatIsAway) {
   EXPECT_EQ(stat(homes[2]), errc::unavailable);
 }
 
+TEST_F(ReplicatedBlobs, ALookDoesNotTakeTheWordOfANodeThatLostItsDisk) {
+  ASSERT_EQ(reserve(), errc::none);
+  ASSERT_EQ(append("x", 0), errc::none);
+  ASSERT_EQ(seal(1), errc::none);
+  ASSERT_EQ(code<void>([&](auto done) { cluster.disk(homes[0]).drop(token.blob, done); }), errc::none);
+  const auto stat = [&](const node_name& name) { return code<ports::blob_stat>([&](auto done) { cluster.at(name).stat(token.blob, done); }); };
+  EXPECT_EQ(stat(homes[0]), errc::none);
+  cluster.kill(homes[1]);  // who has the only copy
+  EXPECT_EQ(stat(homes[0]), errc::unavailable);
+  EXPECT_EQ(stat(homes[2]), errc::unavailable);
+}
+
 TEST_F(ReplicatedBlobs, WhatIsSealedIsForgotten) {
   ASSERT_EQ(reserve(), errc::none);
   ASSERT_EQ(append("x", 0), errc::none);

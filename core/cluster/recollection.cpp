@@ -1,0 +1,44 @@
+#include "core/cluster/recollection.hpp"
+
+#include <algorithm>
+
+namespace latham {
+
+void recollection::begin(const copy_rules& rules, bool empty, instant now) {
+  const auto members = rules.members.size();
+  claims_known_ = marks_known_ = !empty || members < 2;
+  const auto majority = members / 2 + 1;
+  claims_needed_ = members - majority + 1;
+  marks_needed_ = std::min(members - 1, members + 1 - rules.acks);
+  asked_from_ = now + claim_ttl;
+}
+
+void recollection::on_claims(const node_name& node, bool blank, const std::vector<shard_claim>& claims, instant sent) {
+  for (const auto& claim : claims) {
+    auto& newest = newest_.try_emplace(claim.shard, claim).first->second;
+    if (newest.generation < claim.generation) newest = claim;
+  }
+  // Who keeps no claim at all has not lived with a scheduler yet, and neither has this node, but for its first moments.
+  if (claims.empty() || sent >= asked_from_) told_claims_.insert(node);
+  if (!blank) {
+    blank_.erase(node);
+    return;
+  }
+  blank_.insert(node);
+  on_marks(node);
+}
+
+void recollection::on_marks(const node_name& node) {
+  told_marks_.insert(node);
+  marks_known_ = marks_known_ || told_marks_.size() >= marks_needed_;
+}
+
+bool recollection::may_keep_claims() const noexcept { return !claims_known_ && told_claims_.size() >= claims_needed_; }
+
+std::vector<shard_claim> recollection::claims() const {
+  std::vector<shard_claim> out;
+  for (const auto& [shard, claim] : newest_) out.push_back(claim);
+  return out;
+}
+
+}  // namespace latham

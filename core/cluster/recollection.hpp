@@ -1,0 +1,51 @@
+// What a storage node must hear from the others before its word counts again, when it comes with an empty disk: new, or after
+// it lost what it had. Until then it does not know what it promised: a claim that it granted is worth half a majority, and
+// a tombstone may have been on its disk and on one other.
+//
+// Claims: those of any earlier majority that it was part of are kept by at least one of so many others. What it granted just
+// before may still be used for `claim_ttl`, and be on its way to the others, so their answers count from then on. Marks:
+// what was deleted is on `acks` disks; all others but `acks - 2` have to be heard.
+//
+// In a new cluster nobody has anything to tell, which is an answer, too. Two empty disks in one that is not new are more than
+// anybody promises to survive. Pure.
+#pragma once
+
+#include "core/cluster/placement.hpp"
+#include "core/cluster/shard_claim.hpp"
+
+#include <map>
+#include <set>
+
+namespace latham {
+
+class recollection {
+public:
+  /// `empty`: the own disk keeps no claim. Else, and without others to ask, everything is known at once.
+  void begin(const copy_rules& rules, bool empty, instant now);
+
+  [[nodiscard]] bool knows_claims() const noexcept { return claims_known_; }
+  [[nodiscard]] bool knows_marks() const noexcept { return marks_known_; }
+
+  /// All claims that `node` keeps, asked for at `sent`. `blank`: it does not know itself what was deleted.
+  void on_claims(const node_name& node, bool blank, const std::vector<shard_claim>& claims, instant sent);
+  /// What `node` knows to be deleted is known here, and durable.
+  void on_marks(const node_name& node);
+
+  /// Enough were heard: the claims to keep, once. They are to be durable before `claims_kept`.
+  [[nodiscard]] bool may_keep_claims() const noexcept;
+  [[nodiscard]] std::vector<shard_claim> claims() const;
+  void claims_kept() noexcept { claims_known_ = true; }
+
+private:
+  std::size_t claims_needed_ = 0;
+  std::size_t marks_needed_ = 0;
+  instant asked_from_;
+  std::set<node_name> told_claims_;
+  std::set<node_name> told_marks_;
+  std::set<node_name> blank_;
+  std::map<std::uint16_t, shard_claim> newest_;
+  bool claims_known_ = false;
+  bool marks_known_ = false;
+};
+
+}  // namespace latham
