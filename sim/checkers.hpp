@@ -46,13 +46,15 @@ struct view {
   std::map<std::pair<std::uint16_t, epoch>, lease_record> leases;  // epochs are a shard's own
   std::map<video_id, std::map<node_name, upload_record>> upload_records;  // as each storage node has them
   std::map<video_id, upload_record> uploads;  // of them the one that counts: removed before complete, not announced before announced
-  std::map<std::pair<node_name, std::uint16_t>, shard_claim> claims;  // of each shard, as each storage node has it
+  std::map<std::pair<node_name, std::uint16_t>, shard_claim> claims;  // of each shard, as each storage node has it, or had it on the disk that it lost
   std::vector<std::function<double()>> slots_busy;                // of each worker
   std::vector<std::pair<std::string, std::function<std::size_t()>>> queues;   // name and present length
   std::map<node_name, std::function<store::memory_blobs&()>> blobs;  // of each storage node, past all faults
   std::uint32_t attempts = attempts_max;
   /// Lets the world go on until an answer has come.
   std::function<void(const bool& answered)> wait;
+  /// A storage node lost its disk a moment ago, which may have been one of those that were counted before somebody was told.
+  std::function<bool()> disk_lost_lately;
   /// Is storage up, so that what it holds counts as readable?
   std::function<bool()> storage_up;
 };

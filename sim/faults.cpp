@@ -4,8 +4,15 @@
 
 namespace latham::sim {
 
-faults::faults(surroundings& around, std::vector<std::unique_ptr<machine>>& machines, std::function<void(machine&)> start, std::function<bool(const machine&)> has_work)
-  : around_{around}, machines_{machines}, start_{std::move(start)}, has_work_{std::move(has_work)}, active_(around.what.faults.size()) {}
+namespace {
+
+constexpr nanoseconds looks_for_repair_every{milliseconds{250}};
+
+}  // namespace
+
+faults::faults(surroundings& around, std::vector<std::unique_ptr<machine>>& machines, std::function<void(machine&)> start, std::function<bool(const machine&)> has_work,
+               std::function<bool(const machine&)> may_lose_disk)
+  : around_{around}, machines_{machines}, start_{std::move(start)}, has_work_{std::move(has_work)}, may_lose_disk_{std::move(may_lose_disk)}, active_(around.what.faults.size()) {}
 
 void faults::begin() {
   for (std::size_t i = 0; i < around_.what.faults.size(); ++i) {
@@ -41,6 +48,18 @@ void faults::take_down(std::size_t which, machine& m, bool silent) {
   if (!m.runs()) return;
   if (has_work_(m)) around_.faults.bites(which);
   m.kill(silent);
+}
+
+/// Nobody promises anything of two disks lost at once: this one waits until what the last one held is on as many again.
+void faults::lose_disk(std::size_t which, machine& m) {
+  if (healed_) return;
+  if (!may_lose_disk_(m)) {
+    around_.time.after(looks_for_repair_every, [this, which, &m] { lose_disk(which, m); });
+    return;
+  }
+  take_down(which, m, false);
+  m.storage().lose();
+  restart_later(m, milliseconds{around_.what.faults[which].for_ms});
 }
 
 void faults::on_links(std::size_t which, const fault& f, const std::vector<machine*>& nodes) {
@@ -93,10 +112,10 @@ void faults::inject(std::size_t which) {
     return;
   }
   for (auto* m : nodes) {
-    if (f.kind == "kill" || f.kind == "move" || f.kind == "dark" || f.kind == "disk_lost") {
+    if (f.kind == "disk_lost") lose_disk(which, *m);
+    if (f.kind == "kill" || f.kind == "move" || f.kind == "dark") {
       take_down(which, *m, f.kind == "dark");
       if (f.kind == "move") around_.net.move(m->index());
-      if (f.kind == "disk_lost") m->storage().lose();
       // After the dark machines come on again in any order.
       restart_later(*m, f.kind == "dark" ? lasts + around_.time.draw(nanoseconds{0}, seconds{3}) : lasts);
     }

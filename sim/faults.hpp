@@ -14,7 +14,8 @@ namespace latham::sim {
 
 class faults {
 public:
-  faults(surroundings& around, std::vector<std::unique_ptr<machine>>& machines, std::function<void(machine&)> start, std::function<bool(const machine&)> has_work);
+  faults(surroundings& around, std::vector<std::unique_ptr<machine>>& machines, std::function<void(machine&)> start, std::function<bool(const machine&)> has_work,
+         std::function<bool(const machine&)> may_lose_disk);
 
   /// Puts all faults of the plan into the queue.
   void begin();
@@ -30,12 +31,14 @@ private:
   void say(std::size_t which, const std::string& text);
   [[nodiscard]] std::vector<machine*> targets(const std::vector<std::string>& names);
   void take_down(std::size_t which, machine& m, bool silent);
+  void lose_disk(std::size_t which, machine& m);
   void on_links(std::size_t which, const fault& f, const std::vector<machine*>& nodes);
 
   surroundings& around_;
   std::vector<std::unique_ptr<machine>>& machines_;
   std::function<void(machine&)> start_;
   std::function<bool(const machine&)> has_work_;
+  std::function<bool(const machine&)> may_lose_disk_;
   std::vector<bool> active_;
   bool healed_ = false;
 };

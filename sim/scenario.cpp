@@ -58,7 +58,7 @@ const std::vector<fault_kind>& fault_kinds() {
     {"disk_write_error", "of a thousand writes", {20, 500}, {500, 5'000}, "sc", 3},
     {"disk_full", "", {0, 0}, {1'000, 15'000}, "sc", 4},
     {"corrupt_read", "of a thousand reads", {20, 500}, {1'000, 10'000}, "s", 3},
-    {"disk_lost", "", {0, 0}, {500, 5'000}, "c", 2},
+    {"disk_lost", "", {0, 0}, {500, 5'000}, "sc", 2},
     // -- clock
     {"clock_jump", "milliseconds, back or forth", {-86'400'000, 86'400'000}, {100, 100}, "gscw", 3},
     // -- codec

@@ -19,6 +19,7 @@ namespace {
 constexpr nanoseconds end_is_looked_for_every{milliseconds{200}};
 constexpr nanoseconds a_second{seconds{1}};
 constexpr nanoseconds restart_after_giving_up{seconds{1}};
+constexpr nanoseconds disk_counted_lately{seconds{30}};  // longer than a client waits for its answer
 
 class world {
 public:
@@ -37,7 +38,7 @@ public:
       }
     clients_ = std::make_unique<workload>(around_, view_, gateways, checkers_);
     faults_ = std::make_unique<faults>(
-      around_, machines_, [this](machine& m) { start(m); }, [this](const machine& m) { return has_work(m); });
+      around_, machines_, [this](machine& m) { start(m); }, [this](const machine& m) { return has_work(m); }, [this](const machine& m) { return may_lose_disk(m); });
     for (auto& m : machines_) start(*m);
     clients_->begin();
     faults_->begin();
@@ -138,6 +139,7 @@ private:
     if (role == node_role::storage) watch = [this, name](const ports::kv_batch& batch) { on_storage_batch(name, batch); };
     std::function<void()> lost = [] {};
     if (role == node_role::scheduler) lost = [this, shard = static_cast<std::uint16_t>(number)] { on_scheduler_lost(shard); };
+    if (role == node_role::storage) lost = [this, name] { on_storage_lost(name); };
     machines_.push_back(std::make_unique<machine>(around_, name, role, std::move(watch), std::move(lost)));
     auto& m = *machines_.back();
     verdict_.nodes.push_back(name);
@@ -253,6 +255,7 @@ private:
         auto claim = read<shard_claim>(write);
         const auto shard = claim.shard;
         view_.claims.insert_or_assign(std::pair{node, shard}, std::move(claim));
+        if (node == lost_last_) lost_claims_.erase(shard);
       }
       if (!write.key.starts_with(store::prefix_uploads)) continue;
       const auto id = parse_id<video_id>(std::string_view{write.key}.substr(std::string_view{store::prefix_uploads}.size()));
@@ -260,12 +263,55 @@ private:
       auto& held = view_.upload_records[*id];
       if (write.value) held.insert_or_assign(node, read<upload_record>(write));
       else held.erase(node);
-      const auto counts = std::max_element(held.begin(), held.end(), [](const auto& a, const auto& b) {
-        return std::pair{a.second.state, !a.second.announced} < std::pair{b.second.state, !b.second.announced};
-      });
-      if (counts == held.end()) view_.uploads.erase(*id);
-      else view_.uploads.insert_or_assign(*id, counts->second);
+      which_counts(*id);
     }
+  }
+
+  void which_counts(video_id id) {
+    const auto& held = view_.upload_records[id];
+    const auto counts = std::max_element(held.begin(), held.end(), [](const auto& a, const auto& b) {
+      return std::pair{a.second.state, !a.second.announced} < std::pair{b.second.state, !b.second.announced};
+    });
+    if (counts == held.end()) view_.uploads.erase(id);
+    else view_.uploads.insert_or_assign(id, counts->second);
+  }
+
+  void on_storage_lost(const node_name& node) {
+    lost_last_ = node;
+    lost_at_ = time_.now();
+    ++disks_lost_;
+    // Of claims the view keeps what was there: what was granted on the word of this disk may still be used for a while.
+    lost_claims_.clear();
+    for (const auto& [where, claim] : view_.claims)
+      if (where.first == node) lost_claims_.insert(where.second);
+    for (auto& [id, held] : view_.upload_records) {
+      held.erase(node);
+      which_counts(id);
+    }
+  }
+
+  /// Whether a storage node's disk may be lost without breaking the promise: what is on it is on as many others as one lost
+  /// disk may take, and the one that was lost before has all of it again.
+  bool may_lose_disk(const machine& m) const {
+    if (m.role() != node_role::storage) return true;
+    if (plan_.nodes.storages < 2) return false;
+    if (lost_last_.empty()) return true;
+    if (!lost_claims_.empty()) return false;
+    std::map<blob_id, std::int64_t> sealed;
+    for (const auto& other : machines_)
+      if (other->role() == node_role::storage) {
+        if (other->name() == lost_last_ && !other->runs()) return false;
+        for (const auto& stat : other->storage().blobs_as_they_are().contents()) sealed[stat.blob] += stat.sealed ? 1 : 0;
+      }
+    for (const auto& [id, task] : view_.tasks)
+      if (task.state == task_state::committed && id.kind != task_kind::plan && sealed[task.output.blob] < 2) return false;
+    for (const auto& [id, upload] : view_.uploads) {
+      const auto& held = view_.upload_records.at(id);
+      const auto like_it = std::count_if(held.begin(), held.end(), [&](const auto& r) { return r.second.state == upload.state; });
+      if (upload.state == upload_state::complete && (like_it < 2 || sealed[upload.what.source.blob] < 2)) return false;
+      if (upload.state == upload_state::removed && (like_it < 2 || !held.contains(lost_last_))) return false;
+    }
+    return true;
   }
 
   // ---- Checks --------------------------------------------------------------------------------------------------------
@@ -275,6 +321,7 @@ private:
     view_.wait = [this](const bool& answered) {
       while (!answered) step();
     };
+    view_.disk_lost_lately = [this] { return disks_lost_ > 0 && time_.now() - lost_at_ < disk_counted_lately; };
     view_.storage_up = [this] { return std::all_of(machines_.begin(), machines_.end(), [](const auto& m) { return m->role() != node_role::storage || m->runs(); }); };
     view_.queues.emplace_back("the world's events", [this] { return time_.size(); });
     checkers_ = make_checkers(view_);
@@ -325,6 +372,7 @@ private:
     n["process_starts"] = starts_;
     n["grants"] = grants_;
     n["commits"] = commits_;
+    n["storage_disks_lost"] = disks_lost_;
     n["videos"] = view_.videos.size();
     const auto& c = clients_->count();
     n["uploads"] = c.uploads;
@@ -365,6 +413,10 @@ private:
   std::uint64_t grants_ = 0;
   std::uint64_t commits_ = 0;
   bool everything_else_ended_ = false;
+  node_name lost_last_;                    // the storage node that lost its disk last
+  nanoseconds lost_at_{0};
+  std::uint64_t disks_lost_ = 0;
+  std::set<std::uint16_t> lost_claims_;    // shards whose claims that node has not got back
 };
 
 }  // namespace

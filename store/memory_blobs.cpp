@@ -241,6 +241,14 @@ void memory_blobs::mend(blob_id id, std::uint64_t offset, buffer bytes, ports::c
   });
 }
 
+std::vector<ports::blob_stat> memory_blobs::contents() const {
+  const std::lock_guard guard{state_->mutex};
+  std::vector<ports::blob_stat> out;
+  for (const auto& [id, blob] : state_->blobs)
+    if (blob.record.state != blob_state::dead) out.push_back(stat_of(id, blob.record));
+  return out;
+}
+
 void memory_blobs::power_cut(std::size_t survivors) {
   std::map<blob_id, std::deque<state::operation>> lost;  // destroyed after the lock: completions may own anything
   const std::lock_guard guard{state_->mutex};

@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace latham::store {
 
@@ -39,6 +40,9 @@ public:
   void look(blob_id blob, ports::completion<ports::blob_look> done) override;
   void drop(blob_id blob, ports::completion<void> done) override;
   void mend(blob_id blob, std::uint64_t offset, buffer bytes, ports::completion<void> done) override;
+
+  /// All blobs that are not dead, at once and past all trouble.
+  [[nodiscard]] std::vector<ports::blob_stat> contents() const;
 
   /// The power fails: nothing under way completes. Of each blob's waiting operations the first `survivors` had reached
   /// the disk all the same. The object is the disk: use it again for the node's next life.
