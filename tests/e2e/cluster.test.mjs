@@ -1,8 +1,9 @@
-// Several schedulers, as processes: each has a shard of the videos, and workers serve them all. What one of them loses, its
-// process or its disk, costs time and no byte; and of two processes of one name one stops.
+// Several schedulers and several storage nodes, as processes. Each scheduler has a shard of the videos, each storage node
+// copies of what is stored, and workers serve them all. What one of them loses, its process or its disk, costs time and no
+// byte; and of two processes of one name one stops.
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
-import { chance, digests, json, request, scenario, seconds, until, upload, within } from './harness.mjs';
+import { blob_files, chance, digests, json, request, scenario, seconds, until, upload, within } from './harness.mjs';
 import { make_source } from './sources.mjs';
 
 const source = { width: 640, height: 360, rate: [25, 1], frames: 300, noise: 20 };
@@ -88,4 +89,38 @@ scenario('of two processes of one name the later works on and the earlier stops'
   assert.ok(first.now.lines.some((line) => /a later process of its name is alive/.test(line)), first.now.lines.join('\n'));
   await w.follow(cluster.url).ends((await upload(cluster.url, file)).id);
   assert.equal(second.now.end, undefined);
+});
+
+scenario('two storage nodes: each loses its disk in turn, and every byte is still there', 300 * seconds, async (w) => {
+  const file = w.file('source.mp4');
+  await make_source(file, { ...source, frames: 200 });
+  const cluster = await w.cluster({ storages: 2, workers: 1, slots: 2, args: ['--log-level', 'debug'] });
+  const follower = w.follow(cluster.url);
+  const before = (await upload(cluster.url, file, { title: 'before' })).id;
+  const wanted = await digests(cluster.url, await follower.ends(before, 'ready', 120 * seconds));
+  const names = (node) => blob_files(node.data);
+  const alike = async () => JSON.stringify(await names(cluster.storages[0])) === JSON.stringify(await names(cluster.storages[1]));
+  await until(60 * seconds, 'two copies of every blob', alike);
+  const all = await names(cluster.storages[0]);
+  assert.ok(all.length >= 3, `${all.length} blobs`);
+
+  // Killed while another video is encoded: what runs goes on with the other node.
+  const during = (await upload(cluster.url, file, { title: 'during' })).id;
+  await follower.wait(during, 'a chunk done while encoding', (v) => v.state === 'encoding' && v.plan.chunks_done >= 1);
+  for (const victim of cluster.storages) {
+    await victim.kill('SIGKILL');
+    await rm(victim.data, { recursive: true });
+    await victim.start();
+    await cluster.ready();
+    for (const id of [before, during]) {
+      await until(90 * seconds, `${id} is ready`, async () => {
+        const answer = await request(`${cluster.url}/api/v1/videos/${id}`);
+        return answer.status === 200 && json(answer).state === 'ready';
+      });
+      assert.deepEqual(await digests(cluster.url, json(await request(`${cluster.url}/api/v1/videos/${id}`))), wanted, `${id} without the disk of ${victim.name}`);
+    }
+    await until(90 * seconds, `the copies of ${victim.name} again`, alike);
+  }
+  for (const id of [before, during]) assert.equal((await request(`${cluster.url}/api/v1/videos/${id}`, { method: 'DELETE' })).status, 204);
+  await until(60 * seconds, 'two empty disks', async () => (await names(cluster.storages[0])).length + (await names(cluster.storages[1])).length === 0);
 });
