@@ -62,10 +62,8 @@ private:
       if (peers_.erase(change.node) != 0) away_since_[change.node] = now();
       return;
     }
-    auto handle = caf::actor_cast<storage_actor>(change.handle);
-    auto& known = peers_[change.node];
-    if (known == handle) return;
-    known = handle;
+    // Always the new handle: CAF calls it equal to the one of an earlier link, which stays dead.
+    peers_[change.node] = caf::actor_cast<storage_actor>(change.handle);
     if (soon_) return;
     soon_ = true;
     later(news_pause, [this] {
