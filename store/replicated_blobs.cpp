@@ -506,8 +506,8 @@ void replicated_blobs::stat(blob_id blob, ports::completion<ports::blob_stat> do
           if (--p->left > 0) return;
         }
         if (p->sealed) return done(*p->sealed);
-        // What was sealed is at `acks` nodes at least: with fewer than that unheard, no copy can hide.
-        if (!p->own && p->own.error().code == errc::not_found && p->unknown >= s->rules.acks)
+        // One that is not heard may have the only copy that is left: another's disk was lost, or it is older than the copies.
+        if (!p->own && p->own.error().code == errc::not_found && p->unknown > 0)
           return done(error{errc::unavailable, "the storage nodes that may hold the blob are not reachable"});
         done(std::move(p->own));
       });
