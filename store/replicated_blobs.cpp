@@ -467,19 +467,30 @@ void replicated_blobs::reserve(ports::write_token token, ports::completion<void>
     const bool fresh = before->presence == ports::blob_presence::missing;
     s->own.reserve(token, [s, token, fresh, done](expected<void> reserved) {
       if (!reserved) return done(std::move(reserved));
-      auto mine = s->session_of(token);
-      s->wait(mine, copy_goal::reserved, 0, [s, token, fresh, mine, done](const expected<void>& enough) {
-        if (enough || !fresh) return done(enough);
-        // A promise that is not kept must not hold space: the id is dead wherever it got to.
-        std::vector<node_name> nodes;
-        {
-          const std::lock_guard guard{s->mutex};
-          nodes = mine->copies.reserved_at();
-        }
-        (void)s->forget(token.blob, enough.error());
-        for (const auto& node : nodes) s->remove_at(node, token.blob, [](const expected<void>&) {});
-        s->own.remove(token.blob, [done, enough](const expected<void>&) { done(enough); });
-      }, {});
+      const auto promise = [s, token, fresh, done](std::uint64_t bytes) {
+        auto mine = s->session_of(token);
+        s->wait(mine, copy_goal::reserved, 0, [s, token, fresh, mine, done](const expected<void>& enough) {
+          if (enough || !fresh) return done(enough);
+          // A promise that is not kept must not hold space: the id is dead wherever it got to.
+          std::vector<node_name> nodes;
+          {
+            const std::lock_guard guard{s->mutex};
+            nodes = mine->copies.reserved_at();
+          }
+          (void)s->forget(token.blob, enough.error());
+          // Nowhere: a tombstone would tell nobody anything, and stay for ever.
+          if (nodes.empty()) return s->own.drop(token.blob, [done, enough](const expected<void>&) { done(enough); });
+          for (const auto& node : nodes) s->remove_at(node, token.blob, [](const expected<void>&) {});
+          s->own.remove(token.blob, [done, enough](const expected<void>&) { done(enough); });
+        },
+        [bytes](copy_session& rules, instant now, copy_actions& out) { rules.on_own(bytes, now, out); });
+      };
+      if (fresh) return promise(0);
+      // What earlier writers left here, who can add nothing more: a replica that has it is not to be cut.
+      s->own.stat(token.blob, [promise, done](expected<ports::blob_stat> about) {
+        if (!about) return done(about.error());
+        promise(about->bytes);
+      });
     });
   });
 }

@@ -314,7 +314,7 @@ std::uint64_t copy_session::sent_to_all() const noexcept {
 std::vector<node_name> copy_session::reserved_at() const {
   std::vector<node_name> out;
   for (const auto& r : replicas_)
-    if (r.reserved) out.push_back(r.node);
+    if (r.reserved || (r.at == phase::reserving && !r.held)) out.push_back(r.node);
   return out;
 }
 

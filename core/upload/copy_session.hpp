@@ -84,7 +84,7 @@ public:
   /// No replica that is being written needs bytes before this offset any more.
   [[nodiscard]] std::uint64_t sent_to_all() const noexcept;
   [[nodiscard]] std::uint64_t own_bytes() const noexcept { return own_; }
-  /// Nodes that promised space in this session.
+  /// Nodes that promised space in this session, or are just being asked to.
   [[nodiscard]] std::vector<node_name> reserved_at() const;
 
 private:

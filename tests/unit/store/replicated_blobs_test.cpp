@@ -66,7 +66,27 @@ TEST_F(ReplicatedBlobs, WithoutASecondNodeNothingIsPromisedAndNothingIsLeftBehin
   cluster.kill(homes[1]);
   cluster.kill(homes[2]);
   EXPECT_EQ(reserve(), errc::unavailable);
-  EXPECT_EQ(on_disk(homes[0]), ports::blob_presence::dead);
+  EXPECT_EQ(on_disk(homes[0]), ports::blob_presence::missing);
+}
+
+TEST_F(ReplicatedBlobs, APromiseThatGotToOneNodeOfTwoIsDeadThere) {
+  copies_cluster wide{three, 3, 3};
+  wide.kill(homes[2]);
+  const auto refused = wide.ask<void>([&](auto done) { wide.at(homes[0]).reserve(token, done); });
+  ASSERT_TRUE(refused && !*refused);
+  for (const auto& name : {homes[0], homes[1]})
+    EXPECT_EQ((*wide.ask<ports::blob_look>([&](auto done) { wide.disk(name).look(token.blob, done); }))->presence, ports::blob_presence::dead);
+}
+
+TEST_F(ReplicatedBlobs, ANewWriterDoesNotCutWhatTheOthersHave) {
+  ASSERT_EQ(reserve(), errc::none);
+  ASSERT_EQ(append("one", 0), errc::none);
+  token.nonce = 8;
+  ASSERT_EQ(reserve(), errc::none);
+  EXPECT_EQ((*cluster.ask<ports::blob_stat>([&](auto done) { cluster.disk(homes[1]).stat(token.blob, done); }))->bytes, 3u);
+  ASSERT_EQ(append("two", 3), errc::none);
+  ASSERT_EQ(seal(6), errc::none);
+  EXPECT_EQ(on_disk(homes[1]), ports::blob_presence::sealed);
 }
 
 TEST_F(ReplicatedBlobs, ANodeThatDiesIsReplacedByOneThatHasEverything) {
