@@ -2,8 +2,9 @@
 // copies of what is stored, and workers serve them all. What one of them loses, its process or its disk, costs time and no
 // byte; and of two processes of one name one stops.
 import assert from 'node:assert/strict';
-import { rm } from 'node:fs/promises';
-import { blob_files, chance, digests, json, request, scenario, seconds, until, upload, within } from './harness.mjs';
+import { readdir, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { chance, digests, json, request, scenario, seconds, until, upload, within } from './harness.mjs';
 import { make_source } from './sources.mjs';
 
 const source = { width: 640, height: 360, rate: [25, 1], frames: 300, noise: 20 };
@@ -98,10 +99,18 @@ scenario('two storage nodes: each loses its disk in turn, and every byte is stil
   const follower = w.follow(cluster.url);
   const before = (await upload(cluster.url, file, { title: 'before' })).id;
   const wanted = await digests(cluster.url, await follower.ends(before, 'ready', 120 * seconds));
-  const names = (node) => blob_files(node.data);
-  const alike = async () => JSON.stringify(await names(cluster.storages[0])) === JSON.stringify(await names(cluster.storages[1]));
+  // With their lengths: a copy that is on its way has its file already, and must not be the only one yet.
+  const blobs = async (node) => {
+    const found = await readdir(path.join(node.data, 'blobs'), { recursive: true, withFileTypes: true });
+    const files = found.filter((entry) => entry.isFile());
+    return Promise.all(files.map(async (entry) => `${entry.name} ${(await stat(path.join(entry.path, entry.name))).size}`)).then((all) => all.sort(), () => null); // one went meanwhile
+  };
+  const alike = async () => {
+    const [one, other] = [await blobs(cluster.storages[0]), await blobs(cluster.storages[1])];
+    return one !== null && JSON.stringify(one) === JSON.stringify(other);
+  };
   await until(60 * seconds, 'two copies of every blob', alike);
-  const all = await names(cluster.storages[0]);
+  const all = await blobs(cluster.storages[0]);
   assert.ok(all.length >= 3, `${all.length} blobs`);
 
   // Killed while another video is encoded: what runs goes on with the other node.
@@ -122,5 +131,5 @@ scenario('two storage nodes: each loses its disk in turn, and every byte is stil
     await until(90 * seconds, `the copies of ${victim.name} again`, alike);
   }
   for (const id of [before, during]) assert.equal((await request(`${cluster.url}/api/v1/videos/${id}`, { method: 'DELETE' })).status, 204);
-  await until(60 * seconds, 'two empty disks', async () => (await names(cluster.storages[0])).length + (await names(cluster.storages[1])).length === 0);
+  await until(60 * seconds, 'two empty disks', async () => (await blobs(cluster.storages[0]))?.length === 0 && (await blobs(cluster.storages[1]))?.length === 0);
 });
