@@ -478,8 +478,8 @@ void replicated_blobs::reserve(ports::write_token token, ports::completion<void>
             nodes = mine->copies.reserved_at();
           }
           (void)s->forget(token.blob, enough.error());
-          // Nowhere: a tombstone would tell nobody anything, and stay for ever.
-          if (nodes.empty()) return s->own.drop(token.blob, [done, enough](const expected<void>&) { done(enough); });
+          // Also when nobody is known to have promised: an answer that was lost may have been a promise, which only the
+          // tombstone here lets the repair take back.
           for (const auto& node : nodes) s->remove_at(node, token.blob, [](const expected<void>&) {});
           s->own.remove(token.blob, [done, enough](const expected<void>&) { done(enough); });
         },
