@@ -82,7 +82,7 @@ std::optional<hdr_colour> colour_of(const AVFrame& picture, AVColorTransferChara
     case AVCOL_SPC_SMPTE170M: out.matrix = hdr_matrix::bt601; break;
     default: return std::nullopt;
   }
-  return out;  // of limited range, see range_of
+  return out;
 }
 
 /// Where the colours of `picture` are, as libswscale wants to be told.
