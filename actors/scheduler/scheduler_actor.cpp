@@ -237,7 +237,7 @@ private:
     const auto storage = storage_for(e.store);
     count("latham_commits_fenced_total");
     log(ports::log_level::info, "commit fenced, its blobs are removed store={} count={}", e.store, e.blobs.size());
-    if (storage != storages_.end()) request(storage->second, env_.config.request_timeout, remove_atom::value, e.blobs).then([](bool) {}, [](caf::error&) {});
+    if (storage != storages_.end()) request(storage->second, env_.config.request_timeout, remove_atom::value, e.blobs).then([](bool) {}, [this, asked = storage->first](caf::error&) { silent_storages_.insert(asked); });
   }
 
   /// The storage node `wanted`, or another one: any of several answers for what all of them hold. Those that did not answer

@@ -144,6 +144,14 @@ TEST_F(ReplicatedBlobs, ADeleteReachesAllThatCanBeReached) {
   EXPECT_EQ(read_at(homes[0], 0, 1), "error not_found");
 }
 
+/// The others may have lost their disks: whoever is not heard may have the only copy that is left.
+TEST_F(ReplicatedBlobs, ABlobIsNotUnknownWhileAnybodyIsAway) {
+  const auto stat = [&] { return code<ports::blob_stat>([&](auto done) { cluster.at(homes[0]).stat(token.blob, done); }); };
+  EXPECT_EQ(stat(), errc::not_found);
+  cluster.kill(homes[2]);
+  EXPECT_EQ(stat(), errc::unavailable);
+}
+
 TEST_F(ReplicatedBlobs, ManyDeletesAtOnceDoNotFillTheOtherNode) {
   std::size_t deleted = 0;
   for (std::uint64_t i = 0; i < 100; ++i)
