@@ -7,7 +7,7 @@ SECONDS ?= 60
 FILES ?= 20000
 SEED ?= 1
 
-.PHONY: help run build test dev soak mutants bench asan fuzz fuzz-mutations clean-room image-test clean setup-build setup-test setup-fuzz configure-build configure-test
+.PHONY: help run build test dev soak mutants core-mutants bench asan tsan fuzz fuzz-mutations clean-room image-test clean setup-build setup-test setup-fuzz setup-mutation configure-build configure-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,12 +31,20 @@ asan: setup-test ## build with address and undefined-behaviour sanitizers, run t
 	@cmake --build --preset asan-ubsan -j $(JOBS)
 	@cd build/asan-ubsan && ctest --output-on-failure --no-tests=error -L 'unit|property|integration' -j 1
 
+tsan: setup-test ## build with the thread sanitizer, run the tests of the rooms that have threads
+	@cmake --preset tsan >/dev/null
+	@cmake --build --preset tsan -j $(JOBS) --target unit_net integration_net unit_store integration_store unit_http integration_http
+	@cd build/tsan && ctest --output-on-failure --no-tests=error -R '^(unit|integration)_(net|store|http)$$' -j 1
+
 soak: setup-test configure-test ## run the simulation over many seeds (SEEDS=20000) on both cores, stop at the first failure
 	@cmake --build build --target latham-sim -j $(JOBS)
 	@tests/sim/soak.sh build/latham-sim $(SEEDS) $(JOBS)
 
 mutants: setup-test ## plant bugs in copies of the tree and expect the simulation to find each (ARGS="--only NAME"); half an hour on two cores
 	@tests/sim/mutants.py --jobs $(JOBS) $(ARGS)
+
+core-mutants: setup-mutation configure-test ## change core/'s rules in 2,000 small ways and expect the tests to notice (ARGS="--sample 200"); an hour on two cores
+	@tests/mutation/core_mutants.py --jobs $(JOBS) $(ARGS)
 
 fuzz: setup-fuzz ## run each fuzzer for SECONDS=60; needs clang, which it installs
 	@cmake --preset fuzz >/dev/null
@@ -69,6 +77,9 @@ setup-test:
 
 setup-fuzz:
 	@deploy/setup/packages.sh fuzz
+
+setup-mutation:
+	@deploy/setup/packages.sh mutation
 
 # `make build` installs no GoogleTest, so a new build directory starts without the tests; `make test` adds them for good.
 configure-build: CONFIGURE = $(if $(wildcard build/CMakeCache.txt),,-D LATHAM_TESTS=OFF)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/cluster/placement.hpp"
+#include "core/cluster/protocol_versions.hpp"
 #include "core/ports/blob_store.hpp"
 #include "core/ports/blob_transport.hpp"
 #include "core/ports/clock.hpp"
@@ -40,6 +41,7 @@ struct peer_config {
 struct node_config {
   node_name name = "latham";
   std::uint64_t incarnation = 0;
+  protocol_versions speaks;
   std::set<node_role> roles;
   std::uint16_t shard = 0;             // scheduler: its home shard
   std::vector<node_name> storages;     // all of the configuration, this node included; empty: this node alone
@@ -54,6 +56,7 @@ struct node_config {
   milliseconds request_timeout{5'000};
   milliseconds ping_period{500};
   milliseconds ping_timeout{1'500};
+  milliseconds name_look_period{3'000}; // from one look at where a linked peer's name points to, to the next
   milliseconds renew_period{700};
   milliseconds stall_timeout{120'000};  // a task without any sign of life for this long is given back
   milliseconds output_grace{900'000};   // an output that nobody refers to, or writes, is removed after this; longer than a lease

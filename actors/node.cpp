@@ -57,7 +57,6 @@ node::node(caf::actor_system& system, const env& e, std::function<void(std::stri
   auto& p = *parts_;
   p.door = std::make_shared<gateway_door>();
   p.directory = spawn_directory(system, e);
-  p.root = spawn_node_root(system, e, p.directory);
 
   std::vector<child_spec> children;
   const auto add = [&](std::string name, std::function<caf::actor(caf::event_based_actor*)> start) {
@@ -81,8 +80,10 @@ node::node(caf::actor_system& system, const env& e, std::function<void(std::stri
       self->quit();
     });
     self->monitor(tree);
-    return {[](caf::unit_t) {}};
+    return {[self, tree](const std::string& outlived) { self->send_exit(tree, to_caf({errc::fenced, outlived})); }};
   });
+  // The root outlasts the tree, and must be able to end it.
+  p.root = spawn_node_root(system, e, p.directory, [guard = p.guard](std::string why) { caf::anon_send(guard, std::move(why)); });
 
   if (e.links != nullptr) {
     e.links->on_accept([&system, &e, root = caf::actor_cast<caf::strong_actor_ptr>(p.root)](ports::control_stream stream) { e.attach_accepted(system, stream, root); });

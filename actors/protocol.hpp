@@ -5,6 +5,7 @@
 // travel here. Enums from a peer are not range-checked by CAF: whoever stores or switches on one validates it first.
 #pragma once
 
+#include "core/cluster/protocol_versions.hpp"
 #include "core/cluster/shard_claim.hpp"
 #include "core/ports/own_blobs.hpp"
 #include "core/scheduler/scheduler.hpp"
@@ -24,7 +25,7 @@ namespace latham {
 struct hello {
   node_name node;
   std::uint64_t incarnation = 0;       // drawn at process start: tells a restarted node from its old self
-  std::uint16_t protocol = 4;
+  std::uint16_t protocol = 4;          // the newest that the node speaks: core/cluster/protocol_versions
   std::string engine;
   std::uint64_t services_revision = 0; // grows when a service of the node (re)starts: resolve again
 };
@@ -32,7 +33,6 @@ template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, hello& x) {
   return f(x.node, x.incarnation, x.protocol, x.engine, x.services_revision);
 }
-inline constexpr std::uint16_t protocol_version = 8;
 
 /// The right to send the bytes of an upload.
 struct upload_ticket {

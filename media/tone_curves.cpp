@@ -165,9 +165,9 @@ tone_curves::curve tone_curves::curve_of(F f, double end) {
 
 tone_curves::tone_curves(const hdr_colour& source) : source_{source} {
   const double levels = 1 << (source_bits - 8);
-  const double y_range = source.full_range ? 256 * levels - 1 : 219 * levels;
-  const double c_range = source.full_range ? 256 * levels - 1 : 224 * levels;
-  y_zero_ = static_cast<float>(source.full_range ? 0 : 16 * levels);
+  const double y_range = 219 * levels;
+  const double c_range = 224 * levels;
+  y_zero_ = static_cast<float>(16 * levels);
   const auto w = of(source.matrix);
   const double green = 1 - w.red - w.blue;
   const double cr = 2 * (1 - w.red) / c_range, cb = 2 * (1 - w.blue) / c_range, y = 1 / y_range;

@@ -27,7 +27,6 @@ struct hdr_colour {
   hdr_transfer transfer = hdr_transfer::pq;
   hdr_primaries primaries = hdr_primaries::bt2020;
   hdr_matrix matrix = hdr_matrix::bt2020;
-  bool full_range = false;
 
   friend bool operator==(const hdr_colour&, const hdr_colour&) = default;
 };
@@ -41,7 +40,7 @@ public:
 
   [[nodiscard]] const hdr_colour& source() const noexcept { return source_; }
 
-  /// `count` samples of 4:4:4 into 8 bits of limited range. `peak`: the brightest white, in units of 100 cd/m2, 1 to 100.
+  /// `count` samples of 4:4:4, limited range, into 8 bits of limited range. `peak`: the brightest white, in units of 100 cd/m2, 1 to 100.
   void map(const std::uint16_t* y, const std::uint16_t* cb, const std::uint16_t* cr, std::size_t count, double peak, std::uint8_t* to_y, std::uint8_t* to_cb,
            std::uint8_t* to_cr) const;
 

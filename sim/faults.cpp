@@ -6,6 +6,7 @@ namespace latham::sim {
 
 namespace {
 
+constexpr nanoseconds restart_of_locked_out{seconds{1}};
 constexpr nanoseconds looks_for_repair_every{milliseconds{250}};
 
 }  // namespace
@@ -34,14 +35,46 @@ void faults::say(std::size_t which, const std::string& text) {
 std::vector<machine*> faults::targets(const std::vector<std::string>& names) {
   std::vector<machine*> out;
   for (const auto& m : machines_)
-    if (std::find(names.begin(), names.end(), m->name()) != names.end()) out.push_back(m.get());
+    if (m->wanted() && std::find(names.begin(), names.end(), m->name()) != names.end()) out.push_back(m.get());
   return out;
 }
 
 void faults::restart_later(machine& m, nanoseconds wait) {
   around_.time.after(wait, [this, &m] {
-    if (!m.runs()) start_(m);
+    if (!m.runs() && m.wanted()) start_(m);
   });
+}
+
+/// The name moves to a new process on another machine, with an empty disk, while the first lives on: its pod was deleted by
+/// force because nobody could reach its machine.
+void faults::start_twin(machine& first) {
+  for (const auto& other : machines_) {
+    if (other->name() != first.name() || other.get() == &first) continue;
+    if (!first.runs() || other->runs()) return;  // nothing to be a twin of, or the last one still lives
+    around_.net.point(other->index());
+    other->storage().lose();
+    start_(*other);
+    return;
+  }
+}
+
+void faults::twin_ended(const machine& first) {
+  for (std::size_t i = 0; i < around_.what.faults.size(); ++i) {
+    const auto& f = around_.what.faults[i];
+    if (f.kind == "twin" && std::find(f.nodes.begin(), f.nodes.end(), first.name()) != f.nodes.end() && milliseconds{f.at_ms} <= around_.time.age()) around_.faults.bites(i);
+  }
+}
+
+/// The name moves while the first process has the lock of the disk: the second ends as often as it is started, so nobody
+/// listens where the name points to. Once the first can be reached it is ended, as its pod's deletion says.
+void faults::lock_out_twin(std::size_t which, machine& first) {
+  if (!first.runs()) return;
+  around_.net.move(first.index());
+  std::vector<node_index> others;
+  for (const auto& m : machines_)
+    if (m.get() != &first) others.push_back(m->index());
+  around_.net.afflict(which, network::ill::refusing, others, {first.index()}, 0);
+  locked_by_[{which, first.index()}] = first.life();
 }
 
 void faults::take_down(std::size_t which, machine& m, bool silent) {
@@ -78,7 +111,8 @@ void faults::on_links(std::size_t which, const fault& f, const std::vector<machi
     net.afflict(which, what, from, to, f.amount);
     net.afflict(which, what, to, from, f.amount);
   };
-  if (f.kind == "partition") both(ill::blocked);
+  const bool cut_off_twin = (f.kind == "twin" || f.kind == "twin_shared") && f.amount != 0;
+  if (f.kind == "partition" || cut_off_twin) both(ill::blocked);
   if (f.kind == "partition_one_way") net.afflict(which, ill::blocked, from, to, 0);
   if (f.kind == "refuse") both(ill::refusing);
   if (f.kind == "stall_handshake") both(ill::stalling);
@@ -99,11 +133,13 @@ void faults::inject(std::size_t which) {
   const auto nodes = targets(f.nodes);
   const nanoseconds lasts = milliseconds{f.for_ms};
   on_links(which, f, nodes);
-  if (f.kind == "rolling_restart") {
+  if (f.kind == "rolling_restart" || f.kind == "upgrade") {
     nanoseconds wait{0};
     for (auto* m : nodes) {
       around_.time.after(wait, [this, which, m, lasts] {
-        if (healed_ || !m->runs()) return;
+        if (healed_) return;
+        if (around_.what.faults[which].kind == "upgrade") m->change_release();  // also of one that is down: its image is another
+        if (!m->runs()) return;
         if (has_work_(*m)) around_.faults.bites(which);
         m->stop([this, m, lasts] { restart_later(*m, lasts); });
       });
@@ -123,6 +159,8 @@ void faults::inject(std::size_t which) {
       if (has_work_(*m)) around_.faults.bites(which);
       m->stop([this, m, lasts] { restart_later(*m, lasts); });
     }
+    if (f.kind == "twin") start_twin(*m);
+    if (f.kind == "twin_shared") lock_out_twin(which, *m);
     if (f.kind == "pause") m->pause(which);
     if (f.kind == "cpu_stress") m->slow_down(which, nanoseconds{f.amount * 1'000});
     if (f.kind == "clock_jump") {
@@ -163,7 +201,12 @@ void faults::heal(std::size_t which) {
   say(which, "is over");
   const auto& f = around_.what.faults[which];
   around_.net.heal(which);
-  for (auto* m : targets(f.nodes)) {
+  for (const auto& m : machines_) {
+    if (std::find(f.nodes.begin(), f.nodes.end(), m->name()) == f.nodes.end()) continue;
+    if (const auto lock = locked_by_.find({which, m->index()}); lock != locked_by_.end() && m->runs() && m->life() == lock->second) {
+      take_down(which, *m, false);
+      restart_later(*m, restart_of_locked_out);
+    }
     m->storage().heal(which);
     if (f.kind == "pause") m->resume();
     if (f.kind == "cpu_stress") m->slow_down(ledger::no_fault, nanoseconds{0});
@@ -178,9 +221,10 @@ void faults::heal(std::size_t which) {
 void faults::heal_all() {
   for (std::size_t i = 0; i < active_.size(); ++i) heal(i);
   healed_ = true;
+  healed_at_ = around_.time.now();
   for (const auto& m : machines_) {
     m->resume();
-    if (!m->runs()) start_(*m);
+    if (!m->runs() && m->wanted()) start_(*m);
   }
 }
 

@@ -22,6 +22,9 @@ public:
   /// Everything is well again: links, disks, clocks' rates stay as they are, and every machine runs.
   void heal_all();
   [[nodiscard]] bool healed() const noexcept { return healed_; }
+  /// The earlier of two processes of a name ended by itself.
+  void twin_ended(const machine& first);
+  [[nodiscard]] nanoseconds healed_at() const noexcept { return healed_at_; }
   /// The process gave up or must be brought back: starts again after a while, as a service manager would do it.
   void restart_later(machine& m, nanoseconds wait);
 
@@ -30,6 +33,8 @@ private:
   void heal(std::size_t which);
   void say(std::size_t which, const std::string& text);
   [[nodiscard]] std::vector<machine*> targets(const std::vector<std::string>& names);
+  void start_twin(machine& first);
+  void lock_out_twin(std::size_t which, machine& first);
   void take_down(std::size_t which, machine& m, bool silent);
   void lose_disk(std::size_t which, machine& m);
   void on_links(std::size_t which, const fault& f, const std::vector<machine*>& nodes);
@@ -40,7 +45,9 @@ private:
   std::function<bool(const machine&)> has_work_;
   std::function<bool(const machine&)> may_lose_disk_;
   std::vector<bool> active_;
+  std::map<std::pair<std::size_t, node_index>, std::uint64_t> locked_by_;  // the life that has the disk which a twin waits for
   bool healed_ = false;
+  nanoseconds healed_at_{0};
 };
 
 }  // namespace latham::sim

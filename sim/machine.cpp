@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 
 namespace latham::sim {
@@ -18,6 +19,7 @@ std::uint64_t uuid_state = 1;
 
 constexpr nanoseconds never = nanoseconds::max();
 constexpr nanoseconds stop_deadline{seconds{5}};
+constexpr std::uint64_t second_addresses = 1'000;
 constexpr std::int64_t wall_start_ms = 1'700'000'000'000;
 
 caf::actor broker(caf::actor_system& system) { return system.middleman().named_broker<caf::io::basp_broker>(caf::atom("BASP")); }
@@ -150,11 +152,11 @@ double machine::gauge(std::string_view name) const {
 
 // ---- Life ------------------------------------------------------------------------------------------------------------
 
-machine::machine(surroundings& around, const std::string& name, node_role role, disk::watcher watch, std::function<void()> disk_lost)
+machine::machine(surroundings& around, const std::string& name, node_role role, bool second, disk::watcher watch, std::function<void()> disk_lost)
   : around_{around},
     name_{name},
     role_{role},
-    index_{around.net.add(name)},
+    index_{around.net.add(name, second ? second_addresses : 0)},
     disk_{around.time, around.log, around.faults, index_, nanoseconds{around.what.knobs.disk_us * 1'000}, std::move(watch), std::move(disk_lost)},
     clock_{std::make_unique<clock_port>(*this)},
     random_{std::make_unique<random_port>(*this)},
@@ -166,10 +168,12 @@ machine::machine(surroundings& around, const std::string& name, node_role role, 
   // Machines were not switched on together, and their people set the time by hand.
   clock_offset_ = around.time.draw(nanoseconds{0}, seconds{100'000});
   wall_offset_ms_ = static_cast<std::int64_t>(around.time.draw(60'000)) - 30'000;
+  release_before_ = std::any_of(around.what.faults.begin(), around.what.faults.end(), [](const fault& f) { return f.kind == "upgrade"; });
 }
 
 void machine::start() {
   ++life_;
+  started_ = around_.time.now();
   disk_.new_life();
   busy_until_ = {};
   auto* p = running_ = new process;
@@ -177,6 +181,9 @@ void machine::start() {
   const auto& k = around_.what.knobs;
   e.config.name = name_;
   e.config.incarnation = make_incarnation({std::chrono::duration_cast<milliseconds>(around_.time.now()).count()}, around_.time.draw());
+  // The release before differs in what it says of itself, and in what it is asked for.
+  const auto newest = static_cast<std::uint16_t>(protocol_version - (release_before_ ? 1 : 0));
+  e.config.speaks = {newest, static_cast<std::uint16_t>(newest - 1)};
   e.config.roles = {role_};
   e.config.slots = static_cast<std::uint32_t>(k.slots);
   e.config.scheduling.lease_ttl = milliseconds{k.lease_ttl_ms};
@@ -287,6 +294,7 @@ void machine::pause(std::size_t fault) {
 void machine::resume() {
   if (!paused_) return;
   paused_ = false;
+  awake_since_ = around_.time.now();
   around_.net.resume(index_);
   around_.net.touched(index_);
 }

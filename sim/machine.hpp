@@ -32,7 +32,8 @@ struct surroundings {
 
 class machine {
 public:
-  machine(surroundings& around, const std::string& name, node_role role, disk::watcher watch, std::function<void()> disk_lost);
+  /// `second`: another machine for a name that there is already, for a twin of its process.
+  machine(surroundings& around, const std::string& name, node_role role, bool second, disk::watcher watch, std::function<void()> disk_lost);
   machine(const machine&) = delete;
   machine& operator=(const machine&) = delete;
 
@@ -46,6 +47,12 @@ public:
   [[nodiscard]] bool runs() const noexcept { return running_ != nullptr; }
   [[nodiscard]] bool stopping() const noexcept { return runs() && running_->stopping; }
   [[nodiscard]] bool paused() const noexcept { return paused_; }
+  /// Its name points to it. A process on a machine of which that is no longer true is the earlier of two.
+  [[nodiscard]] bool wanted() const { return around_.net.index_of(name_) == index_; }
+  /// When its present process did.
+  [[nodiscard]] nanoseconds started() const noexcept { return started_; }
+  /// When it could do something at last after it stood still.
+  [[nodiscard]] nanoseconds awake_since() const noexcept { return awake_since_; }
   /// Of a running node. Empty while it is well.
   [[nodiscard]] const std::string& gave_up() const noexcept { return running_->failure; }
   [[nodiscard]] ports::service& service() { return running_->tree->service(); }
@@ -67,6 +74,8 @@ public:
     stress_fault_ = fault;
     per_step_ = per_step;
   }
+  /// From its next start on it is of the other release of two that follow one another.
+  void change_release() noexcept { release_before_ = !release_before_; }
   void jump_wall_clock(std::int64_t ms) noexcept { wall_offset_ms_ += ms; }
 
   // ---- Time
@@ -122,7 +131,10 @@ private:
   nanoseconds clock_offset_{0};
   std::int64_t wall_offset_ms_ = 0;
   std::uint64_t life_ = 0;
+  bool release_before_ = false;
   bool paused_ = false;
+  nanoseconds started_{0};
+  nanoseconds awake_since_{0};
   nanoseconds busy_until_{0};
   nanoseconds per_step_{0};
   std::size_t stress_fault_ = ledger::no_fault;

@@ -29,6 +29,8 @@ namespace {
 
 using namespace latham;
 
+constexpr std::uint64_t quiet_worlds_max = 3;  // worlds for each that counts, with --eventful
+
 constexpr const char* help =
   "latham-sim: a whole cluster in one thread and virtual time, with faults from a seed.\n"
   "\n"
@@ -40,6 +42,8 @@ constexpr const char* help =
   "  --for SECONDS    begins no further seed after so much real time\n"
   "  --scenario FILE  cluster, workload, knobs and faults as JSON (default: the seed draws them all)\n"
   "  --must-bite      fail also when some kind of fault of the scenario bit in none of the seeds\n"
+  "  --eventful       count only seeds with at least 60 virtual seconds, five faults that bit and three videos; goes on\n"
+  "                   until there are --seeds of them\n"
   "  --json           one JSON object a line for each seed\n"
   "  --plan           print what a seed draws, as a scenario that repeats it, and run nothing\n"
   "  --shrink         when it fails, leave out of the plan what does not matter, and print the rest as a scenario\n"
@@ -68,6 +72,7 @@ struct options {
   bool shrink = false;
   bool trace = false;
   bool must_bite = false;
+  bool eventful = false;
   bool bench = false;
   bool scale = false;
   std::uint64_t chunks = 100'000;
@@ -99,10 +104,17 @@ std::string parse(int argc, char** argv, options& o) {
     }
     const bool known = number("--seed", o.seed) || number("--seeds", o.seeds) || number("--jobs", o.jobs) || number("--for", o.for_s) || number("--chart-seconds", o.chart_s) ||
                        text("--scenario", o.scenario_file) || text("--chart", o.chart_file) || flag("--json", o.json) || flag("--plan", o.plan) || flag("--shrink", o.shrink) ||
-                       flag("--trace", o.trace) || flag("--must-bite", o.must_bite) || flag("--bench", o.bench) || flag("--scale", o.scale) || text("--cell", o.cell) || number("--chunks", o.chunks);
+                       flag("--trace", o.trace) || flag("--must-bite", o.must_bite) || flag("--eventful", o.eventful) || flag("--bench", o.bench) || flag("--scale", o.scale) || text("--cell", o.cell) || number("--chunks", o.chunks);
     if (!known || o.seeds == 0 || o.jobs == 0 || o.chunks < 1'000 || o.chunks > 10'000'000) return word;
   }
   return {};
+}
+
+/// Much happened: a soak of quiet worlds would prove little.
+bool is_eventful(const sim::plan& p, const sim::verdict& v) {
+  std::uint64_t bites = 0;
+  for (const auto& [kind, n] : v.faults) bites += n.bit;
+  return v.virtual_s >= 60 && bites >= 5 && p.items.size() >= 3;
 }
 
 std::string repeat_line(const options& o, std::uint64_t seed) {
@@ -243,19 +255,21 @@ int main(int argc, char** argv) {
 
   std::uint64_t failed = 0;
   std::uint64_t done = 0;
+  std::uint64_t eventful = 0;
   std::uint64_t steps = 0;
   double virtual_s = 0;
   std::map<std::string, sim::ledger::count> faults;
   std::set<std::string> reached;
   sim::batch b;
   b.first = o.seed;
-  b.count = o.seeds;
+  b.count = o.eventful ? quiet_worlds_max * o.seeds : o.seeds;
   b.jobs = static_cast<unsigned>(o.jobs);
   b.progress = !o.json && o.seeds > 1 && ::isatty(2) != 0;
   b.draw = [&](std::uint64_t seed) { return sim::draw_plan(s, seed); };
   const auto began = std::chrono::steady_clock::now();
   b.ended = [&](const sim::plan& p, const sim::verdict& v, const std::string& json) {
     ++done;
+    eventful += is_eventful(p, v) ? 1 : 0;
     failed += v.passed ? 0 : 1;
     steps += v.steps;
     virtual_s += v.virtual_s;
@@ -274,16 +288,21 @@ int main(int argc, char** argv) {
     }
     std::fflush(stdout);
     // A few failures are enough to look at.
-    if (failed >= 10) return false;
+    if (failed >= 10 || (o.eventful && eventful >= o.seeds)) return false;
     return o.for_s == 0 || std::chrono::steady_clock::now() - began < std::chrono::seconds{o.for_s};
   };
   sim::run_batch(b);
 
   bool fine = failed == 0;
+  if (o.eventful && fine && eventful < o.seeds && o.for_s == 0) {
+    fmt::print("only {} of {} worlds were eventful\n", eventful, done);
+    fine = false;
+  }
   if (o.seeds > 1 && !o.json) {
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - began;
     fmt::print("{} seeds, {} failed; {:.1f} s, {:.1f} seeds a second, {:.1f} M steps, {:.0f} virtual seconds\n", done, failed, spent.count(), static_cast<double>(done) / spent.count(),
                static_cast<double>(steps) / 1e6, virtual_s);
+    fmt::print("{} of them with at least 60 virtual seconds, five faults that bit and three videos\n", eventful);
     fmt::print("faults (bit of injected):");
     for (const auto& [kind, n] : faults) fmt::print(" {}={}/{}", kind, n.bit, n.injected);
     std::vector<std::string> missed;

@@ -190,16 +190,18 @@ std::unique_ptr<ports::blob_transport> network::transport_of(node_index node) { 
 
 // ---- Nodes -----------------------------------------------------------------------------------------------------------
 
-node_index network::add(std::string name) {
+node_index network::add(std::string name, std::uint64_t address) {
+  const auto node = static_cast<node_index>(stations_.size());
   stations_.emplace_back();
   stations_.back().name = std::move(name);
-  return static_cast<node_index>(stations_.size() - 1);
+  stations_.back().address = address;
+  names_.emplace(stations_.back().name, node);
+  return node;
 }
 
 node_index network::index_of(const std::string& name) const {
-  for (node_index i = 0; i < stations_.size(); ++i)
-    if (stations_[i].name == name) return i;
-  return trace::nobody;
+  const auto at = names_.find(name);
+  return at == names_.end() ? trace::nobody : at->second;
 }
 
 std::string network::address_of(node_index node) const { return stations_[node].name + "@" + std::to_string(stations_[node].address); }
@@ -383,9 +385,9 @@ void network::dial(node_index from, std::uint64_t life, const std::string& host,
       touched(from);
     });
   };
-  const auto at = host.find('@');
-  const auto to = index_of(host.substr(0, at));
-  if (to == trace::nobody || address_of(to) != host) return answer(connect_deadline, error{errc::timeout, "nobody is at that address"});
+  node_index to = 0;
+  while (to < stations_.size() && address_of(to) != host) ++to;
+  if (to == stations_.size()) return answer(connect_deadline, error{errc::timeout, "nobody is at that address"});
   for (const auto& [a, b] : {std::pair{from, to}, std::pair{to, from}}) {
     if (auto* cut = find(ill::blocked, a, b)) {
       bites(cut->fault, a, b);

@@ -35,10 +35,13 @@ public:
 
   // ---- Nodes
 
-  node_index add(std::string name);
+  /// `address`: where its first process listens; those of two machines of a name are far apart.
+  node_index add(std::string name, std::uint64_t address = 0);
   [[nodiscard]] std::size_t nodes() const noexcept { return stations_.size(); }
   [[nodiscard]] const std::string& name_of(node_index node) const { return stations_[node].name; }
+  /// Where the name points to: the first node of the name, until `point` says otherwise.
   [[nodiscard]] node_index index_of(const std::string& name) const;
+  void point(node_index node) { names_[stations_[node].name] = node; }
   /// Where it listens now; it changes when a node comes back elsewhere.
   [[nodiscard]] std::string address_of(node_index node) const;
   void move(node_index node) { ++stations_[node].address; }
@@ -48,6 +51,8 @@ public:
   /// The process is gone. Its streams are closed, or, when the power went, just silent; its dials and requests never answer.
   void down(node_index node, bool silent);
   [[nodiscard]] bool is_up(node_index node, std::uint64_t life) const { return stations_[node].up && stations_[node].life == life; }
+  /// Some other process has a control stream to it.
+  [[nodiscard]] bool is_linked(node_index node) const { return stations_[node].up && !stations_[node].ends.empty(); }
   /// While paused a node receives nothing; what arrives waits for it.
   void pause(node_index node, std::size_t fault);
   void resume(node_index node);
@@ -150,6 +155,7 @@ private:
   trace& trace_;
   ledger& ledger_;
   std::deque<station> stations_;
+  std::map<std::string, node_index> names_;
   std::map<std::uint64_t, link> links_;
   std::vector<affliction> afflictions_;
   std::vector<std::weak_ptr<flow>> flows_;

@@ -65,6 +65,11 @@ const std::vector<fault_kind>& fault_kinds() {
     {"engine_crash", "of a thousand chunks", {50, 600}, {2'000, 15'000}, "w", 4},
     {"engine_hang", "of a thousand chunks", {20, 300}, {2'000, 10'000}, "w", 3},
     {"engine_slow", "times slower", {2, 10}, {2'000, 15'000}, "w", 3},
+    // -- two releases
+    {"upgrade", "milliseconds between two nodes", {500, 8'000}, {300, 3'000}, "gscw", 0},
+    // -- two processes of one name
+    {"twin", "1: the first is cut off from the others, 0: it is not", {0, 1}, {2'000, 20'000}, "gcw", 0},
+    {"twin_shared", "the same", {0, 1}, {2'000, 20'000}, "sc", 0},
   };
   return all;
 }
@@ -336,7 +341,7 @@ fault draw_fault(const fault_template& t, const std::vector<std::string>& all, d
   out.others = t.others;
   if (out.nodes.empty()) {
     const auto from = t.role.empty() ? nodes_of(all, kind.roles) : nodes_of(all, t.role == "scheduler" ? "c" : t.role.substr(0, 1));
-    if (out.kind == "dark" || out.kind == "rolling_restart") {
+    if (out.kind == "dark" || out.kind == "rolling_restart" || out.kind == "upgrade") {
       out.nodes = from;
     } else {
       out.nodes = {d.one_of(from)};

@@ -20,6 +20,8 @@ constexpr nanoseconds end_is_looked_for_every{milliseconds{200}};
 constexpr nanoseconds a_second{seconds{1}};
 constexpr nanoseconds restart_after_giving_up{seconds{1}};
 constexpr nanoseconds disk_counted_lately{seconds{30}};  // longer than a client waits for its answer
+constexpr nanoseconds twins_end_within{seconds{30}};        // after everything has healed
+constexpr nanoseconds twin_acts_for{claim_ttl};             // what it had decided before the other took over
 
 class world {
 public:
@@ -36,10 +38,17 @@ public:
         auto& m = add(role, i);
         if (role == node_role::gateway) gateways.push_back(&m);
       }
+    for (std::size_t i = 0, firsts = machines_.size(); i < firsts; ++i) {
+      const auto& first = *machines_[i];
+      if (std::none_of(p.faults.begin(), p.faults.end(), [&](const fault& f) { return f.kind == "twin" && std::find(f.nodes.begin(), f.nodes.end(), first.name()) != f.nodes.end(); })) continue;
+      auto& m = add(first.role(), std::stol(first.name().substr(first.name().rfind('-') + 1)), true);
+      if (m.role() == node_role::gateway) gateways.push_back(&m);
+    }
     clients_ = std::make_unique<workload>(around_, view_, gateways, checkers_);
     faults_ = std::make_unique<faults>(
       around_, machines_, [this](machine& m) { start(m); }, [this](const machine& m) { return has_work(m); }, [this](const machine& m) { return may_lose_disk(m); });
-    for (auto& m : machines_) start(*m);
+    for (auto& m : machines_)
+      if (m->wanted()) start(*m);
     clients_->begin();
     faults_->begin();
     every_second();
@@ -132,17 +141,22 @@ private:
 
   // ---- Machines ------------------------------------------------------------------------------------------------------
 
-  machine& add(node_role role, std::int64_t number) {
+  /// `second`: for a twin.
+  machine& add(node_role role, std::int64_t number, bool second = false) {
     const auto name = std::string{to_string(role)} + "-" + std::to_string(number);
     disk::watcher watch = [](const ports::kv_batch&) {};
-    if (role == node_role::scheduler) watch = [this, shard = static_cast<std::uint16_t>(number)](const ports::kv_batch& batch) { on_scheduler_batch(shard, batch); };
+    if (role == node_role::scheduler) watch = [this, at = machines_.size(), shard = static_cast<std::uint16_t>(number)](const ports::kv_batch& batch) { on_scheduler_batch(*machines_[at], shard, batch); };
     if (role == node_role::storage) watch = [this, name](const ports::kv_batch& batch) { on_storage_batch(name, batch); };
     std::function<void()> lost = [] {};
-    if (role == node_role::scheduler) lost = [this, shard = static_cast<std::uint16_t>(number)] { on_scheduler_lost(shard); };
+    if (role == node_role::scheduler)
+      lost = [this, at = machines_.size(), shard = static_cast<std::uint16_t>(number)] {
+        if (speaks_for_[shard] == machines_[at].get()) on_scheduler_lost(shard);
+      };
     if (role == node_role::storage) lost = [this, name] { on_storage_lost(name); };
-    machines_.push_back(std::make_unique<machine>(around_, name, role, std::move(watch), std::move(lost)));
+    machines_.push_back(std::make_unique<machine>(around_, name, role, second, std::move(watch), std::move(lost)));
     auto& m = *machines_.back();
-    verdict_.nodes.push_back(name);
+    verdict_.nodes.push_back(second ? name + "'" : name);
+    if (role == node_role::scheduler && !second) speaks_for_[static_cast<std::uint16_t>(number)] = &m;
     if (role == node_role::worker) view_.slots_busy.push_back([&m] { return m.gauge("latham_slots_busy"); });
     if (role == node_role::storage) view_.blobs[name] = [&m]() -> store::memory_blobs& { return m.storage().blobs_as_they_are(); };
     view_.queues.emplace_back("runnable actors of " + name, [&m] { return m.runnable(); });
@@ -163,8 +177,15 @@ private:
     return std::any_of(view_.leases.begin(), view_.leases.end(), [&](const auto& lease) { return lease.second.worker == m.name(); });
   }
 
-  /// A node may end itself only when its disk failed it; then it is started again, as any service manager would.
+  /// A node may end itself when its disk failed it; then it is started again, as any service manager would. And when it is the
+  /// earlier of two of a name; then nobody starts it again, because its pod is deleted.
   void gave_up(machine& m) {
+    if (!m.wanted()) {
+      LATHAM_REACHED("sim_twin_ended_itself");
+      faults_->twin_ended(m);
+      m.kill(false);
+      return;
+    }
     if (!m.storage().failed_in_this_life()) throw violation{"no_node_gives_up", m.name() + ": " + m.gave_up()};
     LATHAM_REACHED("sim_node_restarted_after_disk_failure");
     m.kill(false);
@@ -187,8 +208,32 @@ private:
     }
   }
 
-  void on_scheduler_batch(std::uint16_t shard, const ports::kv_batch& batch) {
+  /// An earlier process that somebody has a stream to. One that all have left, a scheduler that dials nobody, may live on: it
+  /// cannot know, owns nothing, and nobody hears it.
+  bool acts_as_twin(const machine& m) const { return m.runs() && !m.wanted() && net_.is_linked(m.index()); }
+
+  /// Whether what a scheduler wrote counts. Of two processes the one that owned the shard last speaks for it.
+  bool counts(machine& m, std::uint16_t shard, const ports::kv_batch& batch) {
+    auto& speaker = speaks_for_[shard];
+    const auto writes = [&](std::string_view prefix) { return std::any_of(batch.begin(), batch.end(), [&](const auto& w) { return w.value && w.key.starts_with(prefix); }); };
+    if (speaker != &m && writes(store::key_scheduler_claim)) {
+      // One whose name has moved on may take it from one that is earlier still: the latest knows how to wait.
+      if (m.started() < owner_started_[shard]) throw violation{"one_twin_acts", m.name() + ": the earlier process took shard " + std::to_string(shard) + " back"};
+      LATHAM_REACHED("sim_twin_took_the_shard");
+      on_scheduler_lost(shard);
+      speaker = &m;
+      taken_over_[shard] = time_.now();
+    }
+    if (writes(store::key_scheduler_claim)) owner_started_[shard] = m.started();
+    if (speaker == &m) return true;
+    if (writes(store::prefix_leases) && time_.now() > std::max(taken_over_[shard], m.awake_since()) + twin_acts_for)
+      throw violation{"one_twin_acts", m.name() + ": the earlier process still grants"};
+    return false;
+  }
+
+  void on_scheduler_batch(machine& m, std::uint16_t shard, const ports::kv_batch& batch) {
     note(batch);
+    if (!counts(m, shard, batch)) return;
     std::vector<video_id> videos;
     std::vector<task_id> tasks;
     std::vector<std::pair<std::uint16_t, epoch>> leases;
@@ -330,6 +375,9 @@ private:
   void every_second() {
     time_.after(a_second, [this] {
       every_second();
+      for (const auto& m : machines_)
+        if (acts_as_twin(*m) && faults_->healed() && time_.now() > faults_->healed_at() + twins_end_within)
+          throw violation{"twins_end", m->name() + ": the earlier of two processes is still heard"};
       const auto random = time_.draw();
       for (auto& c : checkers_) c->on_second(random);
     });
@@ -341,7 +389,7 @@ private:
     everything_else_ended_ = false;
     if (!clients_->finished()) out += clients_->unfinished();
     for (const auto& m : machines_)
-      if (!m->runs()) out += " " + m->name() + " is down;";
+      if ((m->wanted() && !m->runs()) || acts_as_twin(*m)) out += " " + m->name() + (m->wanted() ? " is down;" : " runs twice;");
     for (const auto& [id, video] : view_.videos) {
       const auto known = view_.known.find(id);
       const bool ended = video.state == video_state::ready || (video.state == video_state::failed && known != view_.known.end() && known->second.poison && video.job > 1);
@@ -408,6 +456,9 @@ private:
   std::unique_ptr<faults> faults_;
   std::vector<node_index> dirty_;
   std::vector<machine*> ready_;
+  std::map<std::uint16_t, machine*> speaks_for_;      // of each shard: whose disk says what is
+  std::map<std::uint16_t, nanoseconds> taken_over_;
+  std::map<std::uint16_t, nanoseconds> owner_started_;
   verdict verdict_;
   std::uint64_t starts_ = 0;
   std::uint64_t grants_ = 0;

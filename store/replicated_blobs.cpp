@@ -108,6 +108,17 @@ struct replicated_blobs::state : std::enable_shared_from_this<state> {
   };
   using session_ptr = std::shared_ptr<session>;  // shared with completions
 
+  /// What all blobs have to do with one other node.
+  struct lane {
+    std::size_t under_way = 0;            // calls of sessions, and removes
+    std::deque<session_ptr> held;         // whose replica there had too much to do, longest first
+    std::size_t room = 0;                 // answers that nobody of `held` has used
+    bool letting = false;                 // a thread lets them go on
+    std::deque<std::pair<blob_id, answer>> removes;  // that wait
+    std::size_t removing = 0;
+    bool pumping = false;                 // a thread starts removes
+  };
+
   /// An event of a session: rules under the lock, then what they ask for without it.
   void run(const session_ptr& s, const std::function<void(copy_session&, instant, copy_actions&)>& event) {
     std::vector<std::pair<answer, expected<void>>> answers;
@@ -138,6 +149,10 @@ struct replicated_blobs::state : std::enable_shared_from_this<state> {
       s->answers.erase(at);
     }
     for (const auto& call : out.calls) s->calls.push_back(prepare(s, call));
+    for (const auto& node : out.held) {
+      auto& held = lanes[node].held;
+      if (std::find(held.begin(), held.end(), s) == held.end()) held.push_back(s);
+    }
     const auto needed = s->copies.sent_to_all();
     while (!s->kept.empty() && s->kept.front().offset + s->kept.front().bytes.size() <= needed) unkeep(*s);
     const auto at = sessions.find(s->blob);
@@ -177,42 +192,139 @@ struct replicated_blobs::state : std::enable_shared_from_this<state> {
     leave(s);
   }
 
+  /// A call's completion, which is made as the call leaves for `node`: whoever is held there goes on after its answer.
+  template <class T>
+  ports::completion<T> counted(const node_name& node, ports::completion<T> done) {
+    {
+      const std::lock_guard guard{mutex};
+      ++lanes[node].under_way;
+    }
+    return [this, self = shared_from_this(), node, done = std::move(done)](expected<T> result) {
+      const bool refused = !result && result.error().code == errc::limited;
+      {
+        const std::lock_guard guard{mutex};
+        --lanes[node].under_way;
+      }
+      done(std::move(result));
+      if (refused) stalled(node);
+      else has_room(node);
+    };
+  }
+
+  /// One answer lets one session go on. Completions may come inside the call that they answer, so the first does it for all.
+  void has_room(const node_name& node) {
+    std::size_t spare = 0;  // for those who have nothing to ask any more, and so bring no answer
+    {
+      const std::lock_guard guard{mutex};
+      auto& l = lanes[node];
+      ++l.room;
+      if (l.letting) return;
+      l.letting = true;
+    }
+    for (bool first = true;; first = false) {
+      session_ptr s;
+      {
+        const std::lock_guard guard{mutex};
+        auto& l = lanes[node];
+        if (first) spare = l.held.size();
+        if (l.held.empty() || (l.room == 0 && (l.under_way > 0 || spare == 0))) {
+          l.room = 0;
+          l.letting = false;
+          break;
+        }
+        --(l.room > 0 ? l.room : spare);
+        s = std::move(l.held.front());
+        l.held.pop_front();
+        const auto at = sessions.find(s->blob);
+        if (at == sessions.end() || at->second != s) continue;  // it has ended
+      }
+      run(s, [&](copy_session& rules_, instant now, copy_actions& out) { rules_.on_room(node, now, out); });
+    }
+    stalled(node);
+  }
+
+  /// Others fill the node. With nothing of ours under way there, nobody would tell those who are held to go on.
+  void stalled(const node_name& node) {
+    std::vector<session_ptr> held;
+    {
+      const std::lock_guard guard{mutex};
+      const auto& l = lanes[node];
+      if (l.under_way > 0 || l.letting) return;
+      held.assign(l.held.begin(), l.held.end());
+    }
+    for (const auto& s : held) run(s, [&](copy_session& rules_, instant now, copy_actions& out) { rules_.on_stalled(node, now, out); });
+  }
+
+  void remove_at(const node_name& node, blob_id blob, answer done) {
+    {
+      const std::lock_guard guard{mutex};
+      auto& waiting = lanes[node].removes;
+      if (waiting.size() < options.removes_waiting_max) waiting.emplace_back(blob, std::exchange(done, nullptr));
+    }
+    if (done) return done(error{errc::limited, "too many deletes wait for the node"});
+    pump(node);
+  }
+
+  void pump(const node_name& node) {
+    for (bool first = true;; first = false) {
+      std::pair<blob_id, answer> next;
+      {
+        const std::lock_guard guard{mutex};
+        auto& l = lanes[node];
+        if (first && l.pumping) return;
+        l.pumping = !l.removes.empty() && l.removing < options.removes_under_way_max;
+        if (!l.pumping) return;
+        next = std::move(l.removes.front());
+        l.removes.pop_front();
+        ++l.removing;
+      }
+      peer(node)->remove(next.first, counted<void>(node, [this, self = shared_from_this(), node, done = std::move(next.second)](const expected<void>& result) {
+        {
+          const std::lock_guard guard{mutex};
+          --lanes[node].removing;
+        }
+        done(result);
+        pump(node);
+      }));
+    }
+  }
+
   /// Under the lock: what is to be called, with the bytes as far as they are at hand.
   std::function<bool()> prepare(const session_ptr& s, const copy_call& c) {
     switch (c.what) {
       case copy_call::kind::look:
         return [this, self = shared_from_this(), s, c] {
-          peer(c.node)->stat(s->blob, [this, self, s, c](expected<ports::blob_stat> about) {
+          peer(c.node)->stat(s->blob, counted<ports::blob_stat>(c.node, [this, self, s, c](expected<ports::blob_stat> about) {
             run(s, [&](copy_session& rules_, instant now, copy_actions& out) { rules_.on_looked(c.replica, c.attempt, about, now, out); });
-          });
+          }));
           return true;
         };
       case copy_call::kind::reserve:
         return [this, self = shared_from_this(), s, c] {
-          peer(c.node)->reserve(s->token, [this, self, s, c](expected<void> result) {
+          peer(c.node)->reserve(s->token, counted<void>(c.node, [this, self, s, c](expected<void> result) {
             run(s, [&](copy_session& rules_, instant now, copy_actions& out) { rules_.on_reserved(c.replica, c.attempt, result, now, out); });
-          });
+          }));
           return true;
         };
       case copy_call::kind::open:
         return [this, self = shared_from_this(), s, c] {
-          peer(c.node)->open_write(s->token, [this, self, s, c](expected<std::uint64_t> bytes) {
+          peer(c.node)->open_write(s->token, counted<std::uint64_t>(c.node, [this, self, s, c](expected<std::uint64_t> bytes) {
             run(s, [&](copy_session& rules_, instant now, copy_actions& out) { rules_.on_opened(c.replica, c.attempt, bytes, now, out); });
-          });
+          }));
           return true;
         };
       case copy_call::kind::cut:
         return [this, self = shared_from_this(), s, c] {
-          peer(c.node)->truncate(s->token, c.bytes, [this, self, s, c](expected<void> result) {
+          peer(c.node)->truncate(s->token, c.bytes, counted<void>(c.node, [this, self, s, c](expected<void> result) {
             run(s, [&](copy_session& rules_, instant now, copy_actions& out) { rules_.on_cut(c.replica, c.attempt, result, now, out); });
-          });
+          }));
           return true;
         };
       case copy_call::kind::seal:
         return [this, self = shared_from_this(), s, c] {
-          peer(c.node)->seal(s->token, c.bytes, [this, self, s, c](expected<ports::blob_stat> about) {
+          peer(c.node)->seal(s->token, c.bytes, counted<ports::blob_stat>(c.node, [this, self, s, c](expected<ports::blob_stat> about) {
             run(s, [&](copy_session& rules_, instant now, copy_actions& out) { rules_.on_sealed(c.replica, c.attempt, about, now, out); });
-          });
+          }));
           return true;
         };
       case copy_call::kind::send: break;
@@ -231,15 +343,16 @@ struct replicated_blobs::state : std::enable_shared_from_this<state> {
         if (bytes) send(s, c, *bytes);
         else run(s, [&](copy_session& rules_, instant now, copy_actions& out) { rules_.on_sent(c.replica, c.attempt, bytes.error(), now, out); });
         left(s);
+        if (!bytes && bytes.error().code == errc::limited) stalled(c.node);
       });
       return false;
     };
   }
 
   void send(const session_ptr& s, const copy_call& c, const buffer& bytes) {
-    peer(c.node)->append(s->token, c.offset, bytes, crc32c(bytes.view()), [this, self = shared_from_this(), s, c](expected<std::uint64_t> durable) {
+    peer(c.node)->append(s->token, c.offset, bytes, crc32c(bytes.view()), counted<std::uint64_t>(c.node, [this, self = shared_from_this(), s, c](expected<std::uint64_t> durable) {
       run(s, [&](copy_session& rules_, instant now, copy_actions& out) { rules_.on_sent(c.replica, c.attempt, durable, now, out); });
-    });
+    }));
   }
 
   /// The session of a token that the own store has just accepted. A newer token ends the older one's.
@@ -318,6 +431,7 @@ struct replicated_blobs::state : std::enable_shared_from_this<state> {
   const replicated_blobs_options options;
   mutable std::mutex mutex;
   std::map<blob_id, session_ptr> sessions;
+  std::map<node_name, lane> lanes;  // of the other members
   std::uint64_t uses = 0;
   std::size_t bytes_kept = 0;
 };
@@ -327,10 +441,17 @@ replicated_blobs::replicated_blobs(ports::own_blobs& own, peer_blobs peer, copy_
 
 replicated_blobs::~replicated_blobs() {
   std::map<blob_id, state::session_ptr> left;
+  std::vector<state::answer> removes;
   {
     const std::lock_guard guard{state_->mutex};
     left.swap(state_->sessions);
+    for (auto& [node, l] : state_->lanes) {
+      l.held.clear();
+      for (auto& [blob, done] : l.removes) removes.push_back(std::move(done));
+      l.removes.clear();
+    }
   }
+  for (const auto& done : removes) done(error{errc::unavailable, "the node is stopping"});
   for (const auto& [blob, s] : left) state_->end(s, {errc::unavailable, "the node is stopping"});
 }
 
@@ -346,19 +467,30 @@ void replicated_blobs::reserve(ports::write_token token, ports::completion<void>
     const bool fresh = before->presence == ports::blob_presence::missing;
     s->own.reserve(token, [s, token, fresh, done](expected<void> reserved) {
       if (!reserved) return done(std::move(reserved));
-      auto mine = s->session_of(token);
-      s->wait(mine, copy_goal::reserved, 0, [s, token, fresh, mine, done](const expected<void>& enough) {
-        if (enough || !fresh) return done(enough);
-        // A promise that is not kept must not hold space: the id is dead wherever it got to.
-        std::vector<node_name> nodes;
-        {
-          const std::lock_guard guard{s->mutex};
-          nodes = mine->copies.reserved_at();
-        }
-        (void)s->forget(token.blob, enough.error());
-        for (const auto& node : nodes) s->peer(node)->remove(token.blob, [](const expected<void>&) {});
-        s->own.remove(token.blob, [done, enough](const expected<void>&) { done(enough); });
-      }, {});
+      const auto promise = [s, token, fresh, done](std::uint64_t bytes) {
+        auto mine = s->session_of(token);
+        s->wait(mine, copy_goal::reserved, 0, [s, token, fresh, mine, done](const expected<void>& enough) {
+          if (enough || !fresh) return done(enough);
+          // A promise that is not kept must not hold space: the id is dead wherever it got to.
+          std::vector<node_name> nodes;
+          {
+            const std::lock_guard guard{s->mutex};
+            nodes = mine->copies.reserved_at();
+          }
+          (void)s->forget(token.blob, enough.error());
+          // Also when nobody is known to have promised: an answer that was lost may have been a promise, which only the
+          // tombstone here lets the repair take back.
+          for (const auto& node : nodes) s->remove_at(node, token.blob, [](const expected<void>&) {});
+          s->own.remove(token.blob, [done, enough](const expected<void>&) { done(enough); });
+        },
+        [bytes](copy_session& rules, instant now, copy_actions& out) { rules.on_own(bytes, now, out); });
+      };
+      if (fresh) return promise(0);
+      // What earlier writers left here, who can add nothing more: a replica that has it is not to be cut.
+      s->own.stat(token.blob, [promise, done](expected<ports::blob_stat> about) {
+        if (!about) return done(about.error());
+        promise(about->bytes);
+      });
     });
   });
 }
@@ -506,8 +638,7 @@ void replicated_blobs::stat(blob_id blob, ports::completion<ports::blob_stat> do
           if (--p->left > 0) return;
         }
         if (p->sealed) return done(*p->sealed);
-        // What was sealed is at `acks` nodes at least, but for one that lost its disk, which says that it has nothing: a copy can
-        // hide wherever nobody answered.
+        // One that is not heard may have the only copy that is left: another's disk was lost, or it is older than the copies.
         if (!p->own && p->own.error().code == errc::not_found && p->unknown > 0)
           return done(error{errc::unavailable, "the storage nodes that may hold the blob are not reachable"});
         done(std::move(p->own));
@@ -535,7 +666,7 @@ void replicated_blobs::remove(blob_id blob, ports::completion<void> done) {
     done(p->own);
   };
   s->own.remove(blob, [step](const expected<void>& removed) { step(&removed); });
-  for (const auto& node : nodes) s->peer(node)->remove(blob, [step](const expected<void>&) { step(nullptr); });
+  for (const auto& node : nodes) s->remove_at(node, blob, [step](const expected<void>&) { step(nullptr); });
 }
 
 void replicated_blobs::list(blob_id after, std::uint32_t limit, ports::completion<std::vector<ports::blob_stat>> done) {

@@ -29,6 +29,8 @@ struct replicated_blobs_options {
   std::size_t sessions_max = 4096;                       // the longest idle one makes room
   std::size_t bytes_kept_max = 256 * 1024 * 1024;        // of all sessions, for replicas; beyond it they are read back
   std::size_t bytes_kept_per_blob_max = 8 * 1024 * 1024;
+  std::size_t removes_under_way_max = 4;                 // to one node: deletes come in thousands, and writes go the same way
+  std::size_t removes_waiting_max = 64 * 1024;           // for one node; beyond it the repair tells it
   ports::metrics* metrics = nullptr;                     // these two outlive the store
   ports::log_sink* log = nullptr;
 };

@@ -237,14 +237,16 @@ private:
     const auto storage = storage_for(e.store);
     count("latham_commits_fenced_total");
     log(ports::log_level::info, "commit fenced, its blobs are removed store={} count={}", e.store, e.blobs.size());
-    if (storage) request(storage, env_.config.request_timeout, remove_atom::value, e.blobs).then([](bool) {}, [](caf::error&) {});
+    if (storage != storages_.end()) request(storage->second, env_.config.request_timeout, remove_atom::value, e.blobs).then([](bool) {}, [this, asked = storage->first](caf::error&) { silent_storages_.insert(asked); });
   }
 
-  /// The storage node `wanted`, or another one that is up: any of several answers for what all of them hold. Null: none.
-  [[nodiscard]] storage_actor storage_for(const node_name& wanted) const {
-    if (const auto at = storages_.find(wanted); at != storages_.end()) return at->second;
-    if (env_.config.storages.size() < 2 || storages_.empty()) return {};
-    return storages_.begin()->second;
+  /// The storage node `wanted`, or another one: any of several answers for what all of them hold. Those that did not answer
+  /// last time come last. Null: none was ever up.
+  [[nodiscard]] std::map<node_name, storage_actor>::const_iterator storage_for(const node_name& wanted) const {
+    const auto at = storages_.find(wanted);
+    if ((at != storages_.end() && !silent_storages_.contains(wanted)) || env_.config.storages.size() < 2) return at;
+    const auto other = std::find_if(storages_.begin(), storages_.end(), [&](const auto& s) { return !silent_storages_.contains(s.first); });
+    return other != storages_.end() ? other : at;
   }
 
   /// Forgotten by every configured storage node, for whoever of them missed it would announce the video again. The record
@@ -281,11 +283,11 @@ private:
     ++r->under_way;
     for (auto& [node, blobs] : r->outputs) {
       const auto storage = storage_for(node);
-      if (!storage) continue;
+      if (storage == storages_.end()) continue;
       for (std::size_t i = 0; i < blobs.size(); i += batch_max) {
         blob_list some(blobs.begin() + static_cast<std::ptrdiff_t>(i), blobs.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(blobs.size(), i + batch_max)));
         ++r->under_way;
-        request(storage, env_.config.request_timeout, remove_atom::value, some)
+        request(storage->second, env_.config.request_timeout, remove_atom::value, some)
           .then(
             [r, step, node = node, some](bool) {
               // Asked for in this order and answered in any: by value, not by position.
@@ -297,7 +299,10 @@ private:
               }
               step();
             },
-            [step](caf::error&) { step(); });
+            [this, step, asked = storage->first](caf::error&) {
+              silent_storages_.insert(asked);
+              step();
+            });
       }
     }
     for (const auto& node : r->forgetters) {
@@ -339,7 +344,7 @@ private:
       apply(std::move(out));
     };
     for (const auto& [node, indices] : by_store) {
-      if (!storage_for(node)) return retry_later(e);
+      if (storage_for(node) == storages_.end()) return retry_later(e);
       p->left += (indices.size() + batch_max - 1) / batch_max;
     }
     if (p->left == 0) {
@@ -354,14 +359,17 @@ private:
           outputs.push_back(e.outputs[indices[i]]);
           tasks.push_back(e.tasks[indices[i]]);
         }
-        request(storage_for(node), env_.config.request_timeout, verify_atom::value, outputs)
+        const auto storage = storage_for(node);
+        request(storage->second, env_.config.request_timeout, verify_atom::value, outputs)
           .then(
             [p, step, tasks](const bool_list& fine) {
               for (std::size_t i = 0; i < tasks.size(); ++i)
                 if (i >= fine.size() || fine[i] == 0) p->missing.push_back(tasks[i]);
               step();
             },
-            [p, step](caf::error&) {
+            [this, p, step, asked = storage->first](caf::error&) {
+              LATHAM_REACHED("verification_asked_elsewhere");
+              silent_storages_.insert(asked);
               p->failed = true;
               step();
             });
@@ -379,6 +387,7 @@ private:
     if (!storage || !is_valid_node_name(node)) return;
     // Always the new handle: CAF calls it equal to the one of an earlier link, which stays dead.
     storages_[node] = caf::actor_cast<storage_actor>(storage);
+    silent_storages_.erase(node);
     claim_at(node);
     if (loaded_) get_to_know(node);
   }
@@ -572,7 +581,8 @@ private:
   journal journal_;
   bool loaded_ = false;
   std::map<node_name, worker_actor> workers_;
-  std::map<node_name, storage_actor> storages_;
+  std::map<node_name, storage_actor> storages_;  // all that were ever up, also when their handles are dead
+  std::set<node_name> silent_storages_;          // of them, those that did not answer since they last came
   std::map<caf::actor_addr, event_sink> sinks_;
 };
 

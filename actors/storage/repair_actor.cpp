@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
 #include <map>
 #include <set>
 
@@ -44,7 +45,8 @@ private:
     ports::blob_stat blob;
     node_name node;
     std::uint64_t reserved = 0;  // there, by a writer who left a part behind
-    std::uint64_t sent = 0;
+    std::uint64_t there = 0;     // bytes that it holds already
+    std::uint64_t sent = 0;      // of the blob, there, and known to be equal
   };
   using push_ptr = std::shared_ptr<push>;  // shared by the completions of its steps
 
@@ -67,10 +69,8 @@ private:
       if (peers_.erase(change.node) != 0) away_since_[change.node] = now();
       return;
     }
-    auto handle = caf::actor_cast<storage_actor>(change.handle);
-    auto& known = peers_[change.node];
-    if (known == handle) return;
-    known = handle;
+    // Always the new handle: CAF calls it equal to the one of an earlier link, which stays dead.
+    peers_[change.node] = caf::actor_cast<storage_actor>(change.handle);
     if (soon_) return;
     soon_ = true;
     later(news_pause, [this] {
@@ -169,7 +169,7 @@ private:
         count("latham_copies_different_total");
         log(ports::log_level::error, "two copies of a blob differ, one of their disks lies blob={} other={}", to_string(own.blob), node);
       }
-      for (const auto& node : plan.push) waiting_.push_back(std::make_shared<push>(push{own, node, page.heard[i].at(node).about.bytes_reserved, 0}));
+      for (const auto& node : plan.push) waiting_.push_back(std::make_shared<push>(push{own, node, page.heard[i].at(node).about.bytes_reserved, 0, 0}));
       switch (plan.own) {
         case repair_plan::own_copy::keep: break;
         case repair_plan::own_copy::remove:
@@ -229,36 +229,66 @@ private:
     start_pushes();
   }
 
-  /// Goes on where an earlier push of these bytes ended; what another writer left is of no use, for it may be anything.
+  /// Goes on from what is there, whoever wrote it: it is a prefix, some of it acknowledged, and to cut it off would leave
+  /// those bytes on one node less until all is sent again. A seal cannot be undone, so the prefix is compared before.
   void open(const push_ptr& p, bool first) {
     const auto token = push_token(p->blob);
     env_.transport->own_of(p->node)->open_write(token, here<std::uint64_t>([this, p, token, first](expected<std::uint64_t> bytes) {
       if (bytes && *bytes <= p->blob.bytes) {
-        p->sent = *bytes;
-        return send(p);
+        p->there = *bytes;
+        return compare(p);
       }
-      if (!first) return ended(p, bytes ? error{errc::conflict, "the copy holds more than the blob"} : bytes.error());
-      const bool others = bytes || bytes.error().code == errc::fenced;
-      if (!others && bytes.error().code != errc::not_found) return ended(p, bytes.error());
+      if (bytes) return first ? cut_to(p, p->blob.bytes, [this, p] { open(p, false); }) : ended(p, error{errc::conflict, "the copy holds more than the blob"});
+      const bool others = bytes.error().code == errc::fenced;
+      if (!first || (!others && bytes.error().code != errc::not_found)) return ended(p, bytes.error());
       reserve(p, token, others);
     }));
   }
 
   void reserve(const push_ptr& p, ports::write_token token, bool others) {
-    // What an earlier writer reserved may be more than the blob has become; what it wrote is cut off below.
+    // What an earlier writer reserved, and wrote, may be more than the blob has become.
     auto wide = token;
     if (others) wide.bytes_max = std::max(wide.bytes_max, p->reserved);
-    env_.transport->own_of(p->node)->reserve(others ? wide : token, here<void>([this, p, token, others](expected<void> reserved) {
+    env_.transport->own_of(p->node)->reserve(wide, here<void>([this, p, token, wide](expected<void> reserved) {
       if (!reserved) return ended(p, reserved);
-      if (!others) return open(p, false);
-      env_.transport->own_of(p->node)->truncate(token, 0, here<void>([this, p, token](expected<void> cut) {
-        if (!cut) return ended(p, cut);
+      if (wide == token) return open(p, false);
+      cut_to(p, p->blob.bytes, [this, p, token] {
         env_.transport->own_of(p->node)->reserve(token, here<void>([this, p](expected<void> again) {
           if (!again) return ended(p, again);
           open(p, false);
         }));
+      });
+    }));
+  }
+
+  /// Takes away what is there past `bytes`.
+  void cut_to(const push_ptr& p, std::uint64_t bytes, std::function<void()> then) {
+    env_.transport->own_of(p->node)->truncate(push_token(p->blob), bytes, here<void>([this, p, then = std::move(then)](expected<void> cut) {
+      if (!cut && cut.error().code != errc::bad_range) return ended(p, cut);  // shorter already
+      then();
+    }));
+  }
+
+  void compare(const push_ptr& p) {
+    if (p->sent == p->there) return send(p);
+    const auto bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(ports::append_bytes_max, p->there - p->sent));
+    env_.blobs->read(p->blob.blob, p->sent, bytes, here<buffer>([this, p, bytes](expected<buffer> own) {
+      if (!own) return ended(p, own.error());
+      if (own->size() != bytes) return ended(p, error{errc::corrupt, "the own copy is shorter than it was"});
+      env_.transport->own_of(p->node)->read(p->blob.blob, p->sent, bytes, here<buffer>([this, p, bytes, own = *own](expected<buffer> theirs) {
+        if (!theirs && theirs.error().code != errc::corrupt) return ended(p, theirs.error());
+        const auto mine = own.view(), there = theirs ? theirs->view() : std::string_view{};
+        const auto equal = static_cast<std::uint64_t>(std::mismatch(mine.begin(), mine.end(), there.begin(), there.end()).first - mine.begin());
+        p->sent += equal;
+        if (equal == bytes) return later(pace(bytes), [this, p] { compare(p); });
+        log(ports::log_level::warn, "part of a copy is cut off, it holds other bytes blob={} node={} offset={}", to_string(p->blob.blob), p->node, p->sent);
+        cut_to(p, p->sent, [this, p] { send(p); });
       }));
     }));
+  }
+
+  [[nodiscard]] milliseconds pace(std::uint32_t bytes) const {
+    return milliseconds{static_cast<std::int64_t>(env_.config.repair_bytes_s == 0 ? 0 : bytes * 1'000ull * pushes_max / env_.config.repair_bytes_s)};
   }
 
   void send(const push_ptr& p) {
@@ -271,8 +301,7 @@ private:
       env_.transport->own_of(p->node)->append(push_token(p->blob), p->sent, *piece, crc32c(piece->view()), here<std::uint64_t>([this, p, bytes](expected<std::uint64_t> durable) {
         if (!durable) return ended(p, durable.error());
         p->sent = std::min(p->sent + bytes, p->blob.bytes);
-        const auto wait = env_.config.repair_bytes_s == 0 ? 0 : bytes * 1'000ull * pushes_max / env_.config.repair_bytes_s;
-        later(milliseconds{static_cast<std::int64_t>(wait)}, [this, p] { send(p); });
+        later(pace(bytes), [this, p] { send(p); });
       }));
     }));
   }

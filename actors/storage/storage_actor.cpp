@@ -423,7 +423,8 @@ private:
   void on_introduced(const node_name& node, const caf::strong_actor_ptr& peer) {
     if (!peer || node == rules_.self || std::find(rules_.members.begin(), rules_.members.end(), node) == rules_.members.end()) return;
     auto handle = caf::actor_cast<storage_actor>(peer);
-    if (is_peer(node, handle)) return;
+    // One that was here before this actor was restarted is in the directory, and nobody watches it yet.
+    if (is_peer(node, handle) && introduced_.contains(node)) return;
     auto& known = introduced_[node];
     if (known) demonitor(known.address());
     monitor(handle);
@@ -449,13 +450,14 @@ private:
       return;
     }
     auto handle = caf::actor_cast<storage_actor>(change.handle);
-    auto& known = peers_[node];
-    if (known == handle) return;
-    known = handle;
+    const bool fresh = !is_peer(node, handle);
+    // Always the new handle: CAF calls it equal to the one of an earlier link, which stays dead.
+    peers_[node] = handle;
+    if (!fresh) return;
     exchanged_.erase(node);
     log(ports::log_level::info, "storage peer here node={}", node);
     caf::anon_send(handle, storage_up_atom::value, rules_.self, caf::actor_cast<caf::strong_actor_ptr>(this));
-    exchange(node, handle, {});
+    exchange(node);
     recollect(node, handle, 0);
   }
 
@@ -531,17 +533,35 @@ private:
     if (now() - compared_ >= env_.config.repair_period) {
       compared_ = now();
       for (const auto& [node, handle] : peers_)
-        if (exchanged_.contains(node)) exchange(node, handle, {});
+        if (exchanged_.contains(node) && !exchanges_.contains(node)) exchange(node);
     }
     later(milliseconds{1'000}, [this] { look_around(); });
   }
 
-  /// Learns what was deleted while this node was away, and hands over records that the other one lacks.
-  void exchange(const node_name& node, const storage_actor& handle, video_id after) {
+  /// Learns what was deleted while this node was away, and hands over records that the other one lacks. A new exchange with a
+  /// node ends the one before: each step asks for the node's handle anew, because an old one may be dead and look alike.
+  void exchange(const node_name& node) {
+    exchanges_[node] = ++exchanges_begun_;
+    exchange_page(node, exchanges_begun_, {});
+  }
+
+  /// Null when that exchange is over, or the node is away: it begins anew when it comes back.
+  [[nodiscard]] storage_actor exchange_with(const node_name& node, std::uint64_t number) {
+    const auto mine = exchanges_.find(node);
+    if (mine == exchanges_.end() || mine->second != number) return {};
+    const auto at = peers_.find(node);
+    if (at != peers_.end()) return at->second;
+    exchanges_.erase(mine);
+    return {};
+  }
+
+  void exchange_page(const node_name& node, std::uint64_t number, video_id after) {
+    const auto handle = exchange_with(node, number);
+    if (!handle) return;
     request(handle, env_.config.request_timeout, marks_atom::value, after)
       .then(
-        [this, node, handle, after](const mark_list& theirs) {
-          if (!is_peer(node, handle)) return;
+        [this, node, number, after](const mark_list& theirs) {
+          if (!exchange_with(node, number)) return;
           const bool last = theirs.size() < marks_max;
           const auto found = compare_uploads(uploads_, after, theirs, last, [&](const upload_record& record) {
             const auto homes = homes_of(record.what.source.blob, rules_);
@@ -555,9 +575,10 @@ private:
               if (mark.state == upload_state::complete && uploads_.find(mark.video) == nullptr) elsewhere_.insert(mark.video);
           upload_list records;
           for (const auto id : found.push) records.push_back(*uploads_.find(id));
-          push(node, handle, std::move(records), [this, node, handle, last, next = theirs.empty() ? after : theirs.back().video] {
-            if (!last) return exchange(node, handle, next);
-            if (!is_peer(node, handle)) return;
+          push(node, number, std::move(records), [this, node, number, last, next = theirs.empty() ? after : theirs.back().video] {
+            if (!last) return exchange_page(node, number, next);
+            if (!exchange_with(node, number)) return;
+            exchanges_.erase(node);
             exchanged_.insert(node);
             // Tombstones that were learned are on their way to the disk, in order before whatever is told from now on.
             journal_.join({}, [this, node] {
@@ -567,15 +588,13 @@ private:
             look_settled();
           });
         },
-        [this, node, handle, after](caf::error&) {
-          later(milliseconds{1'000}, [this, node, handle, after] {
-            if (is_peer(node, handle)) exchange(node, handle, after);
-          });
-        });
+        [this, node, number, after](caf::error&) { later(milliseconds{1'000}, [this, node, number, after] { exchange_page(node, number, after); }); });
   }
 
-  void push(const node_name& node, const storage_actor& handle, upload_list records, std::function<void()> then) {
+  void push(const node_name& node, std::uint64_t number, upload_list records, std::function<void()> then) {
     if (records.empty()) return then();
+    const auto handle = exchange_with(node, number);
+    if (!handle) return;
     upload_list some(records.begin(), records.begin() + static_cast<std::ptrdiff_t>(std::min(records.size(), uploads_max)));
     records.erase(records.begin(), records.begin() + static_cast<std::ptrdiff_t>(some.size()));
     count("latham_upload_records_pushed_total", static_cast<double>(some.size()));
@@ -583,15 +602,11 @@ private:
     for (const auto& record : some) ids.push_back(record.what.video);
     request(handle, env_.config.request_timeout, keep_atom::value, std::move(some))
       .then(
-            [this, node, handle, ids = std::move(ids), records = std::move(records), then](bool) mutable {
+            [this, node, number, ids = std::move(ids), records = std::move(records), then](bool) mutable {
               for (const auto id : ids) note_keeper(id, node);
-              push(node, handle, std::move(records), std::move(then));
+              push(node, number, std::move(records), std::move(then));
             },
-            [this, node, handle](caf::error&) {
-              later(milliseconds{1'000}, [this, node, handle] {
-                if (is_peer(node, handle)) exchange(node, handle, {});
-              });
-            });
+            [this, node, number](caf::error&) { later(milliseconds{1'000}, [this, node, number] { exchange_page(node, number, {}); }); });
   }
 
   /// What was complete before is announced only once enough others have said what was deleted: a tombstone is on as many
@@ -1099,6 +1114,8 @@ private:
   std::map<node_name, storage_actor> peers_;       // other storage nodes that are up
   std::map<node_name, storage_actor> introduced_;  // of them, those that dialed us
   std::set<node_name> exchanged_;                  // and those that were compared with since they came
+  std::map<node_name, std::uint64_t> exchanges_;   // under way, by number
+  std::uint64_t exchanges_begun_ = 0;
   instant compared_;
   bool settled_ = false;                           // what was complete before this start may be announced
   std::set<video_id> fresh_;                       // completed here since, so announced whatever others say

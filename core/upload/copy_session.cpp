@@ -6,10 +6,19 @@
 
 namespace latham {
 
+namespace {
+
+template <class T>
+bool limited(const expected<T>& result) {
+  return !result && result.error().code == errc::limited;
+}
+
+}  // namespace
+
 copy_session::copy_session(blob_id blob, const copy_rules& rules) : wanted_{rules.copies - 1}, needed_{rules.acks - 1} {
   for (auto& member : placement_of(blob, rules))
     // What is to be emptied takes nothing new, even when there is nobody else.
-    if (member != rules.self && !rules.draining.contains(member)) replicas_.push_back({std::move(member), phase::idle, 0, false, 0, 0, 0, {}});
+    if (member != rules.self && !rules.draining.contains(member)) replicas_.emplace_back().node = std::move(member);
 }
 
 copy_session::replica* copy_session::current(std::size_t index, std::uint32_t attempt, phase expected_phase) {
@@ -29,8 +38,49 @@ void copy_session::fail(std::size_t index, const error& why, instant now, copy_a
   r.at = phase::failed;
   r.under_way = 0;
   r.failed = now;
+  r.held = r.room = r.stalled = r.gap = false;
   last_ = why;
   out.dropped.emplace_back(r.node, why);
+}
+
+void copy_session::hold(std::size_t index, instant now, copy_actions& out) {
+  auto& r = replicas_[index];
+  if (!r.held || r.room) out.held.push_back(r.node);
+  r.held = true;
+  r.room = r.stalled = false;
+  r.held_since = now;
+}
+
+/// Asks again for what was refused, which has changed nothing.
+void copy_session::go_on(std::size_t index, copy_actions& out) {
+  auto& r = replicas_[index];
+  r.held = r.room = r.stalled = r.gap = false;
+  switch (r.at) {
+    case phase::looking: return call(out, index, copy_call::kind::look);
+    case phase::reserving: return call(out, index, copy_call::kind::reserve);
+    case phase::opening: return call(out, index, copy_call::kind::open);
+    case phase::cutting: return call(out, index, copy_call::kind::cut, 0, r.durable);
+    case phase::copying: r.sent = r.durable; return;  // sent by who called
+    case phase::sealing: return call(out, index, copy_call::kind::seal, 0, own_);
+    case phase::idle:
+    case phase::sealed:
+    case phase::failed: return;
+  }
+}
+
+void copy_session::on_room(const node_name& node, instant now, copy_actions& out) {
+  for (auto& r : replicas_)
+    if (r.node == node && r.held) {
+      r.room = true;
+      r.stalled = false;
+    }
+  proceed(now, out);
+}
+
+void copy_session::on_stalled(const node_name& node, instant now, copy_actions& out) {
+  for (auto& r : replicas_)
+    if (r.node == node && r.held && !r.room) r.stalled = true;
+  proceed(now, out);
 }
 
 void copy_session::on_own(std::uint64_t bytes, instant now, copy_actions& out) {
@@ -68,6 +118,8 @@ void copy_session::on_looked(std::size_t index, std::uint32_t attempt, const exp
     } else {
       fail(index, {errc::conflict, "the copy at " + r->node + " holds other bytes"}, now, out);
     }
+  } else if (limited(about)) {
+    hold(index, now, out);
   } else if (!about && about.error().code != errc::not_found) {
     fail(index, about.error(), now, out);
   } else {
@@ -84,6 +136,8 @@ void copy_session::on_reserved(std::size_t index, std::uint32_t attempt, const e
     r->reserved = true;
     r->at = phase::opening;
     call(out, index, copy_call::kind::open);
+  } else if (limited(result)) {
+    hold(index, now, out);
   } else {
     fail(index, result.error(), now, out);
   }
@@ -93,7 +147,9 @@ void copy_session::on_reserved(std::size_t index, std::uint32_t attempt, const e
 void copy_session::on_opened(std::size_t index, std::uint32_t attempt, const expected<std::uint64_t>& bytes, instant now, copy_actions& out) {
   auto* r = current(index, attempt, phase::opening);
   if (r == nullptr) return;
-  if (!bytes) {
+  if (limited(bytes)) {
+    hold(index, now, out);
+  } else if (!bytes) {
     fail(index, bytes.error(), now, out);
   } else if (*bytes > own_) {
     // Only when the own disk went back behind what it had promised.
@@ -111,6 +167,7 @@ void copy_session::on_cut(std::size_t index, std::uint32_t attempt, const expect
   auto* r = current(index, attempt, phase::cutting);
   if (r == nullptr) return;
   if (result) r->at = phase::opening, call(out, index, copy_call::kind::open);  // what it has now is its to say
+  else if (limited(result)) hold(index, now, out);
   else fail(index, result.error(), now, out);
   proceed(now, out);
 }
@@ -118,14 +175,24 @@ void copy_session::on_cut(std::size_t index, std::uint32_t attempt, const expect
 void copy_session::on_sent(std::size_t index, std::uint32_t attempt, const expected<std::uint64_t>& bytes, instant now, copy_actions& out) {
   auto* r = current(index, attempt, phase::copying);
   if (r == nullptr) return;
-  if (!bytes) {
-    fail(index, bytes.error(), now, out);
-  } else {
-    LATHAM_ASSERT(r->under_way > 0);
-    --r->under_way;
+  LATHAM_ASSERT(r->under_way > 0);
+  --r->under_way;
+  // Behind one that was refused, and whose answer may be yet to come.
+  const bool behind = !bytes && bytes.error().code == errc::offset_mismatch && (r->held || r->under_way > 0);
+  if (bytes) {
     r->durable = std::max(r->durable, *bytes);
+    r->room = r->held;
+  } else if (limited(bytes)) {
+    hold(index, now, out);
+  } else if (behind) {
+    r->gap = true;
+  } else {
+    fail(index, bytes.error(), now, out);
+  }
+  if (r->at == phase::copying && r->under_way == 0 && !r->held) {
+    if (r->gap) fail(index, {errc::offset_mismatch, r->node + " has other bytes than it said"}, now, out);
     // All was taken and less is durable: it would be waited for until the end of days.
-    if (r->under_way == 0 && r->sent == own_ && r->durable < own_) fail(index, {errc::io, r->node + " does not keep what it was sent"}, now, out);
+    else if (r->sent == own_ && r->durable < own_) fail(index, {errc::io, r->node + " does not keep what it was sent"}, now, out);
   }
   proceed(now, out);
 }
@@ -133,7 +200,8 @@ void copy_session::on_sent(std::size_t index, std::uint32_t attempt, const expec
 void copy_session::on_sealed(std::size_t index, std::uint32_t attempt, const expected<ports::blob_stat>& about, instant now, copy_actions& out) {
   auto* r = current(index, attempt, phase::sealing);
   if (r == nullptr) return;
-  if (!about) fail(index, about.error(), now, out);
+  if (limited(about)) hold(index, now, out);
+  else if (!about) fail(index, about.error(), now, out);
   else if (about->bytes != sealed_->bytes || about->digest != sealed_->digest) fail(index, {errc::corrupt, "the copy at " + r->node + " holds other bytes"}, now, out);
   else r->at = phase::sealed;
   proceed(now, out);
@@ -182,14 +250,24 @@ bool copy_session::reached(const replica& r, const waiter& w) const noexcept {
 void copy_session::proceed(instant now, copy_actions& out) {
   if (closed_) return;
   enlist(now, out);
-  for (std::size_t i = 0; i < replicas_.size(); ++i)
-    if (replicas_[i].at == phase::copying) send(i, out);
-  std::uint32_t hopeful = 0;
-  for (const auto& r : replicas_) hopeful += r.at != phase::failed && r.at != phase::idle ? 1 : 0;
+  for (std::size_t i = 0; i < replicas_.size(); ++i) {
+    const auto& r = replicas_[i];
+    if (r.held && r.under_way == 0 && (r.room || now - r.held_since >= retry_after)) go_on(i, out);
+    if (r.at == phase::copying && !r.held && !r.gap) send(i, out);
+  }
+  std::uint32_t hopeful = 0, stalled = 0;
+  for (const auto& r : replicas_) {
+    if (r.at == phase::failed || r.at == phase::idle) continue;
+    ++(r.stalled ? stalled : hopeful);
+  }
   std::erase_if(waiting_, [&](const waiter& w) {
     const auto have = std::count_if(replicas_.begin(), replicas_.end(), [&](const replica& r) { return reached(r, w); });
     if (static_cast<std::uint32_t>(have) >= needed_) {
       out.answers.emplace_back(w.ticket, expected<void>{});
+      return true;
+    }
+    if (hopeful < needed_ && hopeful + stalled >= needed_) {
+      out.answers.emplace_back(w.ticket, error{errc::limited, "the storage nodes for the copies have too much to do; try again in a few seconds"});
       return true;
     }
     if (hopeful < needed_) {
@@ -214,12 +292,13 @@ void copy_session::close(const error& why, copy_actions& out) {
   for (auto& r : replicas_) {
     ++r.attempt;
     r.at = phase::failed;
+    r.held = r.room = r.stalled = r.gap = false;
   }
 }
 
 bool copy_session::idle() const noexcept {
   return waiting_.empty() && std::all_of(replicas_.begin(), replicas_.end(), [this](const replica& r) {
-    return r.at == phase::idle || r.at == phase::failed || r.at == phase::sealed || (r.at == phase::copying && r.under_way == 0 && r.sent == own_ && !sealed_);
+    return r.at == phase::idle || r.at == phase::failed || r.stalled || r.at == phase::sealed || (r.at == phase::copying && r.under_way == 0 && r.sent == own_ && !sealed_);
   });
 }
 
@@ -235,7 +314,7 @@ std::uint64_t copy_session::sent_to_all() const noexcept {
 std::vector<node_name> copy_session::reserved_at() const {
   std::vector<node_name> out;
   for (const auto& r : replicas_)
-    if (r.reserved) out.push_back(r.node);
+    if (r.reserved || (r.at == phase::reserving && !r.held)) out.push_back(r.node);
   return out;
 }
 

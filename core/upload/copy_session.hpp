@@ -8,6 +8,9 @@
 //
 // A replica that fails is dropped and the next member in placement order takes its part, from its first byte; it is tried
 // again after `retry_after`, with what it has by then. When too few can be had, those who wait are told so at once.
+//
+// A replica that has too much to do (errc::limited) has not failed, and dropping it would make its load everybody's failure:
+// it is held, and what was refused is asked again once its node has answered something else, or after `retry_after`.
 #pragma once
 
 #include "core/cluster/placement.hpp"
@@ -37,6 +40,7 @@ struct copy_actions {
   std::vector<copy_call> calls;                            // in this order
   std::vector<std::pair<std::uint64_t, expected<void>>> answers;  // ticket, and whether it is safe
   std::vector<std::pair<node_name, error>> dropped;        // replicas that failed
+  std::vector<node_name> held;                             // replicas that wait for `on_room`
 };
 
 /// What a writer waits for, beyond its own store.
@@ -44,7 +48,7 @@ enum class copy_goal : std::uint8_t { reserved, length, sealed };
 
 class copy_session {
 public:
-  static constexpr milliseconds retry_after{500};     // until a replica that failed is asked again
+  static constexpr milliseconds retry_after{500};     // until a replica that failed or is held is asked again
   static constexpr milliseconds patience{5'000};      // of a writer: it is told to come again, and the copies go on
   static constexpr std::uint32_t sends_max = 4;       // under way to one replica
   static constexpr std::size_t waiting_max = 256;
@@ -65,6 +69,11 @@ public:
   void on_sent(std::size_t index, std::uint32_t attempt, const expected<std::uint64_t>& bytes, instant now, copy_actions& out);
   void on_sealed(std::size_t index, std::uint32_t attempt, const expected<ports::blob_stat>& about, instant now, copy_actions& out);
 
+  /// The node of a replica that is held has answered somebody: it may have room again.
+  void on_room(const node_name& node, instant now, copy_actions& out);
+  /// Nothing is under way to the node of a replica that is held, so no `on_room` is to be expected: who waits for it must not.
+  void on_stalled(const node_name& node, instant now, copy_actions& out);
+
   /// Ends it: everybody who waits is told `why`.
   void close(const error& why, copy_actions& out);
 
@@ -75,7 +84,7 @@ public:
   /// No replica that is being written needs bytes before this offset any more.
   [[nodiscard]] std::uint64_t sent_to_all() const noexcept;
   [[nodiscard]] std::uint64_t own_bytes() const noexcept { return own_; }
-  /// Nodes that promised space in this session.
+  /// Nodes that promised space in this session, or are just being asked to.
   [[nodiscard]] std::vector<node_name> reserved_at() const;
 
 private:
@@ -89,6 +98,11 @@ private:
     std::uint64_t sent = 0;
     std::uint32_t under_way = 0;
     instant failed;
+    bool held = false;     // said limited, and is to be asked again
+    bool room = false;     // held: it may be asked now
+    bool stalled = false;  // held: nobody will say when
+    bool gap = false;      // copying: refused bytes that come behind others
+    instant held_since;
   };
   struct waiter {
     std::uint64_t ticket = 0;
@@ -100,6 +114,8 @@ private:
   [[nodiscard]] replica* current(std::size_t index, std::uint32_t attempt, phase expected_phase);
   void call(copy_actions& out, std::size_t index, copy_call::kind what, std::uint64_t offset = 0, std::uint64_t bytes = 0) const;
   void fail(std::size_t index, const error& why, instant now, copy_actions& out);
+  void hold(std::size_t index, instant now, copy_actions& out);
+  void go_on(std::size_t index, copy_actions& out);
   void proceed(instant now, copy_actions& out);
   void enlist(instant now, copy_actions& out);
   void send(std::size_t index, copy_actions& out);

@@ -52,6 +52,15 @@ double peak_of(const AVFrame& picture) {
                  side_data_of<AVMasteringDisplayMetadata>(picture, AV_FRAME_DATA_MASTERING_DISPLAY_METADATA));
 }
 
+/// Its samples are R, G and B, whatever its colour space says.
+bool is_rgb(const AVFrame& picture) {
+  const auto* about = av_pix_fmt_desc_get(static_cast<AVPixelFormat>(picture.format));
+  return about && (about->flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL)) != 0;
+}
+
+/// How far the samples reach, said to libswscale on both sides: left alone it makes full range limited at one time and not at another.
+const char* range_of(const AVFrame& picture) { return picture.color_range == AVCOL_RANGE_JPEG && !is_rgb(picture) ? "pc" : "tv"; }
+
 /// The stream's word on the transfer holds for all of its pictures; what nobody says is what goes with it. Nothing for what
 /// cannot be converted.
 std::optional<hdr_colour> colour_of(const AVFrame& picture, AVColorTransferCharacteristic transfer) {
@@ -65,16 +74,14 @@ std::optional<hdr_colour> colour_of(const AVFrame& picture, AVColorTransferChara
     case AVCOL_PRI_BT709: out.primaries = hdr_primaries::bt709; break;
     default: return std::nullopt;
   }
-  switch (picture.colorspace) {
+  switch (is_rgb(picture) ? AVCOL_SPC_BT2020_NCL : picture.colorspace) {  // R'G'B' is made Y'CbCr of BT.2020 on the way
     case AVCOL_SPC_UNSPECIFIED:
-    case AVCOL_SPC_RGB:  // made Y'CbCr of BT.2020 on the way
     case AVCOL_SPC_BT2020_NCL: out.matrix = hdr_matrix::bt2020; break;
     case AVCOL_SPC_BT709: out.matrix = hdr_matrix::bt709; break;
     case AVCOL_SPC_BT470BG:
     case AVCOL_SPC_SMPTE170M: out.matrix = hdr_matrix::bt601; break;
     default: return std::nullopt;
   }
-  out.full_range = picture.color_range == AVCOL_RANGE_JPEG && picture.colorspace != AVCOL_SPC_RGB;
   return out;
 }
 
@@ -128,11 +135,12 @@ expected<const AVFrame*> tone_mapper::map(const AVFrame& source, int width, int 
   const AVFrame* picture = &source;
   if (source.width != width || source.height != height) {
     // Before light is made linear, as a scaler without colours would.
-    const std::string size = "scale=w=" + std::to_string(width) + ":h=" + std::to_string(height) + ":flags=lanczos" + exact;
+    const std::string size = "scale=w=" + std::to_string(width) + ":h=" + std::to_string(height) + ":flags=lanczos" + exact +
+                             (is_rgb(source) ? std::string{} : std::string{":in_range="} + range_of(source) + ":out_range=" + range_of(source));
     if (auto ok = through(scaler_, size + ",format=" + av_get_pix_fmt_name(static_cast<AVPixelFormat>(source.format)), source, *sized_); !ok) return std::move(ok).error();
     picture = sized_.get();
   }
-  const std::string matrix = source.colorspace == AVCOL_SPC_RGB ? ":out_color_matrix=bt2020:out_range=tv" : "";
+  const std::string matrix = is_rgb(source) ? ":out_color_matrix=bt2020:out_range=tv" : std::string{":in_range="} + range_of(source) + ":out_range=tv";
   const std::string wide = std::string{"scale=flags=bilinear"} + exact + ":" + chroma_position(source) + matrix + ",format=yuv444p12le";
   if (auto ok = through(widener_, wide, *picture, *wide_); !ok) return std::move(ok).error();
 

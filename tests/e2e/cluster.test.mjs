@@ -1,7 +1,9 @@
-// Several schedulers, as processes: each has a shard of the videos, and workers serve them all. What one of them loses, its
-// process or its disk, costs time and no byte; and of two processes of one name one stops.
+// Several schedulers and several storage nodes, as processes. Each scheduler has a shard of the videos, each storage node
+// copies of what is stored, and workers serve them all. What one of them loses, its process or its disk, costs time and no
+// byte; and of two processes of one name one stops.
 import assert from 'node:assert/strict';
-import { rm } from 'node:fs/promises';
+import { readdir, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
 import { chance, digests, json, request, scenario, seconds, until, upload, within } from './harness.mjs';
 import { make_source } from './sources.mjs';
 
@@ -88,4 +90,52 @@ scenario('of two processes of one name the later works on and the earlier stops'
   assert.ok(first.now.lines.some((line) => /a later process of its name is alive/.test(line)), first.now.lines.join('\n'));
   await w.follow(cluster.url).ends((await upload(cluster.url, file)).id);
   assert.equal(second.now.end, undefined);
+});
+
+scenario('two storage nodes: each loses its disk in turn, and every byte is still there', 300 * seconds, async (w) => {
+  const file = w.file('source.mp4');
+  await make_source(file, { ...source, frames: 200 });
+  const cluster = await w.cluster({ storages: 2, workers: 1, slots: 2, args: ['--log-level', 'debug'] });
+  const follower = w.follow(cluster.url);
+  const before = (await upload(cluster.url, file, { title: 'before' })).id;
+  const wanted = await digests(cluster.url, await follower.ends(before, 'ready', 120 * seconds));
+  // With their lengths: a copy that is on its way has its file already, and must not be the only one yet.
+  const blobs = async (node) => {
+    const found = await readdir(path.join(node.data, 'blobs'), { recursive: true, withFileTypes: true });
+    const files = found.filter((entry) => entry.isFile());
+    return Promise.all(files.map(async (entry) => `${entry.name} ${(await stat(path.join(entry.path, entry.name))).size}`)).then((all) => all.sort(), () => null); // one went meanwhile
+  };
+  const alike = async () => {
+    const [one, other] = [await blobs(cluster.storages[0]), await blobs(cluster.storages[1])];
+    return one !== null && JSON.stringify(one) === JSON.stringify(other);
+  };
+  await until(60 * seconds, 'two copies of every blob', alike);
+  const all = await blobs(cluster.storages[0]);
+  assert.ok(all.length >= 3, `${all.length} blobs`);
+
+  // Nothing is under way: what a chunk leaves at the other node when the disk of its first home is lost stays there for now
+  // (docs/architecture.md, known weaknesses).
+  const another = (await upload(cluster.url, file, { title: 'another' })).id;
+  await follower.ends(another, 'ready', 120 * seconds);
+  await until(60 * seconds, 'two copies of every blob', alike);
+  for (const victim of cluster.storages) {
+    const [other] = cluster.storages.filter((node) => node !== victim);
+    const rounds = () => other.now.lines.filter((line) => /repair round ends/.test(line)).length;
+    const before_it = rounds();
+    await victim.kill('SIGKILL');
+    await rm(victim.data, { recursive: true });
+    await victim.start();
+    await cluster.ready();
+    for (const id of [before, another]) {
+      await until(90 * seconds, `${id} is ready`, async () => {
+        const answer = await request(`${cluster.url}/api/v1/videos/${id}`);
+        return answer.status === 200 && json(answer).state === 'ready';
+      });
+      assert.deepEqual(await digests(cluster.url, json(await request(`${cluster.url}/api/v1/videos/${id}`))), wanted, `${id} without the disk of ${victim.name}`);
+    }
+    // The end of a round says that what was sent is sealed, too.
+    await until(90 * seconds, `the copies of ${victim.name} again`, async () => rounds() > before_it && (await alike()));
+  }
+  for (const id of [before, another]) assert.equal((await request(`${cluster.url}/api/v1/videos/${id}`, { method: 'DELETE' })).status, 204);
+  await until(60 * seconds, 'two empty disks', async () => (await blobs(cluster.storages[0]))?.length === 0 && (await blobs(cluster.storages[1]))?.length === 0);
 });

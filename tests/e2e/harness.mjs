@@ -260,7 +260,8 @@ export class world {
     };
     const all = { schedulers: [], storages: [], workers: [] };
     for (const at of scheduler_at) all.schedulers.push(await add('scheduler', at, to_storages));
-    for (const at of storage_at) all.storages.push(await add('storage', at, ['--free-reserve', '64MB', ...to_schedulers]));
+    for (const at of storage_at)
+      all.storages.push(await add('storage', at, ['--free-reserve', '64MB', ...peers('storage', storage_at.filter((other) => other !== at)), ...to_schedulers]));
     for (let i = 0; i < workers; ++i)
       all.workers.push(await this.add(`worker-${i}`, ['--roles', 'worker', '--name', `worker-${i}`, '--slots', String(slots), ...to_storages, ...to_schedulers, ...args]));
     const gateway = await this.add('gateway-0', ['--roles', 'gateway', '--name', 'gateway-0', '--listen', `127.0.0.1:${port}`, ...to_storages, ...to_schedulers, ...args]);

@@ -2,9 +2,10 @@
 """Plants bugs in copies of the tree and expects the simulation to find each of them.
 
 A simulation that has always passed proves nothing until it has failed for a reason that we chose. Every sim/mutants/*.patch
-is one bug of a kind that real systems ship; its first line says in a sentence which. Each is applied to a copy of the tree,
-latham-sim is built there and run over seeds until a checker speaks. The tree as it is runs over the same seeds and must be
-silent: a checker that shouts at everything would find every mutant, too.
+is one bug of a kind that real systems ship; its first line says in a sentence which, and a second one, "# Scenario: NAME",
+where it shows when that is not everywhere. Each is applied to a copy of the tree, latham-sim is built there and run over
+seeds until a checker speaks. The tree as it is runs over the same seeds and must be silent: a checker that shouts at
+everything would find every mutant, too.
 
 Usage: mutants.py [--seeds N] [--first N] [--jobs N] [--only NAME]... [--json]
        mutants.py --apply-only    only whether every patch applies to the tree as it is; builds nothing
@@ -89,6 +90,12 @@ def sentence_of(patch):
     return first[2:]
 
 
+def scenario_of(patch):
+    """Where its bug shows: a second line "# Scenario: NAME" names a file of sim/scenarios; without it, anything is drawn."""
+    second = patch.read_text().splitlines()[1]
+    return second.removeprefix("# Scenario: ") if second.startswith("# Scenario: ") else None
+
+
 def build(tree):
     if not (tree / "build" / "CMakeCache.txt").exists():
         command(["cmake", "-G", "Ninja", "-B", "build", "-D", "CMAKE_BUILD_TYPE=RelWithDebInfo", "-D", f"CMAKE_CXX_FLAGS_RELWITHDEBINFO={FLAGS}",
@@ -97,9 +104,10 @@ def build(tree):
     command(["ninja", "-C", "build", "-j1", "latham-sim"], tree, "does not build")
 
 
-def hunt(tree, first, seeds, tell):
+def hunt(tree, scenario, first, seeds, tell):
     """(seeds run, checker, what it said); checker is None when all were silent. Stops at the first violation."""
-    sim = subprocess.Popen([str(tree / "build" / "latham-sim"), "--seed", str(first), "--seeds", str(seeds), "--jobs", "1", "--json"],
+    where = ["--scenario", str(tree / "sim" / "scenarios" / f"{scenario}.json")] if scenario else []
+    sim = subprocess.Popen([str(tree / "build" / "latham-sim"), *where, "--seed", str(first), "--seeds", str(seeds), "--jobs", "1", "--json"],
                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True)
     ran = 0
     try:
@@ -176,7 +184,8 @@ def main():
         return 1 if failed else 0
 
     # The tree as it is takes longest, so it begins first.
-    names = o.only or [CALM, *patches]
+    scenarios = {None, *map(scenario_of, patches.values())}
+    names = o.only or [*(CALM if s is None else f"{CALM} {s}" for s in sorted(scenarios, key=str)), *patches]
     trees = queue.SimpleQueue()
     for i in range(min(o.jobs, len(names))):
         trees.put(SCRATCH / f"tree-{i}")
@@ -187,13 +196,17 @@ def main():
         result = {"mutant": name, "sentence": "", "checker": None, "seeds": 0, "what": "", "fine": False}
         try:
             make_like_root(tree)
-            if name != CALM:
+            calm = name.startswith(CALM)
+            if calm:
+                scenario = name.removeprefix(CALM).strip() or None
+            else:
+                scenario = scenario_of(patches[name])
                 result["sentence"] = sentence_of(patches[name])
                 applies(patches[name], tree)
                 command(["git", "apply", "-p1", str(patches[name])], tree, "does not apply")
             build(tree)
-            result["seeds"], result["checker"], result["what"] = hunt(tree, o.first, o.seeds, progress.seed)
-            result["fine"] = (result["checker"] is None) == (name == CALM)
+            result["seeds"], result["checker"], result["what"] = hunt(tree, scenario, o.first, o.seeds, progress.seed)
+            result["fine"] = (result["checker"] is None) == calm
         except Trouble as e:
             result["what"] = str(e)
         finally:

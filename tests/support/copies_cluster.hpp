@@ -5,6 +5,8 @@
 #include "store/memory_blobs.hpp"
 #include "store/replicated_blobs.hpp"
 
+#include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -34,6 +36,9 @@ public:
   [[nodiscard]] ports::blob_store& at(const node_name& name) { return *nodes_.at(name)->replicated; }
   [[nodiscard]] store::replicated_blobs& replicated(const node_name& name) { return *nodes_.at(name)->replicated; }
   [[nodiscard]] store::memory_blobs& disk(const node_name& name) { return *nodes_.at(name)->disk; }
+  /// From now on a call of another node fails with errc::limited while `calls` are under way at `name`.
+  void limit(const node_name& name, std::size_t calls) { nodes_.at(name)->calls_max = calls; }
+  [[nodiscard]] std::size_t most_calls(const node_name& name) const { return nodes_.at(name)->calls_most; }
   [[nodiscard]] bool up(const node_name& name) const { return nodes_.at(name)->up; }
 
   /// The power fails at `name`: of each blob's waiting writes the first `survivors` had reached the disk.
@@ -91,6 +96,8 @@ private:
     std::uint64_t life = 0;
     std::uint64_t next_call = 0;
     std::map<std::uint64_t, std::function<void()>> calls;  // of others, under way here
+    std::size_t calls_max = SIZE_MAX;
+    std::size_t calls_most = 0;
   };
 
   /// Another node's own blobs. Calls of one caller arrive in order; answers are lost with either side.
@@ -120,8 +127,10 @@ private:
         });
       };
       if (!to_.up) return tell(error{errc::unavailable, to_.name + " is away"});
+      if (to_.calls.size() >= to_.calls_max) return tell(error{errc::limited, to_.name + " has too much to do"});
       const auto id = to_.next_call++;
       to_.calls[id] = [tell, name = to_.name] { tell(error{errc::unavailable, name + " went away"}); };
+      to_.calls_most = std::max(to_.calls_most, to_.calls.size());
       f(*to_.disk, [this, id, tell](expected<T> result) {
         if (to_.calls.erase(id) != 0) tell(std::move(result));
       });

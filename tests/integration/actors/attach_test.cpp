@@ -64,7 +64,7 @@ TEST_F(Attach, APeerAnswersHelloThroughADescriptor) {
   ASSERT_TRUE(root) << root.error().message;
   caf::scoped_actor self{client_};
   bool heard = false;
-  self->request(caf::actor_cast<node_root_actor>(*root), patience, hello{"worker-0", 7, 1, "", 0})
+  self->request(caf::actor_cast<node_root_actor>(*root), patience, hello{"worker-0", 7, protocol_version, "", 0})
     .receive(
       [&](const hello& reply) {
         heard = true;
@@ -102,6 +102,40 @@ TEST_F(Attach, ADialedStreamThatSaysNothingFailsWithinItsDeadline) {
   ASSERT_EQ(result.wait_for(patience), std::future_status::ready);
   EXPECT_EQ(result.get().error().code, errc::unavailable);
   ::close(ends_[0]);
+}
+
+TEST_F(Attach, ANodeIsToldOfALaterProcessOfItsName) {
+  std::promise<std::string> told;
+  auto why = told.get_future();
+  caf::anon_send_exit(root_, caf::exit_reason::user_shutdown);
+  root_ = spawn_node_root(server_, server_env_, directory_, [&](std::string words) { told.set_value(std::move(words)); });
+  auto root = join();
+  ASSERT_TRUE(root);
+  caf::scoped_actor self{client_};
+  self->request(caf::actor_cast<node_root_actor>(*root), patience, hello{"scheduler-0", 43, protocol_version, "", 0})
+    .receive([&](const hello&) { ADD_FAILURE() << "it goes on"; }, [&](caf::error& e) { EXPECT_EQ(from_caf(e).code, errc::fenced); });
+  ASSERT_EQ(why.wait_for(patience), std::future_status::ready);
+  EXPECT_NE(why.get().find("later process named scheduler-0"), std::string::npos);
+}
+
+TEST_F(Attach, APeerThatIsTooOldIsToldSo) {
+  auto root = join();
+  ASSERT_TRUE(root);
+  caf::scoped_actor self{client_};
+  self->request(caf::actor_cast<node_root_actor>(*root), patience, hello{"worker-0", 7, protocol_oldest - 1, "", 0})
+    .receive([&](const hello&) { ADD_FAILURE() << "it is let in"; },
+             [&](caf::error& e) {
+               EXPECT_EQ(from_caf(e).code, errc::unsupported);
+               EXPECT_NE(from_caf(e).message.find("upgrade worker-0"), std::string::npos) << from_caf(e).message;
+             });
+}
+
+TEST_F(Attach, APeerThatIsNewerIsAnswered) {
+  auto root = join();
+  ASSERT_TRUE(root);
+  caf::scoped_actor self{client_};
+  self->request(caf::actor_cast<node_root_actor>(*root), patience, hello{"worker-0", 7, protocol_version + 1, "", 0})
+    .receive([&](const hello& reply) { EXPECT_EQ(reply.protocol, protocol_version) << "which it speaks as well"; }, [&](caf::error& e) { ADD_FAILURE() << client_.render(e); });
 }
 
 TEST(Uuid, IsFreshEachTime) { EXPECT_NE(fresh_uuid(), fresh_uuid()); }

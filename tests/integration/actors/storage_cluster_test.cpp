@@ -48,8 +48,14 @@ protected:
     far_blobs(StorageCluster& t, node_name from, node_name to) : test_{t}, from_{std::move(from)}, to_{std::move(to)} {}
     void reserve(ports::write_token t, ports::completion<void> done) override { call<void>(done, [&](auto d) { disk().reserve(t, d); }); }
     void open_write(ports::write_token t, ports::completion<std::uint64_t> done) override { call<std::uint64_t>(done, [&](auto d) { disk().open_write(t, d); }); }
-    void append(ports::write_token t, std::uint64_t at, buffer b, std::uint32_t crc, ports::completion<std::uint64_t> done) override { call<std::uint64_t>(done, [&](auto d) { disk().append(t, at, b, crc, d); }); }
-    void truncate(ports::write_token t, std::uint64_t n, ports::completion<void> done) override { call<void>(done, [&](auto d) { disk().truncate(t, n, d); }); }
+    void append(ports::write_token t, std::uint64_t at, buffer b, std::uint32_t crc, ports::completion<std::uint64_t> done) override {
+      test_.sent_.push_back(at);
+      call<std::uint64_t>(done, [&](auto d) { disk().append(t, at, b, crc, d); });
+    }
+    void truncate(ports::write_token t, std::uint64_t n, ports::completion<void> done) override {
+      test_.cuts_.push_back(n);
+      call<void>(done, [&](auto d) { disk().truncate(t, n, d); });
+    }
     void seal(ports::write_token t, std::uint64_t n, ports::completion<ports::blob_stat> done) override { call<ports::blob_stat>(done, [&](auto d) { disk().seal(t, n, d); }); }
     void read(blob_id b, std::uint64_t at, std::uint32_t n, ports::completion<buffer> done) override { call<buffer>(done, [&](auto d) { disk().read(b, at, n, d); }); }
     void stat(blob_id b, ports::completion<ports::blob_stat> done) override { call<ports::blob_stat>(done, [&](auto d) { disk().stat(b, d); }); }
@@ -278,6 +284,8 @@ protected:
   std::int64_t wall_offset_ms_ = 0;
   std::set<video_id> announced_;
   std::set<blob_id> unused_;  // to which the scheduler does not refer
+  std::vector<std::uint64_t> cuts_;  // lengths, of truncates at other nodes
+  std::vector<std::uint64_t> sent_;  // offsets, of appends at other nodes
 };
 
 }  // namespace
@@ -400,6 +408,42 @@ TEST_F(StorageCluster, APartThatAWriterLeftBehindIsMadeWhole) {
   pass(seconds{60});
   EXPECT_EQ(on_disk(order[1], ticket.token.blob), ports::blob_presence::sealed);
   EXPECT_EQ(on_disk(order[2], ticket.token.blob), ports::blob_presence::missing);
+}
+
+TEST_F(StorageCluster, APartThatAWriterLeftBehindIsGoneOnWith) {
+  auto& n = nodes_.at("storage-0");
+  const std::string bytes = std::string(mib, 'a') + std::string(mib, 'b') + std::string(500, 'c');
+  struct part {
+    std::string there;
+    std::uint64_t kept;
+  };
+  // A prefix, one that is too long, and one that somebody's disk has made up.
+  for (const auto& [there, kept] : {part{bytes.substr(0, mib + 100), mib + 100}, part{bytes + "more", bytes.size()},
+                                    part{bytes.substr(0, mib + 40) + "other bytes", mib + 40}}) {
+    const auto ticket = ask<upload_ticket>(n.storage, begin_atom::value, upload_request{}).value();
+    const auto blob = ticket.token.blob;
+    const auto order = placement_of(blob, n.e->config.rules_of_copies());
+    unlink(order[0], order[1]);
+    for (std::size_t at = 0; at < bytes.size(); at += mib) {
+      const auto piece = bytes.substr(at, mib);
+      ASSERT_TRUE(call<std::uint64_t>([&](auto done) { n.blobs->append(ticket.token, at, buffer{piece}, crc32c(piece), done); }));
+    }
+    for (std::size_t at = 0; at < there.size(); at += mib) {
+      const auto piece = there.substr(at, mib);
+      ASSERT_TRUE(call<std::uint64_t>([&](auto done) { nodes_.at(order[1]).disk->append(ticket.token, at, buffer{piece}, crc32c(piece), done); }));
+    }
+    ASSERT_TRUE(ask<video_view>(n.storage, finish_atom::value, ticket.view.id, std::uint64_t{bytes.size()}));
+    ASSERT_EQ(on_disk(order[1], blob), ports::blob_presence::open);
+    cuts_.clear();
+    sent_.clear();
+    link_all();
+    pass(seconds{60});
+    const auto made = call<ports::blob_stat>([&](auto done) { nodes_.at(order[1]).disk->stat(blob, done); });
+    ASSERT_TRUE(made && made->sealed);
+    EXPECT_EQ(made->digest, call<ports::blob_stat>([&](auto done) { n.disk->stat(blob, done); })->digest);
+    for (const auto cut : cuts_) EXPECT_GE(cut, kept);
+    for (const auto at : sent_) EXPECT_GE(at, kept);
+  }
 }
 
 TEST_F(StorageCluster, AnUploadWhoseRecordIsOnOneNodeAloneIsNotShownAsAccepted) {

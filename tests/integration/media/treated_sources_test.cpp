@@ -206,11 +206,11 @@ TEST_F(TreatedSources, HighDynamicRangeIsToneMapped) {
 
 TEST_F(TreatedSources, ToneMappingIsWhatTheCommandMakes) {
   for (const std::string transfer : {"smpte2084", "arib-std-b67"})
-    for (const std::string light : {"", ":master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(40000000,50):max-cll=600,200"}) {
+    for (const std::string light : {"", ":range=full", ":master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(40000000,50):max-cll=600,200"}) {
       SCOPED_TRACE(transfer + light);
       const auto path = dir_.file("source.mp4");
       ASSERT_TRUE(run_command(
-          ffmpeg + "-f lavfi -i testsrc2=s=640x360:r=25:d=1.2 -vf format=yuv420p10le -c:v libx265 -preset ultrafast -crf 10 -color_primaries "
+          ffmpeg + "-f lavfi -i testsrc2=s=640x360:r=25:d=1.2 -vf " + (light == ":range=full" ? "scale=out_range=pc," : "") + "format=yuv420p10le " + (light == ":range=full" ? "-color_range pc " : "") + "-c:v libx265 -preset ultrafast -crf 10 -color_primaries "
           "bt2020 -colorspace bt2020nc -color_trc " + transfer + " -x265-params \"log-level=none:pools=1" + light + "\" " + path));
       auto how = small_recipe();
       how.rungs = {{640, 360, 20'000}};

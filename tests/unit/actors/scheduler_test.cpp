@@ -50,6 +50,11 @@ protected:
                   return claim_answer{true, asked.wanted, 0};
                 },
                 [](again_atom, std::uint16_t) { return true; },
+                [this, name](remove_atom, const blob_list&) -> caf::result<bool> {
+                  removed_at_.push_back(name);
+                  if (gone_.contains(name)) return to_caf({errc::unavailable, "the node is away"});
+                  return true;
+                },
                 [this, name](forget_atom, video_id) -> caf::result<bool> {
                   if (!forget_.contains(name)) return to_caf({errc::io, "the disk failed"});
                   return true;
@@ -101,6 +106,8 @@ protected:
   caf::actor actor_;
   std::vector<caf::actor> storages_;
   bool grants_ = true;
+  std::vector<node_name> removed_at_;  // who was asked to remove blobs, in order
+  std::set<node_name> gone_;           // who cannot
   std::set<node_name> forget_;  // who have a tombstone when they are asked for one; the others' disks fail
 };
 
@@ -151,6 +158,27 @@ TEST_F(SchedulerOfThreeStorages, AnswersADeleteWhenAsManyHaveItsTombstoneAsKeepA
   forget_.insert("storage-1");
   pass(seconds{2});
   EXPECT_EQ(ask<video_view>(find_atom::value, video), errc::not_found);
+}
+
+/// A node that does not come back must not be asked for ever: any other answers for what all of them hold.
+TEST_F(SchedulerOfThreeStorages, AsksAnotherStorageNodeWhenOneDoesNotAnswer) {
+  const auto fenced = [&] {
+    task_commit commit;
+    commit.task = {upload().video, task_kind::video, 0};
+    commit.held = {99, 1};
+    commit.output.store = "storage-1";
+    commit.output.blob = {1, 2};
+    return ask<errc_list>(commit_list{commit});
+  };
+  gone_ = {"storage-1"};
+  ASSERT_EQ(fenced(), errc::none);
+  ASSERT_EQ(fenced(), errc::none);
+  EXPECT_EQ(removed_at_, (std::vector<node_name>{"storage-1", "storage-0"}));
+  gone_ = {};
+  caf::anon_send(caf::actor_cast<scheduler_actor>(actor_), storage_up_atom::value, node_name{"storage-1"}, caf::actor_cast<caf::strong_actor_ptr>(storages_[1]));
+  run();
+  ASSERT_EQ(fenced(), errc::none);
+  EXPECT_EQ(removed_at_.back(), "storage-1") << "it is here again";
 }
 
 }  // namespace latham

@@ -1,6 +1,7 @@
 // Placement, identities and claims of shards: the rules by which the nodes of a cluster agree without a leader.
 #include "core/cluster/identities.hpp"
 #include "core/cluster/placement.hpp"
+#include "core/cluster/protocol_versions.hpp"
 #include "core/cluster/shard_claim.hpp"
 
 #include <gtest/gtest.h>
@@ -89,9 +90,40 @@ TEST(Identities, ThatAreNotHeardAreNotRemembered) {
   EXPECT_LE(known.size(), 6u);
 }
 
+TEST(Identities, AProcessIsOutlivedByALaterOneOfItsNameOnly) {
+  EXPECT_TRUE(is_outlived("scheduler-0", 10, "scheduler-0", 11));
+  EXPECT_FALSE(is_outlived("scheduler-0", 10, "scheduler-0", 10)) << "itself";
+  EXPECT_FALSE(is_outlived("scheduler-0", 10, "scheduler-0", 9)) << "the earlier one is told, not this one";
+  EXPECT_FALSE(is_outlived("scheduler-0", 10, "worker-0", 11));
+}
+
+TEST(Identities, AnotherAddressIsOneAtWhichThePresentProcessIsNotKnown) {
+  const ports::endpoint here{"10.0.0.1", 8020};
+  const ports::endpoint there{"10.0.0.2", 8020};
+  EXPECT_EQ(other_address({here, there}, {here}), there);
+  EXPECT_EQ(other_address({here, there}, {there, here}), std::nullopt) << "one process at two addresses";
+  EXPECT_EQ(other_address({}, {here}), std::nullopt) << "a name that points nowhere is no news";
+}
+
 TEST(Identities, IncarnationsGrowWithTime) {
   EXPECT_LT(make_incarnation({1000}, ~0ull), make_incarnation({1001}, 0));
   EXPECT_NE(make_incarnation({1000}, 1), make_incarnation({1000}, 2));
+}
+
+TEST(ProtocolVersions, NeighboursSpeakTheOlderOne) {
+  const protocol_versions before{8, 7};
+  const protocol_versions after{9, 8};
+  EXPECT_EQ(*agreed_version(after, "worker-0", 9), 9);
+  EXPECT_EQ(*agreed_version(after, "worker-0", 8), 8);
+  EXPECT_EQ(*agreed_version(before, "worker-0", 9), 8) << "both ends find the same";
+}
+
+TEST(ProtocolVersions, APeerTwoReleasesBehindIsRefusedByTheNewerOne) {
+  const auto refused = agreed_version({9, 8}, "worker-0", 7);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, errc::unsupported);
+  EXPECT_NE(refused.error().message.find("version 7"), std::string::npos) << refused.error().message;
+  EXPECT_EQ(*agreed_version({7, 6}, "scheduler-0", 9), 7) << "the older one cannot know";
 }
 
 TEST(ShardClaims, AreHeldWithAMajorityOnly) {

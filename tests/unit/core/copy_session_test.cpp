@@ -48,6 +48,7 @@ struct writer {
 };
 
 const error away{errc::unavailable, "away"};
+const error busy{errc::limited, "busy"};
 
 }  // namespace
 
@@ -185,6 +186,89 @@ TEST(CopySession, ASealIsAnsweredWhenEnoughCopiesAreSealedAndEqual) {
   w.session.on_looked(look.replica, look.attempt, about, w.now, w.out);
   EXPECT_EQ(w.answer_to(1), errc::none);
   EXPECT_TRUE(w.session.done());
+}
+
+TEST(CopySession, AReplicaThatHasTooMuchToDoIsHeldAndGoesOnWhereItWas) {
+  writer w{2, 2};
+  w.session.on_own(0, w.now, w.out);
+  w.bring_up();
+  w.session.on_own(3 * mib, w.now, w.out);
+  w.session.wait(1, copy_goal::length, 3 * mib, w.now, w.out);
+  const auto first = w.next(copy_call::kind::send), refused = w.next(copy_call::kind::send), behind = w.next(copy_call::kind::send);
+  // Whatever order the answers come in.
+  w.session.on_sent(behind.replica, behind.attempt, error{errc::offset_mismatch, "behind"}, w.now, w.out);
+  w.session.on_sent(refused.replica, refused.attempt, busy, w.now, w.out);
+  EXPECT_EQ(w.out.held, std::vector<node_name>{w.order[1]});
+  EXPECT_TRUE(w.out.calls.empty());
+  w.session.on_sent(first.replica, first.attempt, std::uint64_t{mib}, w.now, w.out);
+  EXPECT_TRUE(w.out.dropped.empty());
+  for (std::uint64_t at = mib; at < 3 * mib; at += mib) {
+    const auto send = w.next(copy_call::kind::send);
+    EXPECT_EQ(send.node, w.order[1]);
+    EXPECT_EQ(send.offset, at);
+    w.session.on_sent(send.replica, send.attempt, at + mib, w.now, w.out);
+  }
+  EXPECT_EQ(w.answer_to(1), errc::none);
+  EXPECT_TRUE(w.out.calls.empty());
+}
+
+TEST(CopySession, EveryCallThatIsRefusedIsAskedAgain) {
+  writer w{2, 2};
+  const auto refuse = [&w](copy_call::kind what, auto answer) {
+    const auto call = w.next(what);
+    answer(call);
+    EXPECT_TRUE(w.out.calls.empty());
+    w.session.on_room(call.node, w.now, w.out);
+    ASSERT_FALSE(w.out.calls.empty());
+    EXPECT_EQ(w.out.calls.front(), call);
+  };
+  w.session.on_own(5, w.now, w.out);
+  refuse(copy_call::kind::reserve, [&](const copy_call& c) { w.session.on_reserved(c.replica, c.attempt, busy, w.now, w.out); });
+  const auto reserve = w.next(copy_call::kind::reserve);
+  w.session.on_reserved(reserve.replica, reserve.attempt, {}, w.now, w.out);
+  refuse(copy_call::kind::open, [&](const copy_call& c) { w.session.on_opened(c.replica, c.attempt, busy, w.now, w.out); });
+  const auto open = w.next(copy_call::kind::open);
+  w.session.on_opened(open.replica, open.attempt, std::uint64_t{9}, w.now, w.out);
+  refuse(copy_call::kind::cut, [&](const copy_call& c) { w.session.on_cut(c.replica, c.attempt, busy, w.now, w.out); });
+  const auto cut = w.next(copy_call::kind::cut);
+  w.session.on_cut(cut.replica, cut.attempt, {}, w.now, w.out);
+  const auto again = w.next(copy_call::kind::open);
+  w.session.on_opened(again.replica, again.attempt, std::uint64_t{5}, w.now, w.out);
+  ports::blob_stat about{w.id, 5, true, {}, 0};
+  w.session.on_own_sealed(about, w.now, w.out);
+  w.session.wait(1, copy_goal::sealed, 5, w.now, w.out);
+  refuse(copy_call::kind::seal, [&](const copy_call& c) { w.session.on_sealed(c.replica, c.attempt, busy, w.now, w.out); });
+  const auto seal = w.next(copy_call::kind::seal);
+  w.session.on_sealed(seal.replica, seal.attempt, about, w.now, w.out);
+  EXPECT_EQ(w.answer_to(1), errc::none);
+  EXPECT_TRUE(w.out.dropped.empty());
+}
+
+TEST(CopySession, WhereNobodyWillSayThatThereIsRoomTheWriterComesAgain) {
+  writer w{4, 4};
+  w.session.on_own(0, w.now, w.out);
+  for (int i = 0; i < 3; ++i) {
+    const auto reserve = w.next(copy_call::kind::reserve);
+    w.session.on_reserved(reserve.replica, reserve.attempt, {}, w.now, w.out);
+  }
+  for (int i = 0; i < 3; ++i) {
+    const auto open = w.next(copy_call::kind::open);
+    w.session.on_opened(open.replica, open.attempt, std::uint64_t{0}, w.now, w.out);
+  }
+  w.session.on_own(7, w.now, w.out);
+  w.session.wait(1, copy_goal::length, 7, w.now, w.out);
+  const auto send = w.next(copy_call::kind::send);
+  w.session.on_sent(send.replica, send.attempt, busy, w.now, w.out);
+  EXPECT_EQ(w.answer_to(1), errc::internal);
+  w.session.on_stalled(send.node, w.now, w.out);
+  EXPECT_EQ(w.answer_to(1), errc::limited);
+  w.out.calls.clear();
+  w.now = w.now + copy_session::retry_after;
+  w.session.wait(2, copy_goal::length, 7, w.now, w.out);
+  const auto again = w.next(copy_call::kind::send);
+  EXPECT_EQ(again.node, send.node);
+  EXPECT_EQ(again.offset, 0u);
+  EXPECT_EQ(w.answer_to(2), errc::internal);
 }
 
 TEST(CopySession, ALongCatchUpKeepsNobodyWaitingForEver) {

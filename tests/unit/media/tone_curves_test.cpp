@@ -44,7 +44,7 @@ TEST(ToneCurves, GreysStayGreyAndInTheirOrder) {
   for (const auto transfer : {hdr_transfer::pq, hdr_transfer::hlg})
     for (const auto primaries : {hdr_primaries::bt2020, hdr_primaries::display_p3, hdr_primaries::dci_p3, hdr_primaries::bt709})
       for (const auto matrix : {hdr_matrix::bt2020, hdr_matrix::bt709, hdr_matrix::bt601}) {
-        const auto out = map({transfer, primaries, matrix, false}, greys());
+        const auto out = map({transfer, primaries, matrix}, greys());
         EXPECT_EQ(out.y.front(), 16);
         for (std::size_t i = 0; i < out.y.size(); ++i) {
           ASSERT_EQ(out.cb[i], 128) << i;
@@ -59,7 +59,7 @@ TEST(ToneCurves, ThePeakBecomesWhite) {
   samples s;
   s.add(3760);  // 10 000 cd/m2 in PQ
   EXPECT_EQ(map({}, s, 100).y[0], 235);
-  EXPECT_EQ(map({hdr_transfer::hlg, hdr_primaries::bt2020, hdr_matrix::bt2020, false}, s, 10).y[0], 235);  // 1000 cd/m2
+  EXPECT_EQ(map({hdr_transfer::hlg, hdr_primaries::bt2020, hdr_matrix::bt2020}, s, 10).y[0], 235);  // 1000 cd/m2
 }
 
 /// 100 cd/m2 is 50.8 % of PQ's signal (BT.2100). Hable's curve for a peak of 1000 cd/m2 takes 1 to 0.2207 / 0.7062 of white,
@@ -70,17 +70,6 @@ TEST(ToneCurves, OrdinaryWhiteLandsWhereTheCurveSays) {
   EXPECT_NEAR(map({}, s).y[0], 16 + 0.616 * 219, 1);
 }
 
-TEST(ToneCurves, FullRangeIsTheSameLight) {
-  samples limited, full;
-  for (int i = 0; i <= 100; ++i) {
-    limited.add(256 + 3504 * i / 100);
-    full.add((4095 * (3504 * i / 100) + 1752) / 3504);
-  }
-  const auto a = map({hdr_transfer::pq, hdr_primaries::bt2020, hdr_matrix::bt2020, false}, limited);
-  const auto b = map({hdr_transfer::pq, hdr_primaries::bt2020, hdr_matrix::bt2020, true}, full);
-  for (std::size_t i = 0; i < a.y.size(); ++i) EXPECT_NEAR(a.y[i], b.y[i], 1) << i;
-}
-
 /// Whatever twelve bits can say, also what no camera says: sizes that are no multiple of anything, nothing beyond the ends.
 TEST(ToneCurves, TakeEverySampleThereIs) {
   std::mt19937 random{7};
@@ -88,8 +77,7 @@ TEST(ToneCurves, TakeEverySampleThereIs) {
     samples s;
     for (std::size_t i = 0; i < count; ++i) s.add(static_cast<int>(random() % 4096), static_cast<int>(random() % 4096), static_cast<int>(random() % 4096));
     for (const double peak : {1.0, 100.0})
-      for (const bool full : {false, true})
-        for (const auto transfer : {hdr_transfer::pq, hdr_transfer::hlg}) EXPECT_EQ(map({transfer, hdr_primaries::dci_p3, hdr_matrix::bt601, full}, s, peak).y.size(), count);
+      for (const auto transfer : {hdr_transfer::pq, hdr_transfer::hlg}) EXPECT_EQ(map({transfer, hdr_primaries::dci_p3, hdr_matrix::bt601}, s, peak).y.size(), count);
   }
 }
 
@@ -99,7 +87,7 @@ TEST(ToneCurves, SamplesAreWhatTheyWere) {
   samples s;
   for (int i = 0; i < 100'000; ++i) s.add(static_cast<int>(random() % 4096), static_cast<int>(random() % 4096), static_cast<int>(random() % 4096));
   const auto digest = [&](hdr_transfer transfer) {
-    const auto out = map({transfer, hdr_primaries::bt2020, hdr_matrix::bt2020, false}, s);
+    const auto out = map({transfer, hdr_primaries::bt2020, hdr_matrix::bt2020}, s);
     std::string all{out.y.begin(), out.y.end()};
     all.append(out.cb.begin(), out.cb.end());
     all.append(out.cr.begin(), out.cr.end());

@@ -66,7 +66,28 @@ TEST_F(ReplicatedBlobs, WithoutASecondNodeNothingIsPromisedAndNothingIsLeftBehin
   cluster.kill(homes[1]);
   cluster.kill(homes[2]);
   EXPECT_EQ(reserve(), errc::unavailable);
+  // Not missing: had one of them promised before it went, this tombstone takes the promise back when it is here again.
   EXPECT_EQ(on_disk(homes[0]), ports::blob_presence::dead);
+}
+
+TEST_F(ReplicatedBlobs, APromiseThatGotToOneNodeOfTwoIsDeadThere) {
+  copies_cluster wide{three, 3, 3};
+  wide.kill(homes[2]);
+  const auto refused = wide.ask<void>([&](auto done) { wide.at(homes[0]).reserve(token, done); });
+  ASSERT_TRUE(refused && !*refused);
+  for (const auto& name : {homes[0], homes[1]})
+    EXPECT_EQ((*wide.ask<ports::blob_look>([&](auto done) { wide.disk(name).look(token.blob, done); }))->presence, ports::blob_presence::dead);
+}
+
+TEST_F(ReplicatedBlobs, ANewWriterDoesNotCutWhatTheOthersHave) {
+  ASSERT_EQ(reserve(), errc::none);
+  ASSERT_EQ(append("one", 0), errc::none);
+  token.nonce = 8;
+  ASSERT_EQ(reserve(), errc::none);
+  EXPECT_EQ((*cluster.ask<ports::blob_stat>([&](auto done) { cluster.disk(homes[1]).stat(token.blob, done); }))->bytes, 3u);
+  ASSERT_EQ(append("two", 3), errc::none);
+  ASSERT_EQ(seal(6), errc::none);
+  EXPECT_EQ(on_disk(homes[1]), ports::blob_presence::sealed);
 }
 
 TEST_F(ReplicatedBlobs, ANodeThatDiesIsReplacedByOneThatHasEverything) {
@@ -121,6 +142,50 @@ TEST_F(ReplicatedBlobs, ADeleteReachesAllThatCanBeReached) {
   EXPECT_EQ(read_at(homes[0], 0, 1), "error unavailable");  // the third could have it
   cluster.restart(homes[2]);
   EXPECT_EQ(read_at(homes[0], 0, 1), "error not_found");
+}
+
+/// The others may have lost their disks: whoever is not heard may have the only copy that is left.
+TEST_F(ReplicatedBlobs, ABlobIsNotUnknownWhileAnybodyIsAway) {
+  const auto stat = [&] { return code<ports::blob_stat>([&](auto done) { cluster.at(homes[0]).stat(token.blob, done); }); };
+  EXPECT_EQ(stat(), errc::not_found);
+  cluster.kill(homes[2]);
+  EXPECT_EQ(stat(), errc::unavailable);
+}
+
+TEST_F(ReplicatedBlobs, ManyDeletesAtOnceDoNotFillTheOtherNode) {
+  std::size_t deleted = 0;
+  for (std::uint64_t i = 0; i < 100; ++i)
+    cluster.at(homes[0]).remove({0x0123456789ab0000ull, 1'000 + i}, [&deleted](expected<void> result) { deleted += result ? 1 : 0; });
+  cluster.run();
+  EXPECT_EQ(deleted, 100u);
+  EXPECT_LE(cluster.most_calls(homes[1]), store::replicated_blobs_options{}.removes_under_way_max);
+  token.blob = {0x0123456789ab0000ull, 1'099};
+  EXPECT_EQ(on_disk(homes[1]), ports::blob_presence::dead);
+  EXPECT_EQ(on_disk(homes[2]), ports::blob_presence::dead);
+}
+
+TEST_F(ReplicatedBlobs, WritersGoOnWhileTheOtherNodeHasTooMuchToDo) {
+  copies_cluster two{{"storage-0", "storage-1"}, 2, 2};
+  std::vector<ports::write_token> tokens;
+  for (std::uint64_t n = 1; tokens.size() < 8; ++n) {
+    ports::write_token t{{0x0123456789ab0000ull, n * 0x9e3779b97f4a7c15ull}, 7, 4 * mib};
+    if (placement_of(t.blob, {"storage-0", "storage-1"}).front() == "storage-0") tokens.push_back(t);
+  }
+  two.limit("storage-1", 3);
+  std::size_t reserved = 0, appended = 0, sealed = 0;
+  for (const auto& t : tokens) two.at("storage-0").reserve(t, [&reserved](expected<void> result) { reserved += result ? 1 : 0; });
+  two.run();
+  EXPECT_EQ(reserved, tokens.size());
+  for (const auto& t : tokens)
+    for (std::uint64_t at = 0; at < 30; at += 3)
+      two.at("storage-0").append(t, at, buffer{std::string{"abc"}}, crc32c("abc"), [&appended](expected<std::uint64_t> result) { appended += result ? 1 : 0; });
+  for (std::uint64_t i = 0; i < 50; ++i) two.at("storage-0").remove({0x0123456789ab0000ull, 1'000 + i}, [](const expected<void>&) {});
+  two.run();
+  EXPECT_EQ(appended, 10 * tokens.size());
+  for (const auto& t : tokens) two.at("storage-0").seal(t, 30, [&sealed](expected<ports::blob_stat> result) { sealed += result ? 1 : 0; });
+  two.run();
+  EXPECT_EQ(sealed, tokens.size());
+  EXPECT_EQ(two.replicated("storage-0").sessions(), 0u);
 }
 
 TEST_F(ReplicatedBlobs, ALookDoesNotCallMissingWhatMayBeOnANodeThatIsAway) {

@@ -1,0 +1,367 @@
+#!/usr/bin/python3
+"""Changes core/'s rules in small ways and expects the tests to notice each change.
+
+Every operator, constant, condition and statement of core/**/*.cpp is a place where somebody may slip. A copy of the tree gets
+all those slips at once, each behind a switch (switch.hpp), is compiled once, and then the unit tests, the property tests and
+the simulation run once for each slip, until one of them fails. What none of them notices has survived: either a test is
+missing, or the change means nothing.
+
+Usage: core_mutants.py [--sample N] [--seed S] [--file PART] [--sim-seeds N] [--jobs N] [--only ID]... [--json FILE]
+       core_mutants.py --list      the places, without building anything
+
+Exit code: 0 at least --least percent were noticed, 1 fewer were, or it could not be built; 2 wrong words.
+Needs python3-clang, whose parser finds the places: Debian's python, not another one.
+"""
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import random
+import re
+import subprocess
+import sys
+import threading
+import time
+
+from clang import cindex
+from clang.cindex import CursorKind as Kind
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "sim"))
+import mutants  # noqa: E402
+SCRATCH = ROOT / "build" / "core-mutants"
+TREE = SCRATCH / "tree"
+TARGETS = ("unit_core", "property_core", "unit_store", "unit_actors", "latham-sim")
+ROUNDS_MAX = 8  # of compiling without the places that do not compile
+
+RELATIONS = {"<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal", "==": "equal", "!=": "unequal"}
+ARITHMETIC = {"+": "plus", "-": "minus", "*": "times", "/": "over"}
+COMPOUND = {"+=": "add", "-=": "take"}
+OPPOSITE = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==", "&&": "||", "||": "&&", "+": "-", "-": "+", "*": "/", "/": "*", "+=": "-=", "-=": "+="}
+SCOPES_OF_CONSTANTS = {Kind.CASE_STMT, Kind.STATIC_ASSERT, Kind.ENUM_CONSTANT_DECL, Kind.TEMPLATE_REF, Kind.CXX_BASE_SPECIFIER}
+
+
+class Place:
+    """One slip: bytes [begin, end) of a file become `head`, the parts rendered in their turn, and what joins them."""
+
+    def __init__(self, file, begin, end, what, head, parts, tail, joints=()):
+        self.file, self.begin, self.end, self.what = file, begin, end, what
+        self.head, self.parts, self.tail, self.joints = head, parts, tail, joints
+        self.id = -1
+        self.line = 0
+
+
+def span(cursor):
+    return cursor.extent.start.offset, cursor.extent.end.offset
+
+
+class Finder:
+    def __init__(self, path, text):
+        self.path, self.text = path, text
+        self.places = []
+        self.macros = []
+
+    def inside_macro(self, begin, end):
+        return any(a < end and begin < b for a, b in self.macros)
+
+    def add(self, begin, end, what, head, parts, tail, joints=()):
+        if begin < end and not self.inside_macro(begin, end):
+            self.places.append(Place(self.path, begin, end, what, head, parts, tail, joints))
+
+    def find(self, arguments):
+        unit = cindex.Index.create().parse(str(ROOT / self.path), arguments, options=cindex.TranslationUnit.PARSE_DETAILED_PROCESSING_RECORD)
+        errors = [d for d in unit.diagnostics if d.severity >= cindex.Diagnostic.Error]
+        if errors:
+            raise SystemExit(f"{self.path}: clang's parser says: {errors[0]}")
+        mine = str(ROOT / self.path)
+        here = lambda c: c.location.file is not None and c.location.file.name == mine
+        tops = [c for c in unit.cursor.get_children() if here(c)]
+        self.macros = [span(c) for c in tops if c.kind == Kind.MACRO_INSTANTIATION]
+        for c in tops:
+            if not c.kind.is_preprocessing():
+                self.visit(c, None)
+        return self.places
+
+    def operands(self, c):
+        """(left, operator, right) of a binary operator, built in or overloaded; None when it is something else."""
+        children = list(c.get_children())
+        if c.kind == Kind.CALL_EXPR:
+            if not c.spelling.startswith("operator") or len(children) != 3:
+                return None
+            left, right = children[0], children[2]
+        elif len(children) == 2:
+            left, right = children
+        else:
+            return None
+        operator = self.text[span(left)[1]:span(right)[0]].decode(errors="replace").strip()
+        return (left, operator, right) if operator in OPPOSITE else None
+
+    def visit(self, c, parent):
+        if c.kind in SCOPES_OF_CONSTANTS:
+            # A case's body is code like any other; its label is a constant.
+            for child in list(c.get_children())[1:] if c.kind == Kind.CASE_STMT else ():
+                self.statement(child)
+                self.visit(child, c)
+            return
+        if c.kind == Kind.VAR_DECL and re.match(rb"(inline |static )*constexpr\b|(static )?const .*\[\]", self.text[slice(*span(c))]):
+            # A table or a bound: only its numbers, if they can be another; the compiler says so.
+            return
+        if c.kind in (Kind.BINARY_OPERATOR, Kind.COMPOUND_ASSIGNMENT_OPERATOR, Kind.CALL_EXPR):
+            self.binary(c)
+        elif c.kind == Kind.UNARY_OPERATOR and self.text[c.extent.start.offset:c.extent.start.offset + 1] == b"!":
+            operand = next(c.get_children())
+            self.add(*span(c), "! left out", "latham::mutant::no(#, ", [span(operand)], ")")
+        elif c.kind == Kind.INTEGER_LITERAL:
+            word = self.text[slice(*span(c))].decode()
+            self.add(*span(c), f"{word} becomes one more", "latham::mutant::next(#, ", [span(c)], ")")
+        elif c.kind == Kind.CXX_BOOL_LITERAL_EXPR:
+            self.add(*span(c), "the opposite", "latham::mutant::flip(#, ", [span(c)], ")")
+        elif c.kind in (Kind.IF_STMT, Kind.WHILE_STMT):
+            self.condition(c)
+        children = list(c.get_children())
+        if c.kind == Kind.COMPOUND_STMT:
+            for child in children:
+                self.statement(child)
+        elif c.kind in (Kind.IF_STMT, Kind.FOR_STMT, Kind.WHILE_STMT, Kind.CXX_FOR_RANGE_STMT) and len(children) > 1:
+            for child in children[1:]:
+                # The last ones are bodies; a `for` has expressions of its own before, which are no statements.
+                if c.kind == Kind.IF_STMT or child == children[-1]:
+                    self.statement(child)
+        for child in children:
+            self.visit(child, c)
+
+    def binary(self, c):
+        found = self.operands(c)
+        if found is None:
+            return
+        left, operator, right = found
+        parts = [span(left), span(right)]
+        what = f"{operator} becomes {OPPOSITE[operator]}"
+        kind_of = left.type.get_canonical().spelling
+        if operator in RELATIONS:
+            self.add(*span(c), what, f"latham::mutant::{RELATIONS[operator]}(#, ", parts, ")", (", ",))
+        elif operator in ("&&", "||"):
+            self.add(*span(c), what, f"latham::mutant::{'both' if operator == '&&' else 'either'}(#, ", parts, "); })", (", [&] { return static_cast<bool>(",))
+        elif "string" in kind_of or "iterator" in kind_of or "*" in kind_of or "[" in kind_of:
+            return  # there is no opposite
+        elif operator in ARITHMETIC:
+            self.add(*span(c), what, f"latham::mutant::{ARITHMETIC[operator]}(#, ", parts, ")", (", ",))
+        elif operator in COMPOUND:
+            self.add(*span(c), what, f"latham::mutant::{COMPOUND[operator]}(#, ", parts, ")", (", ",))
+
+    def condition(self, c):
+        children = list(c.get_children())
+        if len(children) < 2 or not children[0].kind.is_expression():
+            return
+        first = children[0]
+        while first.kind in (Kind.UNEXPOSED_EXPR, Kind.PAREN_EXPR) and len(list(first.get_children())) == 1:
+            first = next(first.get_children())
+        if first.kind in (Kind.BINARY_OPERATOR, Kind.UNARY_OPERATOR) or (first.kind == Kind.CALL_EXPR and self.operands(first)):
+            return  # has a slip of its own that turns it round
+        self.add(*span(children[0]), "condition turned round", "latham::mutant::flip(#, ", [span(children[0])], ")")
+
+    def statement(self, c):
+        begin, end = span(c)
+        text = self.text[begin:end]
+        plain = c.kind in (Kind.CALL_EXPR, Kind.COMPOUND_ASSIGNMENT_OPERATOR, Kind.UNARY_OPERATOR, Kind.BINARY_OPERATOR, Kind.UNEXPOSED_EXPR, Kind.CONTINUE_STMT, Kind.BREAK_STMT)
+        if not plain and not (c.kind == Kind.RETURN_STMT and not list(c.get_children())):
+            return
+        if text.startswith(b"(void)"):
+            return
+        semicolon = re.match(rb"\s*;", self.text[end:])
+        if semicolon is None:
+            return
+        self.add(begin, end + semicolon.end(), "left out", "{ if (!latham::mutant::on(#)) ", [(begin, end)], "; }")
+
+
+def render(text, begin, end, places):
+    """`text[begin:end]` with all `places` (those that lie inside) behind their switches."""
+    out = []
+    at = begin
+    # The outermost first; of two with the same extent the first found is the outer one.
+    todo = sorted((p for p in places if begin <= p.begin and p.end <= end), key=lambda p: (p.begin, -p.end))
+    while todo:
+        p = todo.pop(0)
+        out.append(text[at:p.begin])
+        inner = [q for q in todo if q.end <= p.end and q.begin < p.end]
+        todo = [q for q in todo if q.begin >= p.end]
+        out.append(p.head.replace("#", str(p.id)).encode())
+        lost = 0
+        for i, (a, b) in enumerate(p.parts):
+            out.append(render(text, a, b, [q for q in inner if a <= q.begin and q.end <= b]))
+            if i < len(p.joints):
+                out.append(p.joints[i].encode())
+                lost += text[b:p.parts[i + 1][0]].count(b"\n")
+        out.append(p.tail.encode() + b"\n" * lost)  # the compiler's lines stay those of the source
+        at = p.end
+    out.append(text[at:end])
+    return b"".join(out)
+
+
+def arguments_of(path):
+    commands = json.loads((ROOT / "build" / "compile_commands.json").read_text())
+    for entry in commands:
+        if pathlib.Path(entry["file"]) == ROOT / path:
+            words = entry["command"].split()
+            kept = [w for w in words if w.startswith(("-I", "-D", "-std="))]
+            for i, word in enumerate(words):
+                if word == "-isystem":
+                    kept += [word, words[i + 1]]
+            return kept
+    raise SystemExit(f"build/compile_commands.json does not know {path}: build first (make test)")
+
+
+def places_of(part):
+    found, texts = [], {}
+    for path in sorted((ROOT / "core").rglob("*.cpp")):
+        name = path.relative_to(ROOT)
+        text = path.read_bytes()
+        texts[name] = text
+        if part in str(name):
+            found += Finder(name, text).find(arguments_of(name))
+    for i, p in enumerate(found):
+        p.id = i
+        p.line = texts[p.file][:p.begin].count(b"\n") + 1
+    return found, texts
+
+
+def copy_tree():
+    mutants.make_like_root(TREE)
+    write_if_other(TREE / "core" / "mutant_switch.hpp", (ROOT / "tests" / "mutation" / "switch.hpp").read_bytes())
+
+
+def write_if_other(path, content):
+    if not path.exists() or path.read_bytes() != content:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def build(places, texts, jobs):
+    """Leaves out what does not compile. The places that are left."""
+    if not (TREE / "build" / "CMakeCache.txt").exists():
+        for name, text in texts.items():
+            write_if_other(TREE / name, text)
+        done = subprocess.run(["cmake", "-G", "Ninja", "-B", "build", "-D", "CMAKE_BUILD_TYPE=RelWithDebInfo", "-D", "CMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -g0 -w -fpermissive",
+                               "-D", "LATHAM_TESTS=ON", "-D", "LATHAM_WEB=OFF", "-D", "LATHAM_WARNINGS_AS_ERRORS=OFF"], cwd=TREE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode != 0:
+            raise SystemExit("the copy cannot be configured:\n" + done.stdout[-3000:])
+    left = list(places)
+    for _ in range(ROUNDS_MAX):
+        for name, text in texts.items():
+            mine = [p for p in left if p.file == name]
+            body = render(text, 0, len(text), mine)
+            write_if_other(TREE / name, b'#include "core/mutant_switch.hpp"\n#line 1\n' + body if mine else body)
+        done = subprocess.run(["ninja", "-C", "build", f"-j{jobs}", "-k", "0", *TARGETS], cwd=TREE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode == 0:
+            return left
+        lines = set()
+        for file, line in re.findall(r"^\S*?(core/\S+\.cpp):(\d+):\d+:\s+(?:error:|required from here)", done.stdout, re.M):
+            lines.add((pathlib.Path(file), int(line)))
+
+        def bad(p):
+            last = p.line + texts[p.file][p.begin:p.end].count(b"\n")
+            return any((p.file, line) in lines for line in range(p.line, last + 1))
+
+        fewer = [p for p in left if not bad(p)]
+        if len(fewer) == len(left):
+            raise SystemExit("the copy does not build:\n" + done.stdout[-4000:])
+        print(f"{len(left) - len(fewer)} places cannot be switched and are left out", file=sys.stderr)
+        left = fewer
+    raise SystemExit(f"the copy does not build after {ROUNDS_MAX} rounds")
+
+
+def suites(sim_seeds):
+    tests = TREE / "build" / "tests"
+    quick = ["--gtest_brief=1", "--gtest_fail_fast"]
+    out = [("unit_core", [str(tests / "unit_core"), *quick]), ("property_core", [str(tests / "property_core"), *quick]),
+           ("unit_store", [str(tests / "unit_store"), *quick]), ("unit_actors", [str(tests / "unit_actors"), *quick])]
+    if sim_seeds > 0:
+        out.append(("latham-sim", [str(TREE / "build" / "latham-sim"), "--seed", "1", "--seeds", str(sim_seeds), "--jobs", "1"]))
+    return out
+
+
+def run(command, mutant, limit):
+    """'' when it passed."""
+    # A property's random numbers are the same for every mutant, so that a verdict can be repeated.
+    environment = dict(os.environ, LATHAM_MUTANT=str(mutant), RC_PARAMS="seed=1")
+    try:
+        done = subprocess.run(command, cwd=SCRATCH, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=limit)
+    except subprocess.TimeoutExpired:
+        return "never ended"
+    return "" if done.returncode == 0 else "failed" if done.returncode > 0 else f"signal {-done.returncode}"
+
+
+def main():
+    words = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], epilog="See the head of this file.")
+    words.add_argument("--sample", type=int, default=0, help="only so many of them, drawn by --seed (default: all)")
+    words.add_argument("--seed", type=int, default=1, help="of the sample (default 1)")
+    words.add_argument("--file", default="", metavar="PART", help="only in files whose name has this part")
+    words.add_argument("--only", type=int, action="append", default=[], metavar="ID", help="only this one; may be said again")
+    words.add_argument("--sim-seeds", type=int, default=40, help="worlds that each must outlive; 0 leaves the simulation out (default 40)")
+    words.add_argument("--least", type=float, default=90.0, help="percent that must be noticed (default 90)")
+    words.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at work at once (default: all cores)")
+    words.add_argument("--list", action="store_true", help="only the places")
+    words.add_argument("--json", type=pathlib.Path, metavar="FILE", help="one JSON object a mutant")
+    o = words.parse_args()
+
+    places, texts = places_of(o.file)
+    if o.list:
+        for p in places:
+            print(f"{p.id:5} {p.file}:{p.line} {p.what}: {' '.join(texts[p.file][p.begin:p.end].decode(errors='replace').split())[:100]}")
+        return 0
+    copy_tree()
+    places = build(places, texts, o.jobs)
+
+    limits = {}
+    for name, command in suites(o.sim_seeds):
+        began = time.monotonic()
+        said = run(command, -1, 1800)
+        if said:
+            raise SystemExit(f"{name} fails without any mutant: {said}")
+        limits[name] = 20 + 6 * (time.monotonic() - began)
+
+    chosen = [p for p in places if p.id in o.only] if o.only else places
+    if o.sample and o.sample < len(chosen):
+        chosen = sorted(random.Random(o.seed).sample(chosen, o.sample), key=lambda p: p.id)
+    lock, ended, noticed, began = threading.Lock(), 0, 0, time.monotonic()
+    bar = sys.stderr.isatty()
+
+    def one(p):
+        nonlocal ended, noticed
+        by = how = ""
+        for name, command in suites(o.sim_seeds):
+            how = run(command, p.id, limits[name])
+            if how:
+                by = name
+                break
+        with lock:
+            ended += 1
+            noticed += bool(by)
+            if bar:
+                print(f"\r[{'#' * (30 * ended // len(chosen)):<30}] {ended} of {len(chosen)} mutants, {ended - noticed} survived, {time.monotonic() - began:.0f} s ", end="", file=sys.stderr, flush=True)
+        return {"id": p.id, "file": str(p.file), "line": p.line, "what": p.what, "text": " ".join(texts[p.file][p.begin:p.end].decode(errors="replace").split())[:160], "by": by, "how": how}
+
+    with concurrent.futures.ThreadPoolExecutor(o.jobs) as pool:
+        results = list(pool.map(one, chosen))
+    if bar:
+        print(file=sys.stderr)
+    if o.json:
+        o.json.write_text("".join(json.dumps(r) + "\n" for r in results))
+
+    by_file = {}
+    for r in results:
+        by_file.setdefault(r["file"], []).append(r)
+        if not r["by"]:
+            print(f"survived: {r['id']} {r['file']}:{r['line']} {r['what']}: {r['text'][:110]}")
+    for file, rows in by_file.items():
+        killed = sum(bool(r["by"]) for r in rows)
+        print(f"{file:<40} {killed:>5} of {len(rows):>5} {100 * killed / len(rows):6.1f} %")
+    share = 100 * noticed / len(results) if results else 100.0
+    by = {name: sum(r["by"] == name for r in results) for name in dict.fromkeys(r["by"] for r in results if r["by"])}
+    print(f"{noticed} of {len(results)} noticed, {share:.1f} %; " + ", ".join(f"{n} by {name}" for name, n in by.items()))
+    return 0 if share >= o.least else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
