@@ -13,6 +13,15 @@ namespace latham::sim {
 
 namespace {
 
+/// None: its disk did not answer, or failed before it did.
+std::optional<std::vector<ports::blob_stat>> list_blobs(const view& v, const node_name& node) {
+  auto found = std::make_shared<std::optional<expected<std::vector<ports::blob_stat>>>>();  // shared with an answer that may come too late
+  v.blobs.at(node)().list({}, 1000, [found](expected<std::vector<ports::blob_stat>> all) { *found = std::move(all); });
+  v.wait([&] { return found->has_value(); });
+  if (!*found || !**found) return std::nullopt;
+  return std::move(***found);
+}
+
 /// One durable write, or one event, may stand for several steps: whether `to` can be reached at all.
 bool reaches(video_state from, video_state to) {
   using enum video_state;
@@ -203,7 +212,8 @@ public:
       for (std::uint64_t offset = 0; offset < video->source.size(); offset += ports::append_bytes_max) {
         auto answered = std::make_shared<bool>(false);
         read(upload, *video, offset, ports::append_bytes_max, answered);
-        view_.wait(*answered);
+        view_.wait([answered] { return *answered; });
+        if (!*answered) throw violation{"acknowledged_is_readable", to_string(id) + ": a disk does not answer"};
       }
     }
     for (const auto& [id, video] : view_.known)
@@ -321,17 +331,13 @@ public:
     for (const auto& [id, upload] : view_.uploads)
       if (upload.state != upload_state::removed) sources.insert(upload.what.source.blob);
     for (const auto& [node, blobs] : view_.blobs) {
-      bool answered = false;
-      blobs().list({}, 1000, [&](expected<std::vector<ports::blob_stat>> all) {
-        answered = true;
-        if (!all) throw violation{"no_blob_leaks", all.error().message};
-        for (const auto& stat : *all) {
-          if (outputs.contains(stat.blob) && !stat.sealed) throw violation{"nothing_visible_without_seal", to_string(stat.blob)};
-          if (!outputs.contains(stat.blob) && !sources.contains(stat.blob))
-            throw violation{"no_blob_leaks", to_string(stat.blob) + (stat.sealed ? " (sealed)" : " (open)") + " belongs to nothing"};
-        }
-      });
-      view_.wait(answered);
+      const auto held = list_blobs(view_, node);
+      if (!held) throw violation{"no_blob_leaks", "the blobs of " + node + " cannot be listed"};
+      for (const auto& stat : *held) {
+        if (outputs.contains(stat.blob) && !stat.sealed) throw violation{"nothing_visible_without_seal", to_string(stat.blob)};
+        if (!outputs.contains(stat.blob) && !sources.contains(stat.blob))
+          throw violation{"no_blob_leaks", to_string(stat.blob) + (stat.sealed ? " (sealed)" : " (open)") + " belongs to nothing"};
+      }
     }
   }
 };
@@ -341,12 +347,9 @@ std::string misplaced_blobs(const view& v) {
   std::map<node_name, std::vector<ports::blob_stat>> held;
   for (const auto& [node, blobs] : v.blobs) {
     members.push_back(node);
-    bool answered = false;
-    blobs().list({}, 1000, [&, to = &held[node]](expected<std::vector<ports::blob_stat>> all) {
-      answered = true;
-      if (all) *to = std::move(*all);
-    });
-    v.wait(answered);
+    auto found = list_blobs(v, node);
+    if (!found) return " the blobs of " + node + " cannot be listed;";
+    held[node] = std::move(*found);
   }
   // Not before: more may have become wanted, or less, while the lists were made.
   std::map<blob_id, std::size_t> lacking;  // homes that have no whole copy yet

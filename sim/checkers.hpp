@@ -51,8 +51,8 @@ struct view {
   std::vector<std::pair<std::string, std::function<std::size_t()>>> queues;   // name and present length
   std::map<node_name, std::function<store::memory_blobs&()>> blobs;  // of each storage node, past all faults
   std::uint32_t attempts = attempts_max;
-  /// Lets the world go on until an answer has come.
-  std::function<void(const bool& answered)> wait;
+  /// Lets the world go on until an answer has come, or for half a minute.
+  std::function<void(const std::function<bool()>& answered)> wait;
   /// A storage node lost its disk a moment ago, which may have been one of those that were counted before somebody was told.
   std::function<bool()> disk_lost_lately;
   /// Is storage up, so that what it holds counts as readable?

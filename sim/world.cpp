@@ -19,6 +19,7 @@ namespace {
 constexpr nanoseconds end_is_looked_for_every{milliseconds{200}};
 constexpr nanoseconds a_second{seconds{1}};
 constexpr nanoseconds restart_after_giving_up{seconds{1}};
+constexpr nanoseconds checks_wait_for{seconds{30}};         // for a disk, which may fail before it answers
 constexpr nanoseconds disk_counted_lately{seconds{30}};  // longer than a client waits for its answer
 constexpr nanoseconds twins_end_within{seconds{30}};        // after everything has healed
 constexpr nanoseconds twin_acts_for{claim_ttl};             // what it had decided before the other took over
@@ -363,8 +364,8 @@ private:
 
   void make_view() {
     view_.attempts = static_cast<std::uint32_t>(plan_.knobs.attempts);
-    view_.wait = [this](const bool& answered) {
-      while (!answered) step();
+    view_.wait = [this](const std::function<bool()>& answered) {
+      for (const auto until = time_.now() + checks_wait_for; !answered() && time_.now() < until;) step();
     };
     view_.disk_lost_lately = [this] { return disks_lost_ > 0 && time_.now() - lost_at_ < disk_counted_lately; };
     view_.storage_up = [this] { return std::all_of(machines_.begin(), machines_.end(), [](const auto& m) { return m->role() != node_role::storage || m->runs(); }); };

@@ -264,9 +264,9 @@ private:
         count("latham_uploads_total");
         count("latham_upload_bytes_total", static_cast<double>(record.what.source.bytes));
       }
-      announce();
-      spread(record, [answer, record](const expected<void>& kept) mutable {
+      spread(record, [this, answer, record](const expected<void>& kept) mutable {
         if (!kept) return deny(answer, kept.error());
+        announce();
         answer.deliver(view_of(record, record.what.source.bytes));
       });
     });
@@ -350,9 +350,10 @@ private:
 
   // ---- Outbox ------------------------------------------------------------------------------------------------------
 
-  /// At least once: what the scheduler has not confirmed is said again, after a wait or when it comes back.
+  /// At least once: what the scheduler has not confirmed is said again, after a wait or when it comes back. Not before its
+  /// record is on as many nodes as are promised: with one disk less the scheduler's video would be of an upload that nobody knows.
   void announce() {
-    for (const auto& event : uploads_.outbox(outbox_parallel, [this](video_id id) { return settled_ || fresh_.contains(id); })) {
+    for (const auto& event : uploads_.outbox(outbox_parallel, [this](video_id id) { return (settled_ || fresh_.contains(id)) && is_kept(*uploads_.find(id)); })) {
       if (announcing_.size() >= outbox_parallel) return;
       const auto scheduler = schedulers_.of(event.video.shard());
       if (!scheduler || !announcing_.insert(event.video).second) continue;
@@ -399,6 +400,8 @@ private:
       batch.push_back({store::output_key(blob), to_record(entry.record)});
     }
     log(ports::log_level::info, "uploads are announced again shard={} count={}", shard, uploads);
+    // Who else has a record was forgotten when the scheduler had it.
+    for (const auto& [node, handle] : peers_) exchange(node);
     journal_.join(std::move(batch), [this, answer]() mutable {
       answer.deliver(true);
       look_settled();
@@ -586,6 +589,7 @@ private:
               recollected();
             });
             look_settled();
+            announce();
           });
         },
         [this, node, number, after](caf::error&) { later(milliseconds{1'000}, [this, node, number, after] { exchange_page(node, number, after); }); });
@@ -604,6 +608,7 @@ private:
       .then(
             [this, node, number, ids = std::move(ids), records = std::move(records), then](bool) mutable {
               for (const auto id : ids) note_keeper(id, node);
+              announce();
               push(node, number, std::move(records), std::move(then));
             },
             [this, node, number](caf::error&) { later(milliseconds{1'000}, [this, node, number] { exchange_page(node, number, {}); }); });
