@@ -131,6 +131,7 @@ private:
   void loaded() {
     loaded_ = true;
     memory_.begin(rules_, claims_.empty(), now());
+    began_blank_ = !memory_.knows_marks();
     if (LATHAM_REACHED_IF("storage_begins_blank", !memory_.knows_marks())) log(ports::log_level::info, "storage is new or has lost its disk, and asks the others what they keep");
     log(ports::log_level::info, "storage ready uploads_open={} outputs_unconfirmed={}", uploads_.open(), outputs_.size());
     listen(directory_, service_claimant, [this](const service_change& change) {
@@ -334,14 +335,19 @@ private:
 
   caf::result<view_list> list(const std::string& tenant, video_id before, std::uint32_t limit) {
     if (!loaded_) return to_caf(starting());
-    if (!memory_.knows_marks()) return to_caf(blank());
+    if (LATHAM_REACHED_IF("list_lacks_what_was_lost", !memory_.knows_marks() || lacks_records())) return to_caf(blank());
     view_list views;
     // One of an earlier life may have been accepted; one that was completed in this life and is not kept yet was not.
-    for (const auto& record : uploads_.list(tenant, before, std::min(limit, 200u)))
-      if (is_kept(record) || !fresh_.contains(record.what.video)) views.push_back(view_of(record, 0));
+    const auto may = [this](const upload_record& record) { return is_kept(record) || !fresh_.contains(record.what.video); };
+    for (const auto& record : uploads_.list(tenant, before, std::min(limit, 200u), may)) views.push_back(view_of(record, 0));
     auto answer = make_response_promise<view_list>();
     journal_.join({}, [answer, views = std::move(views)]() mutable { answer.deliver(std::move(views)); });
     return answer;
+  }
+
+  /// Of what this disk lost, not all is back here, or on so many others that whoever asks enough nodes asks one of those.
+  [[nodiscard]] bool lacks_records() const {
+    return std::any_of(elsewhere_.begin(), elsewhere_.end(), [this](const auto& lost) { return lost.second.size() < rules_.acks; });
   }
 
   void persist(const upload_record& record, std::function<void()> effect) {
@@ -573,9 +579,10 @@ private:
           for (const auto id : found.bury) bury(id);
           for (const auto& mark : theirs)
             if (mark.state == upload_state::complete) note_keeper(mark.video, node);
-          if (!memory_.knows_claims())
-            for (const auto& mark : theirs)
-              if (mark.state == upload_state::complete && uploads_.find(mark.video) == nullptr) elsewhere_.insert(mark.video);
+          for (const auto& mark : theirs) {
+            if (began_blank_ && mark.state == upload_state::complete && uploads_.find(mark.video) == nullptr) elsewhere_[mark.video].insert(node);
+            if (mark.state == upload_state::removed) elsewhere_.erase(mark.video);
+          }
           upload_list records;
           for (const auto id : found.push) records.push_back(*uploads_.find(id));
           push(node, number, std::move(records), [this, node, number, last, next = theirs.empty() ? after : theirs.back().video] {
@@ -716,6 +723,7 @@ private:
       auto kept = uploads_.keep(record, now());
       if (!kept) continue;
       batch.push_back({store::upload_key(kept->what.video), to_record(*kept)});
+      elsewhere_.erase(kept->what.video);
       if (kept->state == upload_state::removed) keepers_.erase(kept->what.video);
       else note_keeper(kept->what.video, kept->what.source.store);  // it was complete there first
       if (kept->state == upload_state::removed && !blob.is_nil()) dead.push_back(blob);
@@ -1136,7 +1144,8 @@ private:
   blob_id swept_;                       // where the next look goes on
   recollection memory_;
   std::map<node_name, std::vector<shard_claim>> recalled_;  // pages of an answer so far
-  std::set<video_id> elsewhere_;  // complete at others when this node began with an empty disk: perhaps lost here
+  bool began_blank_ = false;
+  std::map<video_id, std::set<node_name>> elsewhere_;  // complete at these, and unknown here since this node began with an empty disk: perhaps lost here
   std::set<video_id> announcing_;
   std::set<video_id> removing_;  // their blobs are on the way out
   bool loaded_ = false;

@@ -152,12 +152,12 @@ const upload_record* uploads::find(video_id id) const {
   return at == sessions_.end() ? nullptr : &at->second.record;
 }
 
-std::vector<upload_record> uploads::list(const std::string& tenant, video_id before, std::uint32_t limit) const {
+std::vector<upload_record> uploads::list(const std::string& tenant, video_id before, std::uint32_t limit, const std::function<bool(const upload_record&)>& may) const {
   std::vector<upload_record> out;
   auto at = before.is_nil() ? unannounced_.end() : unannounced_.lower_bound(before);
   while (at != unannounced_.begin() && out.size() < limit) {
     const auto& record = sessions_.at(*--at).record;
-    if (record.what.tenant == tenant) out.push_back(record);
+    if (record.what.tenant == tenant && (!may || may(record))) out.push_back(record);
   }
   return out;
 }

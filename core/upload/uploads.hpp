@@ -104,8 +104,9 @@ public:
   [[nodiscard]] const upload_record* find(video_id id) const;
   /// It is the source of an upload that lives.
   [[nodiscard]] bool names(blob_id blob) const { return sources_.contains(blob); }
-  /// Not yet with the scheduler, newest first, ids less than `before` (nil: all).
-  [[nodiscard]] std::vector<upload_record> list(const std::string& tenant, video_id before, std::uint32_t limit) const;
+  /// Not yet with the scheduler, newest first, ids less than `before` (nil: all). Those that `may` refuses are passed over, and
+  /// do not count: fewer than `limit` means that there are no more.
+  [[nodiscard]] std::vector<upload_record> list(const std::string& tenant, video_id before, std::uint32_t limit, const std::function<bool(const upload_record&)>& may = {}) const;
   /// Complete, but not announced; those that `may` refuses are passed over.
   [[nodiscard]] std::vector<media_ready> outbox(std::uint32_t limit, const std::function<bool(video_id)>& may = {}) const;
   [[nodiscard]] std::size_t open() const noexcept { return open_; }

@@ -89,6 +89,9 @@ TEST(Uploads, OnlyWhatTheSchedulerDoesNotHaveIsListed) {
   EXPECT_EQ(all.list("default", {}, 10).size(), 2u);
   EXPECT_EQ(all.list("default", {1, 3}, 10).size(), 1u);
   EXPECT_EQ(all.list("default", {}, 1)[0].what.video, (video_id{1, 3}));
+  const auto others = all.list("default", {}, 1, [](const upload_record& r) { return r.what.video != video_id{1, 3}; });
+  ASSERT_EQ(others.size(), 1u) << "what is passed over must not make the page look like the last one";
+  EXPECT_NE(others[0].what.video, (video_id{1, 3}));
   const auto announced = all.announced({1, 3});
   ASSERT_TRUE(announced);
   EXPECT_TRUE(all.outbox(10).empty());
