@@ -91,14 +91,58 @@ typename Inspector::result_type inspect(Inspector& f, leave_answer& x) {
 /// What a storage node keeps, for one that has lost its disk.
 struct kept_claims {
   bool blank = false;               // has lost its own, and does not know yet what was deleted
+  bool known = true;                // these are all; else it has lost its disk and says nothing of claims
   std::vector<shard_claim> claims;  // ascending; as many as fit: more from the last one's successor on
   friend bool operator==(const kept_claims&, const kept_claims&) = default;
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, kept_claims& x) {
-  return f(x.blank, x.claims);
+  return f(x.blank, x.known, x.claims);
 }
 inline constexpr std::size_t claims_max = 256;     // in one message
+
+/// Some of a shard's records, on their way from the scheduler that gives it away to the one that gets it. A page with number 0
+/// begins anew.
+struct shard_page {
+  std::uint16_t shard = 0;
+  std::uint64_t from = 0;           // incarnation of the giver
+  std::uint32_t attempt = 0;        // of that life of it; what is left of earlier ones on some link counts no more
+  std::uint32_t number = 0;
+  bool last = false;
+  std::vector<video_record> videos;
+  std::vector<task_record> tasks;
+  friend bool operator==(const shard_page&, const shard_page&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, shard_page& x) {
+  return f(x.shard, x.from, x.attempt, x.number, x.last, x.videos, x.tasks);
+}
+inline constexpr std::uint32_t shard_page_videos = 32;
+inline constexpr std::uint32_t shard_page_tasks = 256;
+
+/// The page is durable. `conflict`: it is not the one that was expected; begin anew.
+struct adopt_answer {
+  errc code = errc::none;
+  std::uint64_t incarnation = 0;    // of the receiver
+  friend bool operator==(const adopt_answer&, const adopt_answer&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, adopt_answer& x) {
+  return f(x.code, x.incarnation);
+}
+
+/// How far the hand-over of a shard is.
+struct hand_over_answer {
+  bool done = false;                // the storage nodes know the other one as its scheduler
+  std::uint64_t leases = 0;         // that still run: it waits for them, for a while
+  std::uint64_t records = 0;        // sent
+  std::string what;                 // is done now, or why it cannot be
+  friend bool operator==(const hand_over_answer&, const hand_over_answer&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, hand_over_answer& x) {
+  return f(x.done, x.leases, x.records, x.what);
+}
 
 using errc_list = std::vector<errc>;
 using bool_list = std::vector<std::uint8_t>;
@@ -169,6 +213,9 @@ CAF_BEGIN_TYPE_ID_BLOCK(latham, first_custom_type_id)
   CAF_ADD_TYPE_ID(latham, (latham::mark_list))
   CAF_ADD_TYPE_ID(latham, (latham::leave_answer))
   CAF_ADD_TYPE_ID(latham, (latham::kept_claims))
+  CAF_ADD_TYPE_ID(latham, (latham::shard_page))
+  CAF_ADD_TYPE_ID(latham, (latham::adopt_answer))
+  CAF_ADD_TYPE_ID(latham, (latham::hand_over_answer))
 
   CAF_ADD_ATOM(latham, latham, resolve_atom, "resolve")
   CAF_ADD_ATOM(latham, latham, begin_atom, "begin")
@@ -194,6 +241,8 @@ CAF_BEGIN_TYPE_ID_BLOCK(latham, first_custom_type_id)
   CAF_ADD_ATOM(latham, latham, leave_atom, "leave")
   CAF_ADD_ATOM(latham, latham, recall_atom, "recall")
   CAF_ADD_ATOM(latham, latham, names_atom, "names")
+  CAF_ADD_ATOM(latham, latham, adopt_atom, "adopt")
+  CAF_ADD_ATOM(latham, latham, handover_atom, "handover")
 CAF_END_TYPE_ID_BLOCK(latham)
 
 namespace latham {
@@ -243,7 +292,9 @@ using storage_actor = caf::typed_actor<
   /// The claims that it keeps, of this shard and greater ones.
   caf::replies_to<recall_atom, std::uint16_t>::with<kept_claims>,
   /// One flag per blob: a record here names it, as a source or as an output.
-  caf::replies_to<names_atom, blob_list>::with<bool_list>>;
+  caf::replies_to<names_atom, blob_list>::with<bool_list>,
+  /// Passes a page on to that scheduler: schedulers have no links among one another.
+  caf::replies_to<adopt_atom, node_name, shard_page>::with<adopt_answer>>;
 
 /// Who wants to hear of changes: a gateway.
 using event_sink = caf::typed_actor<caf::reacts_to<video_view>>;
@@ -266,7 +317,10 @@ using scheduler_actor = caf::typed_actor<
   caf::replies_to<retry_atom, video_id>::with<video_view>,
   caf::replies_to<outputs_atom, video_id, std::uint32_t>::with<output_page>,
   caf::replies_to<unused_atom, video_id, blob_list>::with<blob_list>,
-  caf::reacts_to<listen_atom, caf::strong_actor_ptr>>;
+  caf::reacts_to<listen_atom, caf::strong_actor_ptr>,
+  caf::replies_to<adopt_atom, shard_page>::with<adopt_answer>,
+  /// Gives a shard to another scheduler. Asked again and again, until it is done.
+  caf::replies_to<handover_atom, std::uint16_t, node_name>::with<hand_over_answer>>;
 
 // ---- Errors ----------------------------------------------------------------------------------------------------------
 

@@ -20,4 +20,14 @@ std::string claim_key(std::uint16_t shard) { return fmt::format("{}{:04x}", pref
 
 std::string storage_known_key(const node_name& storage) { return prefix_storages_known + storage; }
 
+std::string adoption_key(std::uint16_t shard) { return fmt::format("{}{:04x}", prefix_adoptions, shard); }
+
+std::optional<std::uint16_t> shard_of_key(const std::string& key) {
+  const std::string_view prefix = key.starts_with(prefix_videos) ? prefix_videos : key.starts_with(prefix_tasks) ? prefix_tasks : "";
+  if (prefix.empty()) return std::nullopt;
+  const auto rest = std::string_view{key}.substr(prefix.size());
+  const auto video = parse_id<video_id>(rest.substr(0, rest.find('/')));
+  return video ? std::optional{video->shard()} : std::nullopt;
+}
+
 }  // namespace latham::store

@@ -4,6 +4,7 @@
 //   s/meta                                  record scheduler_meta                    scheduler
 //   s/claim                                 record shard_claim: its own, newest      scheduler
 //   s/n/{storage node}                      record storage_known                     scheduler
+//   s/a/{shard}                             record shard_adoption                    scheduler
 //   s/v/{video}                             record video_record                      scheduler
 //   s/t/{video}/{kind}/{index}              record task_record                       scheduler
 //   s/l/{epoch}                             record lease_record                      scheduler
@@ -18,6 +19,7 @@
 
 #include "core/scheduler/records.hpp"
 
+#include <optional>
 #include <string>
 
 namespace latham::store {
@@ -25,6 +27,7 @@ namespace latham::store {
 inline constexpr const char* key_scheduler_meta = "s/meta";
 inline constexpr const char* key_scheduler_claim = "s/claim";
 inline constexpr const char* prefix_storages_known = "s/n/";
+inline constexpr const char* prefix_adoptions = "s/a/";
 inline constexpr const char* prefix_videos = "s/v/";
 inline constexpr const char* prefix_tasks = "s/t/";
 inline constexpr const char* prefix_leases = "s/l/";
@@ -39,5 +42,8 @@ inline constexpr const char* prefix_claims = "u/g/";
 [[nodiscard]] std::string output_key(blob_id blob);
 [[nodiscard]] std::string claim_key(std::uint16_t shard);
 [[nodiscard]] std::string storage_known_key(const node_name& storage);
+[[nodiscard]] std::string adoption_key(std::uint16_t shard);
+/// The shard that a key of a video or a task belongs to; none for other keys.
+[[nodiscard]] std::optional<std::uint16_t> shard_of_key(const std::string& key);
 
 }  // namespace latham::store

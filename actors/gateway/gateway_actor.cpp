@@ -367,7 +367,7 @@ void gateway_shell::list_more(const std::string& tenant, video_id before, std::u
   for (const auto& [node, handle] : storages_) storages.push_back(handle);
   std::vector<scheduler_actor> schedulers;
   for (const auto& [node, e] : schedulers_.all())
-    if (!e.info.shards.empty()) schedulers.push_back(e.handle);
+    if (e.told) schedulers.push_back(e.handle);
   if (schedulers.empty() || schedulers.size() < env_.config.schedulers.size())
     return answer({errc::unavailable, "not every scheduler is reachable; try again in a few seconds"});
   const auto wanted = static_cast<std::uint32_t>(std::min<std::size_t>(limit - page.videos.size(), list_page_max));

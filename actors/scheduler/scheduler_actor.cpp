@@ -2,6 +2,8 @@
 
 #include "actors/journal.hpp"
 #include "actors/role_actor.hpp"
+#include "core/cluster/shard_census.hpp"
+#include "core/cluster/shard_holds.hpp"
 #include "core/codec.hpp"
 #include "core/reach.hpp"
 #include "core/scheduler/grant_batches.hpp"
@@ -20,6 +22,11 @@ namespace {
 constexpr std::uint32_t load_page = 500;
 constexpr std::size_t deletes_max = 1'000;   // that wait for storage
 constexpr milliseconds tick_period{200};
+constexpr milliseconds census_period{2'000};
+constexpr seconds claims_tried_for{20};      // in vain; then the storage nodes are asked anew whose the shards are
+constexpr seconds leases_awaited_for{20};    // before a shard is handed over
+constexpr std::uint32_t page_tries_max = 20; // of one page, a second apart; then the hand-over is given up
+constexpr seconds adoption_awaited_for{30};  // during which a shard that was sent whole may be nobody's
 
 class scheduler_shell : public role_actor<scheduler_actor> {
 public:
@@ -50,6 +57,8 @@ public:
       [this](outputs_atom, video_id id, std::uint32_t from) { return outputs(id, from); },
       [this](unused_atom, video_id id, const blob_list& blobs) { return unused(id, blobs); },
       [this](listen_atom, const caf::strong_actor_ptr& sink) { subscribe(sink); },
+      [this](adopt_atom, const shard_page& some) { return adopt(some); },
+      [this](handover_atom, std::uint16_t shard, const node_name& to) { return hand_over(shard, to); },
       [](local_call& call) { call.run(); },
     };
   }
@@ -99,12 +108,99 @@ private:
         if (!record) return stop("a record cannot be read: " + key, record.error());
         known_storages_.insert(record->storage);
       }
-      auto members = env_.config.storages;
-      if (members.empty()) members.push_back(env_.config.name);
-      hold_.emplace(env_.config.shard, env_.config.name, env_.config.incarnation, last, std::move(members));
+      load_adoptions(last);
+    }));
+  }
+
+  void load_adoptions(const shard_claim& last) {
+    env_.records->scan(store::prefix_adoptions, {}, load_page, here<ports::kv_pairs>([this, last](expected<ports::kv_pairs> pairs) {
+      if (!pairs) return stop("records cannot be read", pairs.error());
+      for (const auto& [key, value] : *pairs) {
+        auto record = from_record<shard_adoption>(value);
+        if (!record) return stop("a record cannot be read: " + key, record.error());
+        adoptions_[record->shard] = *record;
+      }
+      last_ = last;
+      census_.emplace(members());
       caf::anon_send(directory_, service_change{service_claimant, env_.config.name, caf::actor_cast<caf::strong_actor_ptr>(this)});
       keep_claim();
+      look_again();
     }));
+  }
+
+  [[nodiscard]] std::vector<node_name> members() const {
+    return env_.config.storages.empty() ? std::vector{env_.config.name} : env_.config.storages;
+  }
+
+  // ---- Which shards
+
+  /// Asks everybody again what is whose, while nothing is owned yet, and while a shard that was given to us is not ours.
+  void look_again() {
+    later(census_period, [this] {
+      look_again();
+      if (rules_ ? !awaits_a_shard() : !hold_ || now() - claims_since_ < claims_tried_for) return;
+      census_.emplace(members());
+      ++census_number_;
+      if (!rules_) hold_.reset();
+      for (const auto& node : storages_up()) ask_claims(node, 0, {});
+    });
+  }
+
+  [[nodiscard]] bool awaits_a_shard() const {
+    return std::any_of(adoptions_.begin(), adoptions_.end(), [this](const auto& a) { return hold_ && !hold_->has(a.first); });
+  }
+
+  [[nodiscard]] std::vector<node_name> storages_up() const {
+    std::vector<node_name> out;
+    for (const auto& [node, handle] : storages_) out.push_back(node);
+    return out;
+  }
+
+  void ask_claims(const node_name& node, std::uint16_t from, std::vector<shard_claim> so_far) {
+    const auto at = storages_.find(node);
+    if (!census_ || census_->complete() || at == storages_.end()) return;
+    request(at->second, env_.config.request_timeout, recall_atom::value, from)
+      .then(
+        [this, node, so_far = std::move(so_far), number = census_number_](const kept_claims& kept) mutable {
+          if (number != census_number_ || !kept.known) return;
+          so_far.insert(so_far.end(), kept.claims.begin(), kept.claims.end());
+          if (kept.claims.size() == claims_max) return ask_claims(node, static_cast<std::uint16_t>(kept.claims.back().shard + 1), std::move(so_far));
+          if (census_->complete()) return;
+          census_->on_claims(node, so_far);
+          if (census_->complete()) on_census();
+        },
+        [](caf::error&) {});  // looked for again
+  }
+
+  void on_census() {
+    const auto mine = census_->of(env_.config.name);
+    if (rules_) {
+      for (const auto& [shard, adoption] : adoptions_)
+        if (!hold_->has(shard) && is_mine(shard)) {
+          log(ports::log_level::info, "shard was handed over to this scheduler, which begins anew with it shard={}", shard);
+          return quit(to_caf({errc::unavailable, "the scheduler begins anew, with shard " + std::to_string(shard)}));
+        }
+      return;
+    }
+    claims_since_ = now();
+    hold_.emplace(env_.config.name, env_.config.incarnation, last_, members());
+    for (const auto shard : mine) {
+      if (!is_mine(shard)) continue;
+      const auto adoption = adoptions_.find(shard);
+      hold_->add(shard, census_->newest(shard).front().generation, adoption == adoptions_.end() ? 0 : adoption->second.from);
+    }
+    const auto home = env_.config.shard;
+    if (const auto newest = census_->newest(home); newest.empty()) hold_->add(home, 0, 0);
+    else if (!hold_->has(home)) log(ports::log_level::info, "home shard belongs to another scheduler shard={} holder={}", home, newest.front().holder);
+    for (const auto& node : storages_up()) claim_at(node);
+    if (hold_->holds(now())) own();  // nothing to claim
+  }
+
+  /// Of a shard that was given to us nobody else may have a claim as new: the giver may have gone on without us.
+  [[nodiscard]] bool is_mine(std::uint16_t shard) const {
+    const auto newest = census_->newest(shard);
+    const auto ours = std::count_if(newest.begin(), newest.end(), [this](const shard_claim& c) { return c.holder == env_.config.name; });
+    return ours > 0 && (!adoptions_.contains(shard) || static_cast<std::size_t>(ours) == newest.size());
   }
 
   void keep_claim() {
@@ -113,19 +209,30 @@ private:
   }
 
   void claim_at(const node_name& node) {
+    if (!hold_) {
+      if (census_) ask_claims(node, 0, {});
+      return;
+    }
+    for (const auto& asked : hold_->requests(now()))
+      if (!is_transferred(asked.wanted.shard)) claim_at(node, asked);
+    if (given_ && given_->transfers) transfer_at(node);
+  }
+
+  [[nodiscard]] bool is_transferred(std::uint16_t shard) const { return given_ && given_->transfers && given_->shard == shard; }
+
+  void claim_at(const node_name& node, const claim_request& asked) {
     const auto at = storages_.find(node);
-    if (!hold_ || at == storages_.end()) return;
-    const auto asked = hold_->request(now());
-    if (!asked) return;
-    request(at->second, env_.config.request_timeout, *asked)
+    if (at == storages_.end()) return;
+    request(at->second, env_.config.request_timeout, asked)
       .then(
-        [this, node, asked = *asked, sent = now()](const claim_answer& answer) {
+        [this, node, asked, sent = now()](const claim_answer& answer) {
+          if (!hold_ || is_transferred(asked.wanted.shard)) return;
           const bool again = !answer.granted && !loaded_ && answer.wait_ms == 0;
           hold_->on_answer(node, asked, answer, sent, now());
           if (hold_->lost()) {
-            log(ports::log_level::error, "scheduler stops: another one owns its shard now shard={} generation={} holder={} incarnation={:x}", env_.config.shard,
+            log(ports::log_level::error, "scheduler stops: another one owns its shard now shard={} generation={} holder={} incarnation={:x}", asked.wanted.shard,
                 answer.known.generation, answer.known.holder, answer.known.incarnation);
-            return quit(to_caf({errc::fenced, "another scheduler owns shard " + std::to_string(env_.config.shard) + "; stop that one, or this one for good"}));
+            return quit(to_caf({errc::fenced, "another scheduler owns shard " + std::to_string(asked.wanted.shard) + "; stop that one, or this one for good"}));
           }
           if (hold_->outdated()) return stop("its generation cannot be had again", {errc::unavailable, "another asked for it and is gone"});
           if (hold_->holds(now()) && !rules_) own();
@@ -135,25 +242,31 @@ private:
   }
 
   void own() {
-    const auto& claim = hold_->claim();
-    log(ports::log_level::info, "shard owned shard={} generation={}", claim.shard, claim.generation);
-    rules_ = std::make_unique<scheduler>(env_.config.scheduling, claim.generation);
+    for (const auto shard : hold_->shards()) log(ports::log_level::info, "shard owned shard={} generation={}", shard, hold_->generation());
+    rules_ = std::make_unique<scheduler>(env_.config.scheduling, hold_->generation());
     // The generation is taken before anything is granted under it.
-    journal_.join({{store::key_scheduler_claim, to_record(claim)}, {store::key_scheduler_meta, to_record(scheduler_meta{{claim.generation, 0}})}},
-                  [this] { load(store::prefix_videos, {}); });
+    ports::kv_batch batch{{store::key_scheduler_claim, to_record(hold_->claim())}, {store::key_scheduler_meta, to_record(scheduler_meta{{hold_->generation(), 0}})}};
+    for (const auto shard : hold_->shards())
+      if (adoptions_.erase(shard) != 0) batch.push_back({store::adoption_key(shard), std::nullopt});
+    journal_.join(std::move(batch), [this] { load(store::prefix_videos, {}); });
   }
 
   /// Everything that decides needs it; what only reads does not.
-  [[nodiscard]] bool may_decide() { return loaded_ && hold_->holds(now()); }
+  [[nodiscard]] bool may_decide() { return loaded_ && !is_frozen() && hold_->holds(now()); }
+  [[nodiscard]] bool is_frozen() const { return given_ && given_->frozen; }
   [[nodiscard]] error refusal() const {
+    if (is_frozen()) return {errc::unavailable, "the shard is being handed over to another scheduler; try again in a few seconds"};
     return loaded_ ? error{errc::unavailable, "the scheduler does not reach the storage nodes; try again in a few seconds"} : starting();
   }
 
   void load(const std::string& prefix, const std::string& after) {
     env_.records->scan(prefix, after, load_page, here<ports::kv_pairs>([this, prefix](expected<ports::kv_pairs> pairs) {
       if (!pairs) return stop("records cannot be read", pairs.error());
-      for (const auto& [key, value] : *pairs)
+      for (const auto& [key, value] : *pairs) {
+        // What is left of a shard that was given away, or came and is not ours yet.
+        if (const auto shard = store::shard_of_key(key); shard && !hold_->has(*shard)) continue;
         if (auto fed = store::load_pair(key, value, *rules_); !fed) return stop("a record cannot be read: " + key, fed.error());
+      }
       if (pairs->size() == load_page) return load(prefix, pairs->back().first);
       if (prefix == store::prefix_videos) return load(store::prefix_tasks, {});
       if (prefix == store::prefix_tasks) return load(store::prefix_leases, {});
@@ -169,9 +282,7 @@ private:
     const auto counts = rules_->count();
     log(ports::log_level::info, "scheduler ready videos={} leases={} pending_tasks={}", counts.videos, counts.leases, counts.pending_tasks);
     caf::anon_send(directory_, service_change{service_scheduler, env_.config.name, caf::actor_cast<caf::strong_actor_ptr>(this)});
-    std::vector<node_name> here_now;
-    for (const auto& [node, handle] : storages_) here_now.push_back(node);
-    for (const auto& node : here_now) get_to_know(node);
+    for (const auto& node : storages_up()) get_to_know(node);
     tick();
   }
 
@@ -269,6 +380,7 @@ private:
   };
 
   void go_on_removing(const std::shared_ptr<removal>& r) {
+    if (is_frozen()) return;  // whoever has the shard next does it again
     if (r->outputs.empty() && r->forgetters.empty()) {
       decision out;
       forgotten_.erase(r->video);
@@ -338,6 +450,7 @@ private:
     const auto whole = std::make_shared<const verify_effect>(e);  // shared by all answers: a day of video is many megabytes
     const auto step = [this, p, whole] {
       if (--p->left > 0) return;
+      if (is_frozen()) return;
       if (p->failed) return retry_later(*whole);
       decision out;
       rules_->on_verified(whole->video, whole->job, p->missing, now(), out);
@@ -395,13 +508,16 @@ private:
   /// A storage node that this disk has never heard of announces all its uploads again.
   void get_to_know(const node_name& node) {
     if (known_storages_.contains(node) || !storages_.contains(node)) return;
-    request(storages_.at(node), env_.config.request_timeout, again_atom::value, env_.config.shard)
-      .then(
-        [this, node](bool) {
-          if (!known_storages_.insert(node).second) return;
-          journal_.join({{store::storage_known_key(node), to_record(storage_known{node})}}, [] {});
-        },
-        [this, node](caf::error&) { later(milliseconds{1'000}, [this, node] { get_to_know(node); }); });
+    const auto shards = hold_->shards();
+    auto left = std::make_shared<std::size_t>(shards.size());  // shared by the answers
+    for (const auto shard : shards)
+      request(storages_.at(node), env_.config.request_timeout, again_atom::value, shard)
+        .then(
+          [this, node, left](bool) {
+            if (--*left > 0 || !known_storages_.insert(node).second) return;
+            journal_.join({{store::storage_known_key(node), to_record(storage_known{node})}}, [] {});
+          },
+          [this, node](caf::error&) { later(milliseconds{1'000}, [this, node] { get_to_know(node); }); });
   }
 
   caf::result<work_answer> on_work_request(const work_request& what, const caf::strong_actor_ptr& worker) {
@@ -454,7 +570,8 @@ private:
 
   caf::result<errc> on_media_ready(const media_ready& event) {
     if (!may_decide()) return to_caf(refusal());
-    if (event.priority > priority_class::high || event.video.is_nil() || event.source.bytes == 0 || event.video.shard() != env_.config.shard) return errc::invalid_argument;
+    if (event.priority > priority_class::high || event.video.is_nil() || event.source.bytes == 0) return errc::invalid_argument;
+    if (!hold_->has(event.video.shard())) return to_caf(of_another(event.video.shard()));
     decision out;
     const auto code = rules_->on_media_ready(event, now(), out);
     if (!out.writes.empty()) log(ports::log_level::info, "video queued video={} bytes={}", to_string(event.video), event.source.bytes);
@@ -496,10 +613,13 @@ private:
     return after(std::move(out), code);
   }
 
-  shard_info shards() const { return {{env_.config.shard}, true}; }
+  shard_info shards() const { return {hold_ ? hold_->shards() : std::vector<std::uint16_t>{}, !given_}; }
+
+  [[nodiscard]] static error of_another(std::uint16_t shard) { return {errc::unavailable, "shard " + std::to_string(shard) + " belongs to another scheduler; try again in a few seconds"}; }
 
   caf::result<video_view> find(video_id id) {
     if (!loaded_) return to_caf(starting());
+    if (!hold_->has(id.shard())) return to_caf(of_another(id.shard()));
     auto view = rules_->view(id, now());
     if (!view) return to_caf(view.error());
     return after({}, std::move(*view));
@@ -507,19 +627,20 @@ private:
 
   /// Whether every storage node has told of its uploads since our disk was new.
   [[nodiscard]] bool knows_all() const {
-    const auto& members = env_.config.storages;
-    if (members.empty()) return known_storages_.contains(env_.config.name);
-    return std::all_of(members.begin(), members.end(), [this](const node_name& node) { return known_storages_.contains(node); });
+    if (hold_->shards().empty()) return true;
+    const auto all = members();
+    return std::all_of(all.begin(), all.end(), [this](const node_name& node) { return known_storages_.contains(node); });
   }
 
   caf::result<view_list> list(const std::string& tenant, video_id before, std::uint32_t limit) {
     // What nobody has told us of again would be missing in it, and storage believes that we have it.
-    if (!loaded_ || !knows_all()) return to_caf(starting());
+    if (!loaded_ || !knows_all() || (adopted_at_ && now() - *adopted_at_ < adoption_awaited_for && awaits_a_shard())) return to_caf(starting());
     return after({}, rules_->list(tenant, before, std::min(limit, 50u), now()));
   }
 
   caf::result<bool> remove(video_id id) {
     if (!may_decide()) return to_caf(refusal());
+    if (!hold_->has(id.shard())) return to_caf(of_another(id.shard()));
     if (deletes_.size() >= deletes_max) return to_caf({errc::limited, "too many deletes are under way; try again in a few seconds"});
     decision out;
     if (const auto code = rules_->on_delete(id, now(), out); code != errc::none) return to_caf({code, "there is no video " + to_string(id)});
@@ -551,6 +672,7 @@ private:
 
   caf::result<video_view> retry(video_id id) {
     if (!may_decide()) return to_caf(refusal());
+    if (!hold_->has(id.shard())) return to_caf(of_another(id.shard()));
     decision out;
     const auto code = rules_->on_retry(id, now(), out);
     if (code == errc::conflict) return to_caf({code, "only a failed video can be retried"});
@@ -560,6 +682,7 @@ private:
 
   caf::result<output_page> outputs(video_id id, std::uint32_t from) {
     if (!loaded_) return to_caf(starting());
+    if (!hold_->has(id.shard())) return to_caf(of_another(id.shard()));
     auto page = rules_->outputs(id, from);
     if (!page) return to_caf(page.error());
     return after({}, std::move(*page));
@@ -568,12 +691,250 @@ private:
   caf::result<blob_list> unused(video_id id, const blob_list& blobs) {
     if (!may_decide() || !knows_all()) return to_caf(loaded_ && hold_->holds(now()) ? starting() : refusal());
     if (blobs.size() > batch_max) return to_caf({errc::invalid_argument, "at most 64 blobs at once"});
+    // Of a shard that is another's now, everything would look as if nobody referred to it.
+    for (const auto blob : blobs)
+      if (!hold_->has(blob.shard())) return to_caf(of_another(blob.shard()));
+    if (!id.is_nil() && !hold_->has(id.shard())) return to_caf(of_another(id.shard()));
     return after({}, rules_->unreferenced(id, blobs));
   }
 
+  // ---- A shard changes hands -----------------------------------------------------------------------------------------
+  //
+  // The giver grants nothing new, waits for what runs, and decides nothing from then on (`frozen`). It sends the shard's records,
+  // by way of a storage node, because schedulers have no links among one another. When all are durable there it claims the shard
+  // for the receiver, as its own successor, at a majority of the storage nodes: from the first of these claims on there is no way
+  // back for this process. The receiver sees by the claims that the shard is its own and begins anew with it; then the giver does
+  // so without it. Who dies in between asks the storage nodes whose the shard is, like any scheduler that starts.
+
+  struct giving {
+    std::uint16_t shard = 0;
+    node_name to;
+    instant since;
+    std::uint32_t attempt = 0;
+    bool frozen = false;
+    bool transfers = false;
+    std::uint32_t number = 0;         // of the next page
+    std::uint32_t tries = 0;          // of it
+    std::uint64_t records = 0;
+    shard_claim claim;                // of the receiver
+    std::set<node_name> granted;
+    bool taken = false;               // the receiver has claimed it since
+    std::string what;
+  };
+
+  caf::result<hand_over_answer> hand_over(std::uint16_t shard, const node_name& to) {
+    if (!loaded_) return to_caf(starting());
+    if (to == env_.config.name || !is_valid_node_name(to)) return to_caf({errc::invalid_argument, "a shard is handed over to another scheduler; name that one"});
+    if (!hold_->has(shard)) {
+      const auto newest = census_->newest(shard);
+      const bool theirs = !newest.empty() && std::all_of(newest.begin(), newest.end(), [&](const shard_claim& c) { return c.holder == to; });
+      if (!theirs) return to_caf({errc::not_found, "shard " + std::to_string(shard) + " is not this scheduler's; it has " + (newest.empty() ? std::string{"no scheduler"} : newest.front().holder)});
+      return hand_over_answer{true, 0, 0, "shard " + std::to_string(shard) + " belongs to " + to};
+    }
+    if (given_) {
+      if (given_->shard != shard || given_->to != to) return to_caf({errc::conflict, "shard " + std::to_string(given_->shard) + " is being handed over to " + given_->to + "; one at a time"});
+      return hand_over_answer{false, rules_->count().leases, given_->records, given_->what};
+    }
+    if (!may_decide()) return to_caf(refusal());
+    if (!knows_all()) return to_caf({errc::unavailable, "not every storage node has told this scheduler of its uploads yet; bring back those that are away, or take them out of the configuration"});
+    log(ports::log_level::info, "shard is handed over shard={} to={}", shard, to);
+    given_.emplace();
+    given_->shard = shard;
+    given_->to = to;
+    given_->since = now();
+    given_->attempt = ++attempts_to_give_;
+    given_->what = "waits for what runs";
+    rules_->grant_work(false);
+    await_leases();
+    return hand_over_answer{false, rules_->count().leases, 0, given_->what};
+  }
+
+  void await_leases() {
+    if (rules_->count().leases > 0 && now() - given_->since < leases_awaited_for) {
+      later(tick_period, [this] { await_leases(); });
+      return;
+    }
+    if (!may_decide()) return give_up("its claim lapsed");
+    given_->frozen = true;
+    given_->what = "sends its records";
+    // What was decided before is on the disk, from where it is sent.
+    journal_.join({}, [this] { send_records(store::prefix_videos, {}); });
+  }
+
+  void give_up(const std::string& why) {
+    log(ports::log_level::warn, "shard is not handed over shard={} to={} reason=\"{}\"", given_->shard, given_->to, why);
+    LATHAM_REACHED("hand_over_given_up");
+    const bool was_frozen = given_->frozen;
+    given_.reset();
+    rules_->grant_work(true);
+    if (!was_frozen) return;
+    // What storage answered meanwhile was not heard.
+    decision out;
+    rules_->on_storage_up(out);
+    apply(std::move(out));
+  }
+
+  void send_records(const std::string& prefix, const std::string& after) {
+    const bool of_videos = prefix == store::prefix_videos;
+    env_.records->scan(prefix, after, of_videos ? shard_page_videos : shard_page_tasks, here<ports::kv_pairs>([this, prefix, of_videos](expected<ports::kv_pairs> pairs) {
+      if (!pairs) return stop("records cannot be read", pairs.error());
+      shard_page some{given_->shard, env_.config.incarnation, given_->attempt, given_->number, false, {}, {}};
+      for (const auto& [key, value] : *pairs) {
+        if (store::shard_of_key(key) != given_->shard) continue;
+        if (of_videos) {
+          auto record = from_record<video_record>(value);
+          if (!record) return stop("a record cannot be read: " + key, record.error());
+          some.videos.push_back(std::move(*record));
+        } else {
+          auto record = from_record<task_record>(value);
+          if (!record) return stop("a record cannot be read: " + key, record.error());
+          some.tasks.push_back(std::move(*record));
+        }
+      }
+      const bool more = pairs->size() == (of_videos ? shard_page_videos : shard_page_tasks);
+      some.last = !of_videos && !more;
+      auto next = [this, more, of_videos, prefix, last_key = pairs->empty() ? std::string{} : pairs->back().first] {
+        if (more) return send_records(prefix, last_key);
+        if (of_videos) return send_records(store::prefix_tasks, {});
+      };
+      // Nothing of this page is the shard's, and it need not be sent.
+      if (some.number > 0 && !some.last && some.videos.empty() && some.tasks.empty()) return next();
+      send_page(std::move(some), std::move(next));
+    }));
+  }
+
+  void send_page(shard_page some, std::function<void()> next) {
+    const auto again = [this, some, next](const std::string& why) {
+      if (++given_->tries > page_tries_max) return give_up(why);
+      later(milliseconds{1'000}, [this, some, next] { send_page(some, next); });
+    };
+    // Any storage node will do; the next one if this one does not reach the receiver.
+    if (storages_.empty()) return again("no storage node is reachable");
+    const auto relay = std::next(storages_.begin(), given_->tries % storages_.size());
+    request(relay->second, env_.config.request_timeout, adopt_atom::value, given_->to, some)
+      .then(
+        [this, some, next, again](const adopt_answer& taken) {
+          if (taken.code == errc::conflict) return give_up("the receiver began anew");
+          if (taken.code != errc::none) return give_up("the receiver refuses it: " + std::string{to_string(taken.code)});
+          given_->records += some.videos.size() + some.tasks.size();
+          given_->tries = 0;
+          ++given_->number;
+          if (!some.last) return next();
+          given_->claim = {given_->shard, hold_->generation() + 1, given_->to, taken.incarnation};
+          given_->what = "tells the storage nodes";
+          if (!hold_->holds(now())) return give_up("its claim lapsed");
+          given_->transfers = true;
+          LATHAM_REACHED("shard_sent_whole");
+          for (const auto& node : storages_up()) transfer_at(node);
+        },
+        [again](caf::error& e) { again(from_caf(e).message); });
+  }
+
+  /// Claims it for the receiver, again and again, until that one goes on from there.
+  void transfer_at(const node_name& node) {
+    const auto storage = storages_.find(node);
+    if (storage == storages_.end()) return;
+    request(storage->second, env_.config.request_timeout, claim_request{given_->claim, env_.config.incarnation, 0})
+      .then(
+        [this, node](const claim_answer& answer) {
+          if (!given_ || given_->taken) return;
+          if (answer.granted) given_->granted.insert(node);
+          const bool moved_on = !answer.granted && answer.known.holder == given_->to && answer.known.generation > given_->claim.generation;
+          if (!moved_on) return;
+          given_->taken = true;
+          log(ports::log_level::info, "shard handed over shard={} to={} records={}", given_->shard, given_->to, given_->records);
+          LATHAM_REACHED("shard_handed_over");
+          erase_given(store::prefix_tasks, {});
+        },
+        [](caf::error&) {});  // with the next period
+  }
+
+  void erase_given(const std::string& prefix, const std::string& after) {
+    erase_shard(given_->shard, prefix, after, [this] {
+      journal_.join({}, [this] { quit(to_caf({errc::unavailable, "the scheduler begins anew, without shard " + std::to_string(given_->shard)})); });
+    });
+  }
+
+  /// Its tasks, then its videos: a task without its video is never looked at, a video without its tasks would be.
+  void erase_shard(std::uint16_t shard, const std::string& prefix, const std::string& after, std::function<void()> then) {
+    env_.records->scan(prefix, after, load_page, here<ports::kv_pairs>([this, shard, prefix, then = std::move(then)](expected<ports::kv_pairs> pairs) mutable {
+      if (!pairs) return stop("records cannot be read", pairs.error());
+      ports::kv_batch batch;
+      for (const auto& [key, value] : *pairs)
+        if (store::shard_of_key(key) == shard) batch.push_back({key, std::nullopt});
+      const bool more = pairs->size() == load_page;
+      const auto last = pairs->empty() ? std::string{} : pairs->back().first;
+      journal_.join(std::move(batch), [this, shard, prefix, more, last, then = std::move(then)]() mutable {
+        if (more) return erase_shard(shard, prefix, last, std::move(then));
+        if (prefix == store::prefix_tasks) return erase_shard(shard, store::prefix_videos, {}, std::move(then));
+        then();
+      });
+    }));
+  }
+
+  caf::result<adopt_answer> adopt(const shard_page& some) {
+    if (!loaded_) return to_caf(starting());
+    if (given_) return adopt_answer{errc::limited, env_.config.incarnation};
+    if (hold_->has(some.shard)) return adopt_answer{errc::conflict, env_.config.incarnation};
+    if (some.videos.size() > shard_page_videos || some.tasks.size() > shard_page_tasks) return to_caf({errc::invalid_argument, "too many records at once"});
+    const auto giver = std::pair{some.from, some.attempt};
+    // Pages that come late, by another way, from an attempt that is over or is further on.
+    if (const auto whole = adoptions_.find(some.shard); whole != adoptions_.end() && giver <= std::pair{whole->second.from, whole->second.attempt} && !some.last) return adopt_answer{errc::conflict, env_.config.incarnation};
+    auto& coming = adopting_[some.shard];
+    const bool begins = some.number == 0 && (giver > coming.giver || (giver == coming.giver && coming.next <= 1));
+    const bool goes_on = giver == coming.giver && some.number > 0 && (some.number == coming.next || some.number + 1 == coming.next);
+    if (!begins && !goes_on) return adopt_answer{errc::conflict, env_.config.incarnation};
+    coming = {giver, some.number + 1};
+    auto answer = make_response_promise<adopt_answer>();
+    if (goes_on) {
+      keep_page(some, answer);
+      return answer;
+    }
+    // Nothing that was sent before counts, and its mark goes before it does.
+    ports::kv_batch batch;
+    if (adoptions_.erase(some.shard) != 0) batch.push_back({store::adoption_key(some.shard), std::nullopt});
+    journal_.join(std::move(batch), [this, some, answer] {
+      erase_shard(some.shard, store::prefix_tasks, {}, [this, some, answer] { keep_page(some, answer); });
+    });
+    return answer;
+  }
+
+  void keep_page(const shard_page& some, caf::typed_response_promise<adopt_answer> answer) {
+    std::vector<scheduler_write> writes;
+    for (const auto& video : some.videos)
+      if (video.request.video.shard() == some.shard) writes.emplace_back(video);
+    for (const auto& task : some.tasks)
+      if (task.id.video.shard() == some.shard) writes.emplace_back(task);
+    ports::kv_batch batch;
+    store::append_writes(writes, batch);
+    const shard_adoption whole{some.shard, some.from, some.attempt};
+    if (some.last) batch.push_back({store::adoption_key(some.shard), to_record(whole)});
+    journal_.join(std::move(batch), [this, answer, whole, last = some.last]() mutable {
+      if (last) {
+        adoptions_[whole.shard] = whole;
+        adopted_at_ = now();
+        LATHAM_REACHED("shard_adopted");
+      }
+      answer.deliver(adopt_answer{errc::none, env_.config.incarnation});
+    });
+  }
+
   directory_actor directory_;
-  std::optional<shard_hold> hold_;  // once the disk has said what its last claim was
-  std::unique_ptr<scheduler> rules_; // once the shard is ours
+  shard_claim last_;                     // of this scheduler's earlier life
+  std::optional<shard_census> census_;   // once the disk has said what that was
+  std::uint64_t census_number_ = 0;
+  instant claims_since_;                 // that this census led to
+  std::optional<shard_holds> hold_;      // once a majority of the storage nodes has said which shards are ours
+  std::unique_ptr<scheduler> rules_;     // once they are
+  std::optional<giving> given_;          // a shard on its way to another scheduler
+  std::uint32_t attempts_to_give_ = 0;
+  struct coming_shard {
+    std::pair<std::uint64_t, std::uint32_t> giver;  // life and attempt of the giver
+    std::uint32_t next = 0;
+  };
+  std::map<std::uint16_t, coming_shard> adopting_;
+  std::map<std::uint16_t, shard_adoption> adoptions_;  // that came whole, and are not owned yet
+  std::optional<instant> adopted_at_;                  // when the last one did
   std::set<node_name> known_storages_;
   std::multimap<video_id, std::pair<std::uint64_t, caf::typed_response_promise<bool>>> deletes_;  // asked for, and not confirmed by storage
   std::uint64_t deletes_asked_ = 0;

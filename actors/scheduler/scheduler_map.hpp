@@ -15,7 +15,8 @@ class scheduler_map {
 public:
   struct entry {
     scheduler_actor handle;
-    shard_info info;      // empty until it has answered
+    shard_info info;      // empty until it has answered, and of one that gave its shards away
+    bool told = false;    // it has answered
   };
 
   /// News from the directory: a scheduler came, was replaced, or went. It has no shards until `on_info`.
@@ -25,7 +26,7 @@ public:
       return;
     }
     // Always the new handle: CAF calls it equal to the one of an earlier link, which stays dead.
-    all_[change.node] = {caf::actor_cast<scheduler_actor>(change.handle), {}};
+    all_[change.node] = {caf::actor_cast<scheduler_actor>(change.handle), {}, false};
   }
 
   /// False when it is no longer the one that was asked.
@@ -33,8 +34,10 @@ public:
     const auto at = all_.find(node);
     if (at == all_.end() || at->second.handle != asked) return false;
     at->second.info = info;
+    at->second.told = true;
     seen_.insert(info.shards.begin(), info.shards.end());
-    if (!info.shards.empty()) homes_[node] = info.takes_uploads ? std::optional{info.shards.front()} : std::nullopt;
+    spoken_.insert(node);
+    homes_[node] = info.takes_uploads && !info.shards.empty() ? std::optional{info.shards.front()} : std::nullopt;
     return true;
   }
 
@@ -73,7 +76,7 @@ public:
 
   /// All `schedulers` there are have spoken, now or before, and none had that shard.
   [[nodiscard]] bool is_foreign(std::uint16_t shard, std::size_t schedulers) const {
-    return homes_.size() >= std::max<std::size_t>(schedulers, 1) && !seen_.contains(shard);
+    return spoken_.size() >= std::max<std::size_t>(schedulers, 1) && !seen_.contains(shard);
   }
 
   [[nodiscard]] const std::map<node_name, entry>& all() const noexcept { return all_; }
@@ -83,6 +86,7 @@ public:
 private:
   std::map<node_name, entry> all_;
   std::set<std::uint16_t> seen_;
+  std::set<node_name> spoken_;
   std::map<node_name, std::optional<std::uint16_t>> homes_;  // also of those that are away; none: takes no uploads
 };
 

@@ -67,6 +67,7 @@ public:
       [this](leave_atom) { return may_leave(); },
       [this](recall_atom, std::uint16_t from) { return recall(from); },
       [this](names_atom, const blob_list& blobs) { return names(blobs); },
+      [this](adopt_atom, const node_name& scheduler, const shard_page& some) { return pass_on(scheduler, some); },
       [](local_call& call) { call.run(); },
     };
   }
@@ -516,7 +517,8 @@ private:
     kept_claims out;
     out.blank = !memory_.knows_marks();
     // What is not known to be all of them must not be taken for it.
-    if (memory_.knows_claims()) out.claims = claims_.list(from, claims_max);
+    out.known = memory_.knows_claims();
+    if (out.known) out.claims = claims_.list(from, claims_max);
     auto answer = make_response_promise<kept_claims>();
     journal_.join({}, [answer, out = std::move(out)]() mutable { answer.deliver(std::move(out)); });
     return answer;
@@ -846,6 +848,15 @@ private:
       batch.push_back({store::claim_key(out.write->shard), to_record(*out.write)});
     }
     journal_.join(std::move(batch), [answer, reply = out.answer]() mutable { answer.deliver(reply); });
+    return answer;
+  }
+
+  caf::result<adopt_answer> pass_on(const node_name& scheduler, const shard_page& some) {
+    const auto at = schedulers_.all().find(scheduler);
+    if (at == schedulers_.all().end()) return to_caf({errc::unavailable, "the scheduler " + scheduler + " is not reachable from this storage node"});
+    auto answer = make_response_promise<adopt_answer>();
+    request(at->second.handle, env_.config.request_timeout, adopt_atom::value, some)
+      .then([answer](const adopt_answer& taken) mutable { answer.deliver(taken); }, [answer](caf::error& e) mutable { deny(answer, from_caf(e)); });
     return answer;
   }
 

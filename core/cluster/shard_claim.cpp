@@ -28,7 +28,9 @@ shard_claims::outcome shard_claims::on_claim(const claim_request& request, insta
       e.heard = now;
       return {{true, e.kept, 0}, std::nullopt};
     }
-    const bool own = e.kept.incarnation == wanted.incarnation || (request.previous != 0 && e.kept.incarnation == request.previous);
+    const bool own = e.kept.incarnation == wanted.incarnation || (request.previous != 0 && e.kept.incarnation == request.previous) ||
+                     (request.from != 0 && e.kept.incarnation == request.from);
+    if (!own && request.from != 0 && e.kept.holder != wanted.holder) return {{false, e.kept, static_cast<std::uint32_t>(claim_ttl.count())}, std::nullopt};
     const auto silent = now - e.heard;
     if (!own && silent < claim_ttl) {
       const auto left = std::chrono::ceil<milliseconds>(nanoseconds{claim_ttl} - silent);
@@ -42,14 +44,21 @@ shard_claims::outcome shard_claims::on_claim(const claim_request& request, insta
 
 // ---- Scheduler -----------------------------------------------------------------------------------------------------
 
-shard_hold::shard_hold(std::uint16_t shard, node_name self, std::uint64_t incarnation, shard_claim last, std::vector<node_name> members)
-  : wanted_{shard, last.generation + 1, std::move(self), incarnation}, previous_{last.incarnation}, members_{members.begin(), members.end()} {
+shard_hold::shard_hold(std::uint16_t shard, node_name self, std::uint64_t incarnation, shard_claim last, std::vector<node_name> members, std::uint64_t from)
+  : wanted_{shard, last.generation + 1, std::move(self), incarnation}, previous_{last.incarnation}, from_{from}, members_{members.begin(), members.end()} {
   LATHAM_ASSERT(!members_.empty());
+}
+
+void shard_hold::raise(std::uint32_t generation) {
+  if (generation <= wanted_.generation) return;
+  wanted_.generation = generation;
+  confirmed_.clear();
+  held_once_ = false;
 }
 
 std::optional<claim_request> shard_hold::request(instant now) const {
   if (lost_ || outdated_ || now < silent_until_) return std::nullopt;
-  return claim_request{wanted_, previous_};
+  return claim_request{wanted_, previous_, from_};
 }
 
 void shard_hold::on_answer(const node_name& storage, const claim_request& asked, const claim_answer& answer, instant sent, instant now) {

@@ -3,7 +3,8 @@
 //
 // A scheduler claims its shard at every storage node and owns it while a majority of the configured ones agreed within
 // the last `claim_ttl`. A newcomer takes over at once from its own earlier life, whose incarnation it read from its disk;
-// from anybody else only after the holder has been silent for `claim_ttl`. Majorities overlap and a storage node knows
+// from anybody else only after the holder has been silent for `claim_ttl`. Who got the shard's records from its holder takes
+// over from that life of it and from no other: if it lived on, the records are old. Majorities overlap and a storage node knows
 // one holder, so two never own a shard at once, if clocks run at equal speed to within a tenth: the holder counts from when
 // it sent its claim and gives up a tenth early.
 //
@@ -43,11 +44,12 @@ typename Inspector::result_type inspect(Inspector& f, shard_claim& x) {
 struct claim_request {
   shard_claim wanted;
   std::uint64_t previous = 0;       // incarnation of the claimant's earlier life, from its disk; 0: none
+  std::uint64_t from = 0;           // of the life that handed the shard over to the claimant: from nobody else then; 0: it did not
   friend bool operator==(const claim_request&, const claim_request&) = default;
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, claim_request& x) {
-  return f(x.wanted, x.previous);
+  return f(x.wanted, x.previous, x.from);
 }
 
 struct claim_answer {
@@ -88,12 +90,16 @@ private:
 class shard_hold {
 public:
   /// `members`: the configured storage nodes, not empty. `last`: the claim of this scheduler's earlier life, from its disk;
-  /// generation 0 when there was none.
-  shard_hold(std::uint16_t shard, node_name self, std::uint64_t incarnation, shard_claim last, std::vector<node_name> members);
+  /// generation 0 when there was none. `from`: see `claim_request`.
+  shard_hold(std::uint16_t shard, node_name self, std::uint64_t incarnation, shard_claim last, std::vector<node_name> members,
+             std::uint64_t from = 0);
 
   /// What to ask every storage node now, and again each claim_period. None while this scheduler steps back: of two that
   /// hold some storage nodes each and block one another, the one that started earlier lets its claims lapse.
   [[nodiscard]] std::optional<claim_request> request(instant now) const;
+
+  /// Asks for a generation that is this one at least; a greater one than before has to be confirmed anew.
+  void raise(std::uint32_t generation);
 
   /// `sent`: when the request was sent. Answers to an earlier proposal are harmless.
   void on_answer(const node_name& storage, const claim_request& asked, const claim_answer& answer, instant sent, instant now);
@@ -110,8 +116,9 @@ public:
 
 private:
   shard_claim wanted_;
-  const std::uint64_t previous_;
-  const std::set<node_name> members_;
+  std::uint64_t previous_;
+  std::uint64_t from_;
+  std::set<node_name> members_;
   std::map<node_name, instant> confirmed_;  // when the newest confirmed request was sent
   instant silent_until_;
   bool held_once_ = false;

@@ -129,6 +129,20 @@ typename Inspector::result_type inspect(Inspector& f, scheduler_meta& x) {
   return f(x.last);
 }
 
+/// A shard that another scheduler gave away, whole, and that is not owned yet.
+struct shard_adoption {
+  static constexpr std::uint8_t record_format = 1;
+
+  std::uint16_t shard = 0;
+  std::uint64_t from = 0;           // incarnation of the giver: if another life of it went on, these records are old
+  std::uint32_t attempt = 0;        // of that life to give it away
+  friend bool operator==(const shard_adoption&, const shard_adoption&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, shard_adoption& x) {
+  return f(x.shard, x.from, x.attempt);
+}
+
 /// A storage node that told this scheduler of all its uploads since the scheduler's disk was new. One that is not known is
 /// asked to announce everything again: that is how a scheduler that lost its disk gets its jobs back.
 struct storage_known {

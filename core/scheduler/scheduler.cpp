@@ -259,6 +259,7 @@ void scheduler::set_expiry(epoch held, lease_entry& lease, instant when) {
 }
 
 void scheduler::hand_out(instant now, decision& out) {
+  if (!grants_) return;
   while (!resting_.empty() && std::get<instant>(*resting_.begin()) <= now) {
     const auto [until, id, key] = *resting_.begin();
     resting_.erase(resting_.begin());

@@ -119,6 +119,9 @@ public:
   [[nodiscard]] errc on_commit(const task_commit& commit, instant now, decision& out);
   [[nodiscard]] errc on_failure(const task_failure& failure, instant now, std::uint64_t random, decision& out);
 
+  /// Whether it grants anything new; it does at first. What runs goes on.
+  void grant_work(bool may) noexcept { grants_ = may; }
+
   // -- Storage
   /// `missing`: tasks whose output is not sealed, or is not what was committed; they are done again.
   void on_verified(video_id video, std::uint32_t job, const std::vector<task_id>& missing, instant now, decision& out);
@@ -221,6 +224,7 @@ private:
   [[nodiscard]] video_view make_view(const video_entry& v, instant now) const;
 
   scheduler_config config_;
+  bool grants_ = true;
   epoch last_;
   std::map<video_id, video_entry> videos_;
   ready_queue ready_;                               // videos that have something to grant

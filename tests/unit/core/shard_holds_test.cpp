@@ -1,0 +1,108 @@
+#include "core/cluster/shard_holds.hpp"
+
+#include "core/cluster/shard_census.hpp"
+
+#include <gtest/gtest.h>
+
+namespace latham {
+
+namespace {
+
+const std::vector<node_name> members{"a", "b", "c"};
+constexpr instant start{1'000'000'000'000};
+
+/// Each of the nodes answers what it is asked.
+void ask_all(shard_holds& holds, std::map<node_name, shard_claims>& storages, instant now) {
+  for (const auto& node : members)
+    for (const auto& asked : holds.requests(now)) holds.on_answer(node, asked, storages[node].on_claim(asked, now).answer, now, now);
+}
+
+}  // namespace
+
+TEST(ShardCensus, WantsAMajorityAndTakesTheNewestClaim) {
+  shard_census census{members};
+  census.on_claims("a", {{1, 4, "old", 1}, {2, 7, "other", 2}});
+  EXPECT_FALSE(census.complete());
+  census.on_claims("a", {});
+  census.on_claims("stranger", {{1, 9, "nobody", 1}});
+  EXPECT_FALSE(census.complete());
+  census.on_claims("b", {{1, 5, "new", 3}});
+  EXPECT_TRUE(census.complete());
+  EXPECT_EQ(census.of("old"), std::vector<std::uint16_t>{});
+  EXPECT_EQ(census.of("new"), std::vector<std::uint16_t>{1});
+  EXPECT_EQ(census.of("other"), std::vector<std::uint16_t>{2});
+  EXPECT_TRUE(census.newest(3).empty());
+}
+
+TEST(ShardCensus, ShowsThatTwoClaimantsMeet) {
+  shard_census census{members};
+  census.on_claims("a", {{1, 5, "one", 1}});
+  census.on_claims("b", {{1, 5, "two", 2}});
+  EXPECT_EQ(census.newest(1).size(), 2u);
+  EXPECT_EQ(census.of("one"), census.of("two"));
+}
+
+TEST(ShardHolds, DecideWithOneGenerationAboveAllThatWasEverUsed) {
+  std::map<node_name, shard_claims> storages;
+  for (const auto& node : members) {
+    storages[node].load({1, 3, "me", 7}, start);
+    storages[node].load({2, 20, "giver", 8}, start);
+  }
+  shard_holds holds{"me", 9, {1, 3, "me", 7}, members};
+  holds.add(1, 3, 0);
+  holds.add(2, 20, 8);
+  EXPECT_FALSE(holds.holds(start));
+  ask_all(holds, storages, start);
+  ASSERT_TRUE(holds.holds(start)) << "its own earlier life and the giver's, at once";
+  EXPECT_EQ(holds.generation(), 21u);
+  EXPECT_EQ(storages["a"].find(1)->generation, 21u);
+  EXPECT_EQ(storages["a"].find(2)->generation, 21u);
+  EXPECT_EQ(holds.shards(), (std::vector<std::uint16_t>{1, 2}));
+}
+
+TEST(ShardHolds, AllRiseWithTheOneThatMust) {
+  std::map<node_name, shard_claims> storages;
+  for (const auto& node : members) storages[node].load({2, 30, "me", 7}, start);  // further than the census heard
+  shard_holds holds{"me", 9, {1, 3, "me", 7}, members};
+  holds.add(1, 3, 0);
+  holds.add(2, 5, 0);
+  for (int i = 0; i < 3; ++i) ask_all(holds, storages, start);
+  ASSERT_TRUE(holds.holds(start));
+  EXPECT_EQ(holds.generation(), 31u);
+  for (const auto& node : members) EXPECT_EQ(storages[node].find(1)->generation, storages[node].find(2)->generation);
+}
+
+TEST(ShardHolds, NeedEveryOne) {
+  std::map<node_name, shard_claims> storages;
+  for (const auto& node : members) storages[node].load({2, 5, "other", 70}, start);
+  shard_holds holds{"me", 9, {}, members};
+  holds.add(1, 0, 0);
+  holds.add(2, 5, 0);
+  ask_all(holds, storages, start);
+  EXPECT_FALSE(holds.holds(start));
+  EXPECT_FALSE(holds.lost());
+}
+
+TEST(ShardHolds, WithoutAnyShardHasNothingToWaitFor) {
+  shard_holds holds{"me", 9, {4, 3, "me", 7}, members};
+  EXPECT_TRUE(holds.holds(start));
+  EXPECT_TRUE(holds.requests(start).empty());
+}
+
+TEST(ShardClaim, OfWhoGotTheShardTakesOverFromThatLifeAlone) {
+  shard_claims storage;
+  storage.load({1, 5, "giver", 50}, start);
+  const claim_request wanted{{1, 7, "receiver", 60}, 0, 50};
+  const auto late = start + seconds{60};
+  EXPECT_TRUE(shard_claims{storage}.on_claim(wanted, start).answer.granted) << "at once: that life has promised to be silent";
+  storage.load({1, 6, "giver", 51}, start);  // its next life went on
+  const auto refused = storage.on_claim(wanted, late);
+  EXPECT_FALSE(refused.answer.granted) << "however long it is silent";
+  EXPECT_GT(refused.answer.wait_ms, 0u);
+  EXPECT_TRUE(storage.on_claim({{1, 7, "anybody", 61}, 0, 0}, late).answer.granted);
+  storage.load({1, 8, "receiver", 59}, start);
+  EXPECT_FALSE(storage.on_claim({{1, 9, "receiver", 60}, 0, 50}, start).answer.granted);
+  EXPECT_TRUE(storage.on_claim({{1, 9, "receiver", 60}, 0, 50}, late).answer.granted) << "an earlier life of its own, which its disk does not name";
+}
+
+}  // namespace latham
