@@ -1,5 +1,6 @@
 #include "store/replicated_blobs.hpp"
 
+#include "core/reach.hpp"
 #include "core/upload/copy_session.hpp"
 
 #include <algorithm>
@@ -45,7 +46,10 @@ struct reading : std::enable_shared_from_this<reading> {
     if (!end) return failed(result.error());
     // The end of the blob, or of a copy that was left behind?
     stores[next]->stat(blob, [self = shared_from_this(), result = std::move(result)](expected<ports::blob_stat> about) mutable {
-      if (about && about->sealed) return self->done(std::move(result));
+      const auto end_of_it = self->offset + (result ? result->size() : 0);
+      if (about && about->sealed && end_of_it >= about->bytes) return self->done(std::move(result));
+      // Who keeps a part knew of nobody who has more when it was read, and of one who has when it was asked for its length.
+      if (LATHAM_REACHED_IF("part_of_a_sealed_blob_read", about && about->sealed)) return self->failed({errc::unavailable, "the storage nodes that hold the whole blob are not reachable"});
       if (result && (!self->longest || self->longest->size() < result->size())) self->longest = *result;
       self->failed(result ? error{errc::not_found, "no such blob"} : result.error());
     });
@@ -60,10 +64,13 @@ struct reading : std::enable_shared_from_this<reading> {
 }  // namespace
 
 std::vector<std::shared_ptr<ports::blob_store>> stores_of(ports::blob_transport& transport, blob_id blob, const node_name& first, const copy_rules& rules) {
-  std::vector<std::shared_ptr<ports::blob_store>> out{transport.at(first)};
-  if (rules.members.size() < 2) return out;
-  for (const auto& node : placement_of(blob, rules))
-    if (node != first) out.push_back(transport.at(node));
+  auto order = placement_of(blob, rules);
+  // Where it was written is the best guess, but not when it is being emptied, has left, or is not known here yet.
+  const auto at = std::find(order.begin(), order.end(), first);
+  if (at == order.end()) order.push_back(first);
+  else if (!rules.draining.contains(first)) std::rotate(order.begin(), at, at + 1);
+  std::vector<std::shared_ptr<ports::blob_store>> out;
+  for (const auto& node : order) out.push_back(transport.at(node));
   return out;
 }
 
@@ -601,8 +608,9 @@ void replicated_blobs::read(blob_id blob, std::uint64_t offset, std::uint32_t by
       for (const auto& node : s->others(blob)) stores.push_back(s->peer(node));
       read_first(std::move(stores), blob, offset, bytes, [done, result](expected<buffer> found) {
         if (found && (!result || found->size() >= result->size())) return done(std::move(found));
-        if (result) return done(result);  // an open copy, and nobody has more
-        if (!found) return done(worse_of(result.error(), found.error()));
+        // An open copy, and nobody has more.
+        if (result && (found || found.error().code == errc::not_found || found.error().code == errc::bad_range)) return done(result);
+        if (!found) return done(result ? found.error() : worse_of(result.error(), found.error()));
         done(std::move(found));
       }, result ? error{errc::not_found, "no such blob"} : result.error());
     };

@@ -68,7 +68,8 @@ private:
   std::shared_ptr<state> state_;  // shared with completions of the stores
 };
 
-/// Where to read `blob` from, for who is no storage node: `first`, which is known to have had it, then the others, homes first.
+/// Where to read `blob` from, for who is no storage node: `first`, which is known to have had it and is asked last when it is
+/// not there to stay, and the others, homes first.
 [[nodiscard]] std::vector<std::shared_ptr<ports::blob_store>> stores_of(ports::blob_transport& transport, blob_id blob, const node_name& first, const copy_rules& rules);
 
 /// Reads from the first of `stores` that has the bytes. A copy that is shorter than another (it was left behind while it was

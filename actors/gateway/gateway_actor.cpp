@@ -159,10 +159,10 @@ void gateway_shell::create(const ports::create_video& what, ports::completion<vi
   begin(pick_storages(), {what.tenant, what.title, what.bytes_expected, what.ladder, what.priority, what.part}, no_storage(), std::move(answer));
 }
 
-/// What was accepted is on so many storage nodes that one of those that are up has it.
-bool gateway_shell::enough_storages() const {
+/// What was accepted is on so many storage nodes that one of the `asked` ones has it.
+bool gateway_shell::enough_storages(std::size_t asked) const {
   const auto rules = env_.config.rules_of_copies();
-  return !storages_.empty() && storages_.size() + rules.acks > env_.config.storages.size();
+  return asked > 0 && asked + rules.acks > env_.config.storages.size();
 }
 
 /// Asks one storage node after the other until one takes it: the first may be full, or about to be emptied.
@@ -194,38 +194,39 @@ void gateway_shell::begin(std::vector<storage_actor> candidates, const upload_re
 
 error gateway_shell::no_storage() { return {errc::unavailable, "no storage node is reachable; try again in a few seconds"}; }
 
-/// Asks one storage node after the other: an upload that is not complete is known to its first home alone.
+/// Asks one storage node after the other: an upload that is not complete is known to its first home alone. `asked`: how many
+/// there were to begin with; one that has come since was not asked, and may be the one that knows.
 template <class T, class Ask>
-void gateway_shell::ask_storages(std::vector<storage_actor> candidates, Ask ask, const error& last, std::function<void(expected<T>)> answer) {
+void gateway_shell::ask_storages(std::vector<storage_actor> candidates, Ask ask, const error& last, std::size_t asked, std::function<void(expected<T>)> answer) {
   if (candidates.empty()) {
     // While as many are away as there are copies, nobody knows that it does not exist.
-    if (last.code == errc::not_found && !enough_storages()) return answer(error{errc::unavailable, "too few storage nodes are reachable; try again in a few seconds"});
+    if (last.code == errc::not_found && !enough_storages(asked)) return answer(error{errc::unavailable, "too few storage nodes are reachable; try again in a few seconds"});
     return answer(last);
   }
   const auto storage = candidates.back();
   candidates.pop_back();
   ask(storage).then([answer](T& value) { answer(std::move(value)); },
-                    [this, candidates = std::move(candidates), ask, last, answer](caf::error& e) mutable {
+                    [this, candidates = std::move(candidates), ask, last, asked, answer](caf::error& e) mutable {
                       const auto why = from_caf(e);
                       const bool elsewhere = why.code == errc::not_found || is_transient(why.code);
                       if (!elsewhere) return answer(why);
                       // One that could not be asked may be the one that knows it.
                       const bool keep = is_transient(last.code) && last != no_storage();
-                      ask_storages<T>(std::move(candidates), ask, keep ? last : why, std::move(answer));
+                      ask_storages<T>(std::move(candidates), ask, keep ? last : why, asked, std::move(answer));
                     });
 }
 
 /// Of an upload that may not be complete, "not found" says nothing while its first home may be away.
-error gateway_shell::known_nowhere(const error& why) const {
-  if (why.code != errc::not_found || storages_.size() >= env_.config.storages.size()) return why;
+error gateway_shell::known_nowhere(const error& why, std::size_t asked) const {
+  if (why.code != errc::not_found || asked >= env_.config.storages.size()) return why;
   return {errc::unavailable, "not every storage node is reachable; try again in a few seconds"};
 }
 
 void gateway_shell::offset(video_id id, ports::completion<std::uint64_t> answer) {
   ask_storages<upload_ticket>(
-    pick_storages(), [this, id](const storage_actor& storage) { return request(storage, env_.config.request_timeout, resume_atom::value, id); }, no_storage(),
-    [this, answer](const expected<upload_ticket>& ticket) {
-      if (!ticket) return answer(known_nowhere(ticket.error()));
+    pick_storages(), [this, id](const storage_actor& storage) { return request(storage, env_.config.request_timeout, resume_atom::value, id); }, no_storage(), storages_.size(),
+    [this, answer, asked = storages_.size()](const expected<upload_ticket>& ticket) {
+      if (!ticket) return answer(known_nowhere(ticket.error(), asked));
       answer(ticket->offset);
     });
 }
@@ -318,7 +319,7 @@ void gateway_shell::find(video_id id, ports::completion<video_view> answer) {
             LATHAM_REACHED("video_found_at_storage");
             // Not yet announced: storage has it.
             ask_storages<video_view>(
-              pick_storages(), [this, id](const storage_actor& storage) { return request(storage, env_.config.request_timeout, find_atom::value, id); }, no_storage(), answer);
+              pick_storages(), [this, id](const storage_actor& storage) { return request(storage, env_.config.request_timeout, find_atom::value, id); }, no_storage(), storages_.size(), answer);
           });
 }
 
@@ -362,7 +363,7 @@ void gateway_shell::gather(const std::vector<Actor>& asked, const std::string& t
 /// A message holds list_page_max views, so a longer page is put together from several.
 void gateway_shell::list_more(const std::string& tenant, video_id before, std::uint32_t limit, ports::video_page page, ports::completion<ports::video_page> answer) {
   // A list with holes would say of videos that they are gone.
-  if (!enough_storages()) return answer({errc::unavailable, "too few storage nodes are reachable; try again in a few seconds"});
+  if (!enough_storages(storages_.size())) return answer({errc::unavailable, "too few storage nodes are reachable; try again in a few seconds"});
   std::vector<storage_actor> storages;
   for (const auto& [node, handle] : storages_) storages.push_back(handle);
   std::vector<scheduler_actor> schedulers;
@@ -412,9 +413,9 @@ void gateway_shell::remove(video_id id, ports::completion<void> answer) {
             auto why = from_caf(e);
             if (why.code != errc::not_found) return answer(std::move(why));
             ask_storages<bool>(
-              pick_storages(), [this, id](const storage_actor& storage) { return request(storage, env_.config.request_timeout, abort_atom::value, id); }, no_storage(),
-              [this, answer](const expected<bool>& gone) {
-                if (!gone) return answer(known_nowhere(gone.error()));
+              pick_storages(), [this, id](const storage_actor& storage) { return request(storage, env_.config.request_timeout, abort_atom::value, id); }, no_storage(), storages_.size(),
+              [this, answer, asked = storages_.size()](const expected<bool>& gone) {
+                if (!gone) return answer(known_nowhere(gone.error(), asked));
                 answer({});
               });
           });

@@ -68,12 +68,12 @@ private:
   void look_joined();
   [[nodiscard]] expected<scheduler_actor> scheduler_of(video_id id) const;
   [[nodiscard]] std::vector<storage_actor> pick_storages();
-  [[nodiscard]] bool enough_storages() const;
+  [[nodiscard]] bool enough_storages(std::size_t asked) const;
   [[nodiscard]] static error no_storage();
-  [[nodiscard]] error known_nowhere(const error& why) const;
+  [[nodiscard]] error known_nowhere(const error& why, std::size_t asked) const;
   void begin(std::vector<storage_actor> candidates, const upload_request& message, const error& last, ports::completion<video_view> answer);
   template <class T, class Ask>
-  void ask_storages(std::vector<storage_actor> candidates, Ask ask, const error& last, std::function<void(expected<T>)> answer);
+  void ask_storages(std::vector<storage_actor> candidates, Ask ask, const error& last, std::size_t asked, std::function<void(expected<T>)> answer);
   template <class Actor>
   void gather(const std::vector<Actor>& asked, const std::string& tenant, video_id before, std::uint32_t wanted, std::function<void(expected<view_list>)> answer);
   void publish_uploads();

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+
 namespace latham::testing {
 
 namespace {
@@ -186,6 +188,31 @@ TEST_F(ReplicatedBlobs, WritersGoOnWhileTheOtherNodeHasTooMuchToDo) {
   two.run();
   EXPECT_EQ(sealed, tokens.size());
   EXPECT_EQ(two.replicated("storage-0").sessions(), 0u);
+}
+
+TEST_F(ReplicatedBlobs, APartDoesNotPassForTheWholeWhenTheWholeComesBackInBetween) {
+  // Read while nobody had more, asked for its length when somebody had.
+  struct part final : ports::blob_store {
+    void reserve(ports::write_token, ports::completion<void>) override {}
+    void open_write(ports::write_token, ports::completion<std::uint64_t>) override {}
+    void append(ports::write_token, std::uint64_t, buffer, std::uint32_t, ports::completion<std::uint64_t>) override {}
+    void truncate(ports::write_token, std::uint64_t, ports::completion<void>) override {}
+    void seal(ports::write_token, std::uint64_t, ports::completion<ports::blob_stat>) override {}
+    void read(blob_id, std::uint64_t, std::uint32_t, ports::completion<buffer> done) override { done(buffer{std::string{"par"}}); }
+    void stat(blob_id blob, ports::completion<ports::blob_stat> done) override { done(ports::blob_stat{blob, whole, true, {}, 0}); }
+    void remove(blob_id, ports::completion<void>) override {}
+    void list(blob_id, std::uint32_t, ports::completion<std::vector<ports::blob_stat>>) override {}
+    std::uint64_t whole = 5;
+  };
+  const auto store = std::make_shared<part>();
+  const auto read = [&] {
+    std::optional<expected<buffer>> got;
+    store::read_first({store, store}, token.blob, 0, 10, [&](expected<buffer> result) { got.emplace(std::move(result)); });
+    return got ? *got : expected<buffer>{errc::timeout, "no answer"};
+  };
+  EXPECT_EQ(read().error().code, errc::unavailable);
+  store->whole = 3;
+  EXPECT_EQ(read()->view(), "par");
 }
 
 TEST_F(ReplicatedBlobs, ALookDoesNotCallMissingWhatMayBeOnANodeThatIsAway) {
