@@ -9,6 +9,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <cxxabi.h>
 #include <limits>
 
 namespace latham::sim {
@@ -41,7 +43,32 @@ node_role role_of(const std::string& name) {
   return node_role::worker;
 }
 
+/// Who runs next, and what: the types of its message, or of the closure that it is to call.
+std::string kind_of(caf::actor_system& system, caf::resumable& job) {
+  auto* actor = dynamic_cast<caf::scheduled_actor*>(&job);
+  if (actor == nullptr) return demangled(typeid(job));
+  auto out = demangled(typeid(*actor));
+  auto* next = actor->mailbox().peek();
+  if (next == nullptr) return out + " (nothing)";
+  const auto& content = next->content();
+  out += next->mid.is_request() ? " request" : next->mid.is_response() ? " response" : "";
+  if (content.match_elements<local_call>()) {
+    const auto& run = content.get_as<local_call>(0).run;
+    return out + " call " + demangled(run.target_type());
+  }
+  for (std::size_t i = 0; i < content.size(); ++i) out += " " + system.types().portable_name(content.type(i));
+  return out;
+}
+
 }  // namespace
+
+std::string demangled(const std::type_info& type) {
+  const std::unique_ptr<char, void (*)(void*)> name{abi::__cxa_demangle(type.name(), nullptr, nullptr, nullptr), std::free};
+  std::string out = name ? name.get() : type.name();
+  for (const std::string_view drop : {"latham::", "(anonymous namespace)::", "sim::"})
+    for (auto at = out.find(drop); at != std::string::npos; at = out.find(drop, at)) out.erase(at, drop.size());
+  return out;
+}
 
 void seed_uuids(std::uint64_t seed) { uuid_state = seed * 2 + 1; }
 
@@ -319,11 +346,12 @@ void machine::set_clock() {
   if (target > clock.now()) clock.advance_time(target - clock.now());
 }
 
-std::uint64_t machine::step() {
+std::uint64_t machine::step(std::map<std::string, std::uint64_t>* kinds) {
   set_clock();
   auto& jobs = running_->actors->jobs;
   const auto pick = jobs.size() == 1 ? 0 : around_.time.draw(jobs.size());
   if (pick != 0) std::swap(jobs[0], jobs[pick]);
+  if (kinds != nullptr) ++(*kinds)[kind_of(*running_->system, *jobs[0])];
   running_->actors->run_once();
   if (per_step_.count() > 0) {
     busy_until_ = around_.time.now() + per_step_;

@@ -18,6 +18,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <typeinfo>
 
 namespace latham::sim {
 
@@ -82,8 +83,8 @@ public:
 
   /// An actor of it can run now.
   [[nodiscard]] bool ready() const noexcept { return running_ != nullptr && !running_->actors->jobs.empty() && !paused_ && busy_until_ <= around_.time.now(); }
-  /// Runs one message of one actor, chosen by the seed; returns which.
-  std::uint64_t step();
+  /// Runs one message of one actor, chosen by the seed; returns which. `kinds`: counts what it was.
+  std::uint64_t step(std::map<std::string, std::uint64_t>* kinds = nullptr);
   /// Lets its connections work off what they were given, and sends what it wrote.
   void drain();
   /// When it can next do something by itself; the end of time when never.
@@ -154,6 +155,9 @@ public:
   };
   dns_trouble dns;
 };
+
+/// A type's name as its author wrote it, nearly.
+[[nodiscard]] std::string demangled(const std::type_info& type);
 
 /// Seeds CAF's "random" identities of this process, so that runs repeat.
 void seed_uuids(std::uint64_t seed);
