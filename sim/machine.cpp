@@ -243,6 +243,7 @@ void machine::start() {
   p->system = std::make_unique<caf::actor_system>(*p->config);
   p->actors = dynamic_cast<caf::scheduler::test_coordinator*>(&p->system->scheduler());
   p->wire = dynamic_cast<network::multiplexer*>(&p->system->middleman().backend());
+  clock_set_ = {};
   set_clock();
   const auto stores = role_ == node_role::storage;
   if (stores && e.config.rules_of_copies().members.size() > 1) {
@@ -341,6 +342,7 @@ nanoseconds machine::world(nanoseconds local) const noexcept {
 }
 
 void machine::set_clock() {
+  if (std::exchange(clock_set_, around_.time.now()) == around_.time.now()) return;
   auto& clock = running_->actors->clock();
   const auto target = caf::actor_clock::time_point{std::chrono::duration_cast<caf::actor_clock::duration_type>(local(around_.time.now()))};
   if (target > clock.now()) clock.advance_time(target - clock.now());
@@ -363,9 +365,9 @@ std::uint64_t machine::step(std::map<std::string, std::uint64_t>* kinds) {
 void machine::drain() {
   if (!runs() || paused_) return;
   set_clock();
-  while (running_->wire->try_exec_runnable()) {
-  }
-  around_.net.collect(index_);
+  bool ran = false;
+  while (running_->wire->try_exec_runnable()) ran = true;
+  around_.net.collect(index_, ran);
 }
 
 nanoseconds machine::next_due() const {

@@ -137,6 +137,7 @@ private:
   nanoseconds started_{0};
   nanoseconds awake_since_{0};
   nanoseconds busy_until_{0};
+  nanoseconds clock_set_{0};  // when its process's clock was set last
   nanoseconds per_step_{0};
   std::size_t stress_fault_ = ledger::no_fault;
   process* running_ = nullptr;  // owned by nobody on purpose: see above
