@@ -15,6 +15,26 @@
 
 namespace latham {
 
+/// A response handler that takes back the deadline of its request first. Its parameters are those of `F`: CAF looks at them.
+template <class F, class... Ts>
+struct answered {
+  F handle;
+  caf::local_actor* self;
+  caf::message_id request;
+  void operator()(Ts... xs) {
+    self->clock().cancel_request_timeout(self, request);
+    handle(std::forward<Ts>(xs)...);
+  }
+};
+template <class F, class... Ts>
+answered<F, Ts...> make_answered(F& f, void (F::*)(Ts...), caf::local_actor* self, caf::message_id request) {
+  return {std::move(f), self, request};
+}
+template <class F, class... Ts>
+answered<F, Ts...> make_answered(F& f, void (F::*)(Ts...) const, caf::local_actor* self, caf::message_id request) {
+  return {std::move(f), self, request};
+}
+
 /// `Interface` is a typed_actor; the actor itself understands local_call as well, which is not part of what it publishes.
 template <class Interface>
 class role_actor : public Interface::template extend<caf::reacts_to<local_call>>::base {
@@ -42,6 +62,23 @@ protected:
       }
     };
   }
+
+  /// As CAF's, but an answered request leaves no deadline behind: CAF would wake the actor for it, for nothing.
+  template <class Handle, class Deadline, class... Ts>
+  [[nodiscard]] auto request(const Handle& to, const Deadline& deadline, Ts&&... xs) {
+    auto open = base::request(to, deadline, std::forward<Ts>(xs)...);
+    return open_request<decltype(open)>{open, this};
+  }
+
+  template <class Response>
+  struct open_request {
+    Response response;
+    caf::local_actor* self;
+    template <class F, class G>
+    void then(F answer, G failed) {
+      response.then(make_answered(answer, &F::operator(), self, response.id()), make_answered(failed, &G::operator(), self, response.id()));
+    }
+  };
 
   /// Runs `f` in this actor's next turn.
   void soon(std::function<void()> f) { caf::anon_send(caf::actor_cast<caf::actor>(this), local_call{std::move(f)}); }

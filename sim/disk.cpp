@@ -1,5 +1,7 @@
 #include "sim/disk.hpp"
 
+#include <algorithm>
+
 namespace latham::sim {
 
 /// Records: in front of the twin stands what can go wrong before it.
@@ -79,6 +81,11 @@ public:
   void look(blob_id blob, ports::completion<ports::blob_look> done) override {
     if (disk_.strikes(ill::read_error)) return fail(std::move(done), errc::io, "a read failed");
     disk_.twin_blobs_->look(blob, std::move(done));
+  }
+  void look_all(std::vector<blob_id> blobs, ports::completion<std::vector<ports::blob_look>> done) override {
+    // Each of them is a read.
+    if (std::any_of(blobs.begin(), blobs.end(), [this](blob_id) { return disk_.strikes(ill::read_error); })) return fail(std::move(done), errc::io, "a read failed");
+    disk_.twin_blobs_->look_all(std::move(blobs), std::move(done));
   }
   void drop(blob_id blob, ports::completion<void> done) override {
     if (!refuse(done, false)) disk_.twin_blobs_->drop(blob, std::move(done));

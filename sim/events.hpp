@@ -13,6 +13,7 @@
 #include <new>
 #include <random>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -45,15 +46,25 @@ public:
   ~thunk() { drop(); }
 
   void operator()() { how_(job::run, bytes_, nullptr); }
+  /// The closure's type, which names the function that made it.
+  [[nodiscard]] const std::type_info& type() {
+    const std::type_info* out = nullptr;
+    how_(job::tell_type, bytes_, &out);
+    return *out;
+  }
 
 private:
-  enum class job : std::uint8_t { run, move, destroy };
+  enum class job : std::uint8_t { run, move, destroy, tell_type };
   using handler = void (*)(job, void*, void*);
 
   template <class F>
   static void in_place(job what, void* self, void* to) {
     auto* f = std::launder(static_cast<F*>(self));
     if (what == job::run) return (*f)();
+    if (what == job::tell_type) {
+      *static_cast<const std::type_info**>(to) = &typeid(F);
+      return;
+    }
     if (what == job::move) ::new (to) F(std::move(*f));
     f->~F();
   }
@@ -61,6 +72,10 @@ private:
   static void on_heap(job what, void* self, void* to) {
     auto* f = *static_cast<F**>(self);
     if (what == job::run) return (*f)();
+    if (what == job::tell_type) {
+      *static_cast<const std::type_info**>(to) = &typeid(F);
+      return;
+    }
     if (what == job::move) {
       ::new (to) F* {f};
       return;
@@ -113,6 +128,9 @@ public:
   [[nodiscard]] std::size_t size() const noexcept { return heap_.size(); }
   [[nodiscard]] nanoseconds next_time() const { return heap_.front().when; }
   [[nodiscard]] bool due() const noexcept { return !heap_.empty() && heap_.front().when <= now_; }
+
+  /// Of the event that is due first.
+  [[nodiscard]] const std::type_info& next_type() { return pool_[heap_.front().slot].type(); }
 
   /// Moves time on; never back.
   void advance(nanoseconds to) { now_ = std::max(now_, to); }

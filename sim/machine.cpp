@@ -9,6 +9,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <cxxabi.h>
 #include <limits>
 
 namespace latham::sim {
@@ -41,7 +43,32 @@ node_role role_of(const std::string& name) {
   return node_role::worker;
 }
 
+/// Who runs next, and what: the types of its message, or of the closure that it is to call.
+std::string kind_of(caf::actor_system& system, caf::resumable& job) {
+  auto* actor = dynamic_cast<caf::scheduled_actor*>(&job);
+  if (actor == nullptr) return demangled(typeid(job));
+  auto out = demangled(typeid(*actor));
+  auto* next = actor->mailbox().peek();
+  if (next == nullptr) return out + " (nothing)";
+  const auto& content = next->content();
+  out += next->mid.is_request() ? " request" : next->mid.is_response() ? " response" : "";
+  if (content.match_elements<local_call>()) {
+    const auto& run = content.get_as<local_call>(0).run;
+    return out + " call " + demangled(run.target_type());
+  }
+  for (std::size_t i = 0; i < content.size(); ++i) out += " " + system.types().portable_name(content.type(i));
+  return out;
+}
+
 }  // namespace
+
+std::string demangled(const std::type_info& type) {
+  const std::unique_ptr<char, void (*)(void*)> name{abi::__cxa_demangle(type.name(), nullptr, nullptr, nullptr), std::free};
+  std::string out = name ? name.get() : type.name();
+  for (const std::string_view drop : {"latham::", "(anonymous namespace)::", "sim::"})
+    for (auto at = out.find(drop); at != std::string::npos; at = out.find(drop, at)) out.erase(at, drop.size());
+  return out;
+}
 
 void seed_uuids(std::uint64_t seed) { uuid_state = seed * 2 + 1; }
 
@@ -218,6 +245,7 @@ void machine::start() {
   p->system = std::make_unique<caf::actor_system>(*p->config);
   p->actors = dynamic_cast<caf::scheduler::test_coordinator*>(&p->system->scheduler());
   p->wire = dynamic_cast<network::multiplexer*>(&p->system->middleman().backend());
+  clock_set_ = {};
   set_clock();
   const auto stores = role_ == node_role::storage;
   if (stores && e.config.rules_of_copies().members.size() > 1) {
@@ -321,16 +349,18 @@ nanoseconds machine::world(nanoseconds local) const noexcept {
 }
 
 void machine::set_clock() {
+  if (std::exchange(clock_set_, around_.time.now()) == around_.time.now()) return;
   auto& clock = running_->actors->clock();
   const auto target = caf::actor_clock::time_point{std::chrono::duration_cast<caf::actor_clock::duration_type>(local(around_.time.now()))};
   if (target > clock.now()) clock.advance_time(target - clock.now());
 }
 
-std::uint64_t machine::step() {
+std::uint64_t machine::step(std::map<std::string, std::uint64_t>* kinds) {
   set_clock();
   auto& jobs = running_->actors->jobs;
   const auto pick = jobs.size() == 1 ? 0 : around_.time.draw(jobs.size());
   if (pick != 0) std::swap(jobs[0], jobs[pick]);
+  if (kinds != nullptr) ++(*kinds)[kind_of(*running_->system, *jobs[0])];
   running_->actors->run_once();
   if (per_step_.count() > 0) {
     busy_until_ = around_.time.now() + per_step_;
@@ -342,9 +372,9 @@ std::uint64_t machine::step() {
 void machine::drain() {
   if (!runs() || paused_) return;
   set_clock();
-  while (running_->wire->try_exec_runnable()) {
-  }
-  around_.net.collect(index_);
+  bool ran = false;
+  while (running_->wire->try_exec_runnable()) ran = true;
+  around_.net.collect(index_, ran);
 }
 
 nanoseconds machine::next_due() const {

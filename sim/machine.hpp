@@ -19,6 +19,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <typeinfo>
 #include <vector>
 
 namespace latham::sim {
@@ -106,8 +107,8 @@ public:
 
   /// An actor of it can run now.
   [[nodiscard]] bool ready() const noexcept { return running_ != nullptr && !running_->actors->jobs.empty() && !paused_ && busy_until_ <= around_.time.now(); }
-  /// Runs one message of one actor, chosen by the seed; returns which.
-  std::uint64_t step();
+  /// Runs one message of one actor, chosen by the seed; returns which. `kinds`: counts what it was.
+  std::uint64_t step(std::map<std::string, std::uint64_t>* kinds = nullptr);
   /// Lets its connections work off what they were given, and sends what it wrote.
   void drain();
   /// When it can next do something by itself; the end of time when never.
@@ -163,6 +164,7 @@ private:
   nanoseconds started_{0};
   nanoseconds awake_since_{0};
   nanoseconds busy_until_{0};
+  nanoseconds clock_set_{0};  // when its process's clock was set last
   nanoseconds per_step_{0};
   std::size_t stress_fault_ = ledger::no_fault;
   process* running_ = nullptr;  // owned by nobody on purpose: see above
@@ -182,6 +184,9 @@ public:
   };
   dns_trouble dns;
 };
+
+/// A type's name as its author wrote it, nearly.
+[[nodiscard]] std::string demangled(const std::type_info& type);
 
 /// Seeds CAF's "random" identities of this process, so that runs repeat.
 void seed_uuids(std::uint64_t seed);

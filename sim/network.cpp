@@ -79,12 +79,34 @@ public:
   }
 
 private:
+  struct open_state {
+    bool open = true;
+  };
   template <class T>
-  struct state {
+  struct state : open_state {
     ports::completion<T> done;
     std::uint64_t id = 0;
     bool late = false;  // when it was given up: arrives all the same once the link heals
   };
+
+  /// All calls have as long, so their deadlines come in the order of the calls, and nearly all of them for nothing: one event
+  /// waits for the oldest call that is still open.
+  struct deadline {
+    nanoseconds when;
+    std::shared_ptr<open_state> call;
+    std::function<void()> give_up;
+  };
+  void watch() {
+    net_.time_.at(deadlines_.front().when, [this] {
+      while (!deadlines_.empty() && (!deadlines_.front().call->open || deadlines_.front().when <= net_.time_.now())) {
+        auto due = std::move(deadlines_.front());
+        deadlines_.pop_front();
+        if (due.call->open) due.give_up();
+      }
+      watching_ = !deadlines_.empty();
+      if (watching_) watch();
+    });
+  }
 
   template <class T>
   static std::size_t size_of(const expected<T>& result) {
@@ -101,6 +123,7 @@ private:
     c->id = net_.next_call_++;
     const auto finish = [this, c](expected<T> result) {
       if (!c->done) return;
+      c->open = false;
       net_.calls_.erase(c->id);
       auto tell = std::exchange(c->done, nullptr);
       if (net_.is_up(from_, life_)) tell(std::move(result));
@@ -109,11 +132,11 @@ private:
       c->late = net_.time_.draw(4) == 0;
       finish(std::move(why));
     }};
-    net_.time_.after(call_deadline, [this, c, finish] {
-      if (!c->done) return;
+    deadlines_.push_back({net_.time_.now() + call_deadline, c, [this, c, finish] {
       c->late = net_.time_.draw(4) == 0;
       finish(error{errc::unavailable, "the storage node does not answer"});
-    });
+    }});
+    if (!std::exchange(watching_, true)) watch();
     if (net_.trace_.keeps()) net_.trace_.say(net_.time_.now(), trace::what::data, from_, to_, what);
     net_.send(requests_, bytes, [this, c, finish, f = std::move(f)] {
       if (!c->done && !c->late) return;
@@ -138,6 +161,8 @@ private:
   const bool own_;  // of the node's own copies alone
   network::flow_ptr requests_;
   network::flow_ptr answers_;
+  std::deque<deadline> deadlines_;
+  bool watching_ = false;
 };
 
 namespace {
@@ -448,6 +473,7 @@ void network::reset_end(std::uint64_t id, bool dialing_end) {
     std::erase(stations_[node].ends, std::pair{id, dialing_end});
     if (auto& scribe = stations_[node].wire->impl_ptr(connection::from_int(e.handle))) {
       auto keep = scribe;
+      stations_[node].stirred = true;
       keep->io_failure(stations_[node].wire, caf::io::network::operation::read);
       touched(node);
     }
@@ -455,8 +481,9 @@ void network::reset_end(std::uint64_t id, bool dialing_end) {
   if (at->second.a.closed && at->second.b.closed) links_.erase(at);
 }
 
-void network::collect(node_index node) {
+void network::collect(node_index node, bool ran) {
   auto& s = stations_[node];
+  if (!std::exchange(s.stirred, false) && !ran) return;
   if (!s.up) return;
   for (std::size_t i = 0; i < s.ends.size(); ++i) {
     const auto [id, dialing] = s.ends[i];
@@ -488,6 +515,7 @@ void network::take(std::uint64_t id, link& l, bool dialing_end) {
       return;
     }
     const auto hdl = connection::from_int(handle);
+    receiver.stirred = true;
     auto& waiting = receiver.wire->virtual_network_buffer(hdl);
     waiting.insert(waiting.end(), bytes.begin(), bytes.end());
     while (receiver.wire->impl_ptr(hdl) && !receiver.wire->stopped_reading(hdl) && receiver.wire->try_read_data(hdl)) {

@@ -60,8 +60,8 @@ public:
   [[nodiscard]] std::unique_ptr<ports::peer_links> links_of(node_index node);
   [[nodiscard]] std::unique_ptr<ports::blob_transport> transport_of(node_index node);
 
-  /// Takes what `node` wrote since the last call and sends it.
-  void collect(node_index node);
+  /// Takes what `node` wrote since the last call and sends it. Only brokers write: when they `ran`, or were given something.
+  void collect(node_index node, bool ran);
   /// Called whenever a node's multiplexer was given something.
   std::function<void(node_index)> touched;
 
@@ -96,6 +96,7 @@ private:
     ports::blob_store* own = nullptr;
     std::function<void(ports::control_stream)> accepted;
     std::size_t paused_by = ledger::no_fault;
+    bool stirred = false;                         // its brokers were called since its last collect
     std::deque<thunk> waiting;                    // arrived while it was paused
     std::vector<std::pair<std::uint64_t, bool>> ends;  // its links, and whether it is the dialing end
   };

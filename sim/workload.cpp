@@ -12,6 +12,7 @@ constexpr nanoseconds client_patience{seconds{20}};
 constexpr nanoseconds looks_every{milliseconds{500}};   // whether the gateway of a call still lives
 constexpr nanoseconds retry_every{seconds{4}};
 constexpr nanoseconds look_up_every{milliseconds{1'500}};
+constexpr std::size_t list_limit_max = 60;
 constexpr std::uint32_t resumes_max = 8;                // of one upload, before it is begun anew
 
 priority_class priority_of(const std::string& word) { return word == "low" ? priority_class::low : word == "high" ? priority_class::high : priority_class::normal; }
@@ -385,6 +386,8 @@ void workload::list_all() {
   l->at = any_gateway();
   for (const auto& u : uploaders_)
     if (u->story.tenant == l->tenant && view_.known.contains(u->id) && view_.known.at(u->id).acknowledged) l->wanted.insert(u->id);
+  // Thousands of videos are not for paging by ones.
+  l->limit += static_cast<std::uint32_t>(std::min<std::size_t>(l->wanted.size() / 16, list_limit_max));
   ++counts_.lists;
   list_page(l, {});
 }

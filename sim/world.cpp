@@ -117,12 +117,13 @@ private:
     ++verdict_.steps;
     const auto choice = choices == 1 ? 0 : time_.draw(choices);
     if (choice == ready_.size()) {
+      if (how_.count_kinds) ++verdict_.kinds["event " + demangled(time_.next_type())];
       time_.run_due();
       trace_.note(0xe0e0);
       return;
     }
     auto& m = *ready_[choice];
-    const auto pick = m.step();
+    const auto pick = m.step(how_.count_kinds ? &verdict_.kinds : nullptr);
     trace_.note(std::uint64_t{m.index()} << 32 | pick);
     dirty_.push_back(m.index());
   }

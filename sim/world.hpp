@@ -33,6 +33,7 @@ struct verdict {
   double virtual_end_s = 0;
   std::map<std::string, ledger::count> faults;
   std::map<std::string, std::uint64_t> counts;
+  std::map<std::string, std::uint64_t> kinds;  // of steps, when they were counted: who ran what
   std::vector<std::string> reached;      // marks of product code (core/reach.hpp)
   std::vector<std::string> nodes;
   std::deque<trace::entry> last;         // when the trace was kept
@@ -40,6 +41,7 @@ struct verdict {
 
 struct run_options {
   bool keep_trace = false;   // changes nothing but what the verdict holds
+  bool count_kinds = false;  // likewise
   double for_virtual_s = 0;  // ends after so long without judging liveness: for measuring
 };
 

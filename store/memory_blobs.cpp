@@ -218,6 +218,16 @@ void memory_blobs::look(blob_id id, ports::completion<ports::blob_look> done) {
   });
 }
 
+void memory_blobs::look_all(std::vector<blob_id> blobs, ports::completion<std::vector<ports::blob_look>> done) {
+  state::start<std::vector<ports::blob_look>>(state_, blob_id{}, std::move(done), [s = state_.get(), blobs = std::move(blobs)]() -> expected<std::vector<ports::blob_look>> {
+    if (blobs.size() > ports::looks_max) return {errc::invalid_argument, "a look is at 1000 blobs at most"};
+    std::vector<ports::blob_look> found;
+    found.reserve(blobs.size());
+    for (const auto id : blobs) found.push_back(look_of(id, s->find(id)));
+    return found;
+  });
+}
+
 void memory_blobs::drop(blob_id id, ports::completion<void> done) {
   state::start<void>(state_, id, std::move(done), [s = state_.get(), id]() -> expected<void> {
     const auto* record = s->find(id);

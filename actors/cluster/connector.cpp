@@ -224,14 +224,24 @@ private:
 constexpr milliseconds identity_memory{5'000};
 constexpr std::size_t refused_max = 1'000;
 
+/// What is published, and what the directory tells of this node's own services.
+using local_root_actor = node_root_actor::extend<caf::reacts_to<service_change>>;
+
 struct root_state {
+  std::uint64_t revision = 1;  // grows with each change of what peers may ask for
   identities heard{identity_memory};
   std::map<node_name, std::uint64_t> refused;  // too old: its incarnation, so that each is named once
 };
 
-node_root_actor::behavior_type node_root(node_root_actor::stateful_pointer<root_state> self, const env* e, directory_actor directory, std::function<void(std::string)> outlived) {
+local_root_actor::behavior_type node_root(local_root_actor::stateful_pointer<root_state> self, const env* e, directory_actor directory, std::function<void(std::string)> outlived) {
+  // Each link asks twice a second: the answer is at hand. The directory knows before we do, so who asks it for what our new
+  // revision stands for is not too early.
+  for (const auto* service : dialed_services) caf::anon_send(directory, listen_atom::value, std::string{service}, caf::actor_cast<caf::actor>(self));
   return {
-    [self, e, directory, outlived = std::move(outlived)](const hello& who) -> caf::result<hello> {
+    [self, e](const service_change& change) {
+      if (change.node == e->config.name) ++self->state.revision;
+    },
+    [self, e, outlived = std::move(outlived)](const hello& who) -> caf::result<hello> {
       auto answer = self->make_response_promise<hello>();
       if (is_outlived(e->config.name, e->config.incarnation, who.node, who.incarnation)) {
         if (e->log != nullptr) e->log->write(ports::log_level::error, fmt::format("node stops: a peer knows a later process of its name name={} incarnation={:x} later={:x}", e->config.name, e->config.incarnation, who.incarnation));
@@ -252,12 +262,7 @@ node_root_actor::behavior_type node_root(node_root_actor::stateful_pointer<root_
         answer.deliver(to_caf({errc::fenced, "a later process named " + who.node + " is alive"}));
         return answer;
       }
-      self->request(directory, e->config.request_timeout, resolve_atom::value)
-        .then(
-          [e, answer](std::uint64_t revision) mutable {
-            answer.deliver(hello{e->config.name, e->config.incarnation, e->config.speaks.newest, e->engine != nullptr ? e->engine->id() : std::string{}, revision});
-          },
-          [answer](caf::error& why) mutable { answer.deliver(why); });
+      answer.deliver(hello{e->config.name, e->config.incarnation, e->config.speaks.newest, e->engine != nullptr ? e->engine->id() : std::string{}, self->state.revision});
       return answer;
     },
     [self, e, directory](resolve_atom, const std::string& service, std::uint16_t version) -> caf::result<caf::strong_actor_ptr> {

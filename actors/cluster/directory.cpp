@@ -10,7 +10,6 @@ namespace {
 struct directory_state {
   std::map<std::pair<std::string, node_name>, caf::strong_actor_ptr> services;
   std::multimap<std::string, caf::actor> subscribers;
-  std::uint64_t revision = 1;
 };
 
 directory_actor::behavior_type directory(directory_actor::stateful_pointer<directory_state> self, const env* e) {
@@ -19,14 +18,13 @@ directory_actor::behavior_type directory(directory_actor::stateful_pointer<direc
     for (auto at = all.begin(); at != all.end();) at = at->second.address() == down.source ? all.erase(at) : std::next(at);
   });
   return {
-    [self, e](const service_change& change) {
+    [self](const service_change& change) {
       auto& st = self->state;
       const auto key = std::pair{change.service, change.node};
       if (change.handle)
         st.services[key] = change.handle;
       else if (st.services.erase(key) == 0)
         return;  // a peer that does not run the service: no news to anybody
-      if (change.node == e->config.name) ++st.revision;
       const auto [first, last] = st.subscribers.equal_range(change.service);
       for (auto at = first; at != last; ++at) caf::anon_send(at->second, change);
     },
@@ -40,7 +38,6 @@ directory_actor::behavior_type directory(directory_actor::stateful_pointer<direc
       auto at = self->state.services.find({service, e->config.name});
       return at == self->state.services.end() ? nullptr : at->second;
     },
-    [self](resolve_atom) { return self->state.revision; },
   };
 }
 

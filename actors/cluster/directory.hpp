@@ -14,9 +14,7 @@ using directory_actor = caf::typed_actor<
   /// Tells the subscriber the present and every later state of a service, as service_change. Any number of services.
   caf::reacts_to<listen_atom, std::string, caf::actor>,
   /// What this node itself runs under that name.
-  caf::replies_to<resolve_atom, std::string>::with<caf::strong_actor_ptr>,
-  /// Grows with each change of this node's own services.
-  caf::replies_to<resolve_atom>::with<std::uint64_t>>;
+  caf::replies_to<resolve_atom, std::string>::with<caf::strong_actor_ptr>>;
 
 [[nodiscard]] directory_actor spawn_directory(caf::actor_system& system, const env& e);
 

@@ -19,6 +19,7 @@ constexpr std::uint32_t page_blobs = batch_max;
 constexpr milliseconds page_pause{20};        // between pages of a round: others want the disk, too
 constexpr milliseconds news_pause{1'000};     // from a node that comes to the round that it causes: it has friends on the way
 constexpr std::uint32_t pushes_max = 2;       // at once
+constexpr milliseconds scrub_pause{16};       // between reads of a scrub, at least
 constexpr milliseconds scrub_rest{60'000};    // from one pass over all blobs to the next, at least
 
 using repair_interface = caf::typed_actor<caf::reacts_to<abort_atom>>;
@@ -363,26 +364,29 @@ private:
         later(std::max(scrub_rest, env_.config.repair_period), [this] { scrub_page({}); });
         return;
       }
-      scrub(std::make_shared<const std::vector<ports::blob_stat>>(std::move(*blobs)), 0, 0);
+      scrub(std::make_shared<const std::vector<ports::blob_stat>>(std::move(*blobs)), 0, 0, {});
     }));
   }
 
   using scrubbed = std::shared_ptr<const std::vector<ports::blob_stat>>;  // shared by the reads of a page
 
-  void scrub(const scrubbed& blobs, std::size_t index, std::uint64_t offset) {
+  /// `owed`: the pause for what was read since the last one. Small blobs share one.
+  void scrub(const scrubbed& blobs, std::size_t index, std::uint64_t offset, milliseconds owed) {
     while (index < blobs->size() && (!(*blobs)[index].sealed || offset >= (*blobs)[index].bytes)) {
       ++index;
       offset = 0;
     }
     if (index == blobs->size()) {
-      later(page_pause, [this, next = blobs->back().blob] { scrub_page(next); });
+      later(page_pause + owed, [this, next = blobs->back().blob] { scrub_page(next); });
       return;
     }
     const auto& blob = (*blobs)[index];
     const auto bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(blob_block_bytes, blob.bytes - offset));
-    const auto go_on = [this, blobs, index, offset, bytes] {
+    const auto go_on = [this, blobs, index, offset, bytes, owed] {
       count("latham_scrub_bytes_total", bytes);
-      later(milliseconds{static_cast<std::int64_t>(1 + bytes * 1'000ull / env_.config.scrub_bytes_s)}, [this, blobs, index, offset] { scrub(blobs, index, offset + blob_block_bytes); });
+      const auto pause = owed + milliseconds{static_cast<std::int64_t>(1 + bytes * 1'000ull / env_.config.scrub_bytes_s)};
+      if (pause < scrub_pause) return scrub(blobs, index, offset + blob_block_bytes, pause);
+      later(pause, [this, blobs, index, offset] { scrub(blobs, index, offset + blob_block_bytes, {}); });
     };
     env_.own_blobs->read(blob.blob, offset, bytes, here<buffer>([this, blob, offset, bytes, go_on](expected<buffer> block) {
       if (block || block.error().code != errc::corrupt) return go_on();

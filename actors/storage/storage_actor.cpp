@@ -803,21 +803,11 @@ private:
   caf::result<look_list> have(const blob_list& blobs) {
     if (blobs.empty() || blobs.size() > batch_max) return to_caf({errc::invalid_argument, "1 to 64 blobs at once"});
     if (env_.own_blobs == nullptr) return to_caf({errc::unavailable, "this storage node keeps no copies"});
-    struct pending {
-      look_list looks;
-      std::size_t left = 0;
-      std::optional<error> failed;
-    };
     auto answer = make_response_promise<look_list>();
-    auto all = std::make_shared<pending>(pending{look_list(blobs.size()), blobs.size(), {}});
-    for (std::size_t i = 0; i < blobs.size(); ++i)
-      env_.own_blobs->look(blobs[i], here<ports::blob_look>([answer, all, i](expected<ports::blob_look> look) mutable {
-        if (look) all->looks[i] = *look;
-        else all->failed = look.error();
-        if (--all->left > 0) return;
-        if (all->failed) return deny(answer, *all->failed);
-        answer.deliver(std::move(all->looks));
-      }));
+    env_.own_blobs->look_all(blobs, here<look_list>([answer](expected<look_list> looks) mutable {
+      if (!looks) return deny(answer, looks.error());
+      answer.deliver(std::move(*looks));
+    }));
     return answer;
   }
 

@@ -19,9 +19,12 @@ constexpr std::uint32_t io_attempts_max = 6;          // of one read or write be
 constexpr std::uint32_t resumes_max = 3;              // at one storage node of several
 constexpr std::uint32_t tickets_max = 3;              // for one output
 constexpr std::uint32_t appends_in_flight = 4;        // MiB under way to storage
+constexpr std::size_t gathered_bytes_max = 64 * kib;  // of pieces, before the slot is told of them
 constexpr backoff_policy io_backoff{milliseconds{100}, milliseconds{3'000}};
 
 using slot_interface = caf::typed_actor<caf::reacts_to<abort_atom>, caf::reacts_to<storage_up_atom, node_name, caf::strong_actor_ptr>>;
+
+using gathered_pieces = std::vector<std::pair<std::uint32_t, output_piece>>;  // each with its chunk
 
 struct built_chunk {
   built_output blob;
@@ -40,8 +43,10 @@ expected<built_chunk> build_chunk(std::vector<output_piece> pieces, const source
 
 class slot : public role_actor<slot_interface> {
 public:
-  slot(caf::actor_config& config, const env* e, std::uint32_t number, work_grant grant, storage_actor storage, slot_parent parent)
-    : role_actor(config, *e), number_{number}, grant_{std::move(grant)}, storage_{std::move(storage)}, parent_{std::move(parent)} {}
+  slot(caf::actor_config& config, const env* e, std::uint32_t number, work_grant grant, std::map<node_name, storage_actor> storages, node_name first, slot_parent parent)
+    : role_actor(config, *e), number_{number}, grant_{std::move(grant)}, current_{std::move(first)}, storages_{std::move(storages)}, parent_{std::move(parent)} {
+    if (const auto at = storages_.find(current_); at != storages_.end()) storage_ = at->second;
+  }
 
   behavior_type make_behavior() override {
     sources_ = store::stores_of(*env_.transport, grant_.source.blob, grant_.source.store, env_.config.rules_of_copies());
@@ -81,6 +86,14 @@ private:
   struct ear : ports::engine_listener {
     caf::actor_addr slot;
     class slot* owner = nullptr;
+    // Of the engine's thread: small pieces, which go to the slot together.
+    gathered_pieces gathered;
+    std::size_t gathered_bytes = 0;
+
+    gathered_pieces take() {
+      gathered_bytes = 0;
+      return std::exchange(gathered, {});
+    }
 
     void tell(std::function<void()> f) const {
       if (auto alive = caf::actor_cast<caf::actor>(slot)) caf::anon_send(alive, local_call{std::move(f)});
@@ -97,10 +110,15 @@ private:
       tell([s = owner, page] { s->on_plan(std::move(*page)); });
     }
     void on_piece(std::uint32_t chunk, output_piece piece) override {
-      tell([s = owner, chunk, piece = std::move(piece)]() mutable { s->on_piece(chunk, std::move(piece)); });
+      gathered_bytes += piece.bytes.size();
+      gathered.emplace_back(chunk, std::move(piece));
+      if (gathered_bytes >= gathered_bytes_max) tell([s = owner, some = take()]() mutable { s->on_pieces(std::move(some)); });
     }
     void on_chunk_done(std::uint32_t chunk, const findings& found) override {
-      tell([s = owner, chunk, found] { s->on_chunk_done(chunk, found); });
+      tell([s = owner, chunk, found, some = take()]() mutable {
+        s->on_pieces(std::move(some));
+        s->on_chunk_done(chunk, found);
+      });
     }
     void on_progress(std::uint64_t done) override {
       tell([s = owner, done] { s->on_progress(done); });
@@ -161,15 +179,18 @@ private:
         [this](caf::error&) { quit(); });
   }
 
-  void on_piece(std::uint32_t chunk, output_piece piece) {
+  void on_pieces(gathered_pieces some) {
     last_sign_ = now();
-    piece_bytes_ += piece.bytes.size();
+    for (auto& [chunk, piece] : some) {
+      piece_bytes_ += piece.bytes.size();
+      pieces_[chunk].push_back(std::move(piece));
+    }
     // The engine's client counts what each chunk brings; this is what the slot holds of all of them.
-    if (piece_bytes_ > piece_bytes_max_) return end(errc::internal, "the engine made more output than a chunk can have", running_);
-    pieces_[chunk].push_back(std::move(piece));
+    if (piece_bytes_ > piece_bytes_max_) end(errc::internal, "the engine made more output than a chunk can have", running_);
   }
 
   void on_chunk_done(std::uint32_t chunk, const findings& found) {
+    if (ended_) return;
     last_sign_ = now();
     auto pieces = std::make_shared<std::vector<output_piece>>(std::move(pieces_[chunk]));
     pieces_.erase(chunk);
@@ -400,8 +421,9 @@ private:
 
 }  // namespace
 
-caf::actor spawn_slot(caf::local_actor* parent_actor, const env& e, std::uint32_t number, work_grant grant, storage_actor storage, slot_parent parent) {
-  return caf::actor_cast<caf::actor>(parent_actor->spawn<slot>(&e, number, std::move(grant), std::move(storage), std::move(parent)));
+caf::actor spawn_slot(caf::local_actor* parent_actor, const env& e, std::uint32_t number, work_grant grant, std::map<node_name, storage_actor> storages, node_name first,
+                      slot_parent parent) {
+  return caf::actor_cast<caf::actor>(parent_actor->spawn<slot>(&e, number, std::move(grant), std::move(storages), std::move(first), std::move(parent)));
 }
 
 }  // namespace latham

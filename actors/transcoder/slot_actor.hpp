@@ -6,6 +6,8 @@
 #include "actors/env.hpp"
 #include "actors/protocol.hpp"
 
+#include <map>
+
 namespace latham {
 
 /// What a transcoder understands beside worker_actor, from its own slots. Local.
@@ -18,8 +20,10 @@ using slot_parent = caf::typed_actor<
   /// Progress of the running task.
   caf::reacts_to<lease_renewal>>;
 
-/// `storage` grants the output tokens. The slot ends by itself after it sent its parent a task_failure (also for
+/// `storages` are those that are up, and grant the output tokens: `first`, which is one of them, until it is away or refuses.
+/// Later changes come by storage_up_atom, null for one that went. The slot ends by itself after it sent its parent a task_failure (also for
 /// success, with errc::none).
-[[nodiscard]] caf::actor spawn_slot(caf::local_actor* parent_actor, const env& e, std::uint32_t slot, work_grant grant, storage_actor storage, slot_parent parent);
+[[nodiscard]] caf::actor spawn_slot(caf::local_actor* parent_actor, const env& e, std::uint32_t slot, work_grant grant, std::map<node_name, storage_actor> storages, node_name first,
+                                    slot_parent parent);
 
 }  // namespace latham

@@ -233,11 +233,7 @@ private:
       free_.erase(free_.begin());
       log(ports::log_level::debug, "slot starts slot={} video={} kind={} first={} count={} epoch={}", l.slot, to_string(l.grant.video), to_string(l.grant.kind), l.grant.first,
           l.grant.chunks.size(), to_string(key.second));
-      l.actor = spawn_slot(this, env_, l.slot, l.grant, storage->second, caf::actor_cast<slot_parent>(this));
-      const auto tell = [&](const auto& one) { caf::anon_send(l.actor, storage_up_atom::value, one.first, caf::actor_cast<caf::strong_actor_ptr>(one.second)); };
-      tell(*storage);  // first: it is the one that is used
-      for (const auto& one : storages_)
-        if (one.first != storage->first) tell(one);
+      l.actor = spawn_slot(this, env_, l.slot, l.grant, storages_, storage->first, caf::actor_cast<slot_parent>(this));
       monitor(l.actor);
       slots_.emplace(l.actor.address(), l.slot);
     }

@@ -25,9 +25,14 @@ typename Inspector::result_type inspect(Inspector& f, blob_look& x) {
   return f(x.presence, x.about);
 }
 
+inline constexpr std::size_t looks_max = 1'000;
+
 class own_blobs : public blob_store {
 public:
   virtual void look(blob_id blob, completion<blob_look> done) = 0;
+
+  /// The same of many at once, at most looks_max: one answer for each, in their order. Fails when one of them cannot be read.
+  virtual void look_all(std::vector<blob_id> blobs, completion<std::vector<blob_look>> done) = 0;
 
   /// Gives up this copy without a tombstone: the id may be reserved again. For a copy that others hold, never for a delete.
   /// Unknown ids succeed. Fails with conflict for a dead one: its tombstone stays.

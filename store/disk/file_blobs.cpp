@@ -190,6 +190,7 @@ struct file_blobs::core {
 
   // ---- reads -----------------------------------------------------------------------------------------------------
   expected<blob_record> find_record(blob_id blob);
+  expected<ports::blob_look> look(blob_id blob);
   expected<block_page> find_page(blob_id blob, std::uint64_t page, bool sealed);
   expected<buffer> read(blob_id blob, std::uint64_t offset, std::uint32_t bytes);
   expected<std::vector<ports::blob_stat>> list(blob_id after, std::uint32_t limit);
@@ -812,6 +813,15 @@ void file_blobs::core::mend(const strand_ptr& s, operation op) {
 
 // ---- reads ---------------------------------------------------------------------------------------------------------
 
+expected<ports::blob_look> file_blobs::core::look(blob_id blob) {
+  auto value = wait_for<std::optional<std::string>>([&](auto answer) { index.get(blob_key(blob), std::move(answer)); });
+  if (!value) return std::move(value).error();
+  if (!*value) return look_of(blob, nullptr);
+  const auto record = read_blob_record(**value);
+  if (!record) return record.error();
+  return look_of(blob, &*record);
+}
+
 expected<blob_record> file_blobs::core::find_record(blob_id blob) {
   if (auto known = records.find(blob)) return *known;
   auto value = wait_for<std::optional<std::string>>([&](auto done) { index.get(blob_key(blob), std::move(done)); });
@@ -1000,13 +1010,20 @@ void file_blobs::stat(blob_id blob, ports::completion<ports::blob_stat> done) {
 }
 
 void file_blobs::look(blob_id blob, ports::completion<ports::blob_look> done) {
-  on_readers<ports::blob_look>(core_->readers, std::move(done), [c = core_.get(), blob]() -> expected<ports::blob_look> {
-    auto value = wait_for<std::optional<std::string>>([&](auto answer) { c->index.get(blob_key(blob), std::move(answer)); });
-    if (!value) return std::move(value).error();
-    if (!*value) return look_of(blob, nullptr);
-    const auto record = read_blob_record(**value);
-    if (!record) return record.error();
-    return look_of(blob, &*record);
+  on_readers<ports::blob_look>(core_->readers, std::move(done), [c = core_.get(), blob] { return c->look(blob); });
+}
+
+void file_blobs::look_all(std::vector<blob_id> blobs, ports::completion<std::vector<ports::blob_look>> done) {
+  on_readers<std::vector<ports::blob_look>>(core_->readers, std::move(done), [c = core_.get(), blobs = std::move(blobs)]() -> expected<std::vector<ports::blob_look>> {
+    if (blobs.size() > ports::looks_max) return {errc::invalid_argument, "a look is at 1000 blobs at most"};
+    std::vector<ports::blob_look> found;
+    found.reserve(blobs.size());
+    for (const auto blob : blobs) {
+      auto look = c->look(blob);
+      if (!look) return std::move(look).error();
+      found.push_back(*look);
+    }
+    return found;
   });
 }
 

@@ -156,6 +156,16 @@ public:
       return store::look_of(b, r ? &*r : nullptr);
     });
   }
+  void look_all(std::vector<blob_id> blobs, ports::completion<std::vector<ports::blob_look>> done) override {
+    defer<std::vector<ports::blob_look>>(std::move(done), [this, blobs = std::move(blobs)]() -> expected<std::vector<ports::blob_look>> {
+      std::vector<ports::blob_look> found;
+      for (const auto b : blobs) {
+        const auto r = record(b);
+        found.push_back(store::look_of(b, r ? &*r : nullptr));
+      }
+      return found;
+    });
+  }
   void drop(blob_id b, ports::completion<void> done) override {
     defer<void>(std::move(done), [this, b]() -> expected<void> {
       const auto r = record(b);

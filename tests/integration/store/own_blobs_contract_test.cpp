@@ -140,6 +140,22 @@ TEST_P(OwnBlobsContract, ALookTellsWhatAStatDoesNot) {
   EXPECT_EQ(look(t.blob).presence, ports::blob_presence::dead);
 }
 
+TEST_P(OwnBlobsContract, ALookAtManyIsAsOneAtEach) {
+  std::vector<blob_id> ids;
+  for (int i = 0; i < 3; ++i) {
+    const auto t = token(100);
+    ids.push_back(t.blob);
+    if (i == 0) continue;
+    write(t, "hello");
+    if (i == 2) seal(t, 5);
+  }
+  const auto looks = await<std::vector<ports::blob_look>>([&](auto done) { blobs().look_all(ids, done); });
+  ASSERT_TRUE(looks);
+  ASSERT_EQ(looks->size(), ids.size());
+  for (std::size_t i = 0; i < ids.size(); ++i) EXPECT_EQ((*looks)[i], look(ids[i]));
+  EXPECT_TRUE(await<std::vector<ports::blob_look>>([&](auto done) { blobs().look_all({}, done); })->empty());
+}
+
 TEST_P(OwnBlobsContract, ACopyGivenUpLeavesNoTraceAndMayBeMadeAgain) {
   const auto t = token(3 * mib);
   const auto bytes = pattern(2 * mib + 5);

@@ -7,6 +7,8 @@
 #include <caf/all.hpp>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace latham {
 
 namespace {
@@ -63,6 +65,20 @@ output_ref some_output() {
 }
 
 }  // namespace
+
+TEST_F(Protocol, ADigestIsItsBytesInOrder) {
+  sha256_digest digest;
+  for (std::size_t i = 0; i < digest.bytes.size(); ++i) digest.bytes[i] = static_cast<std::uint8_t>(250 - 7 * i);
+  std::vector<char> bytes;
+  caf::binary_serializer out{system_, bytes};
+  ASSERT_EQ(out(digest), caf::none);
+  ASSERT_EQ(bytes.size(), digest.bytes.size());
+  EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), digest.bytes.begin(), [](char a, std::uint8_t b) { return static_cast<std::uint8_t>(a) == b; }));
+  sha256_digest back;
+  caf::binary_deserializer in{system_, bytes};
+  ASSERT_EQ(in(back), caf::none);
+  EXPECT_EQ(back, digest);
+}
 
 TEST_F(Protocol, IdsAndEpochsCrossTheWire) {
   EXPECT_EQ(round_trip(video_id{3, 4}), (video_id{3, 4}));

@@ -80,7 +80,7 @@ protected:
       return {[](const plan_page&) { return errc::none; }, [](const task_commit&) { return errc::none; },
               [this](const task_failure& f) { ended_ = f; }, [](const lease_renewal&) {}};
     });
-    slot_ = spawn_slot(self_.ptr(), env_, 0, grant, {}, parent_);
+    slot_ = spawn_slot(self_.ptr(), env_, 0, grant, {}, {}, parent_);
     actors().run();
     ASSERT_TRUE(engine_.listener);
     begin_ = actors().clock().now();
