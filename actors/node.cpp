@@ -132,15 +132,20 @@ bool node::drain(milliseconds deadline) {
 
 void node::leave(ports::completion<leave_report> answer) {
   auto& p = *parts_;
-  if (!p.e.config.roles.contains(node_role::storage)) return answer(error{errc::unsupported, "this node keeps nothing that others would miss; stop it when you like"});
-  p.system.spawn([directory = p.directory, patience = p.e.config.request_timeout, answer = std::move(answer)](caf::event_based_actor* self) {
-    self->request(directory, patience, resolve_atom::value, std::string{service_storage})
+  const auto& roles = p.e.config.roles;
+  const bool stores = roles.contains(node_role::storage), schedules = roles.contains(node_role::scheduler);
+  if (!stores && !schedules) return answer(error{errc::unsupported, "this node keeps nothing that others would miss; stop it when you like"});
+  if (stores && schedules) return answer(error{errc::unsupported, "a node that is storage and scheduler is a whole cluster; there is nobody to leave it to"});
+  p.system.spawn([directory = p.directory, stores, patience = p.e.config.request_timeout, answer = std::move(answer)](caf::event_based_actor* self) {
+    self->request(directory, patience, resolve_atom::value, std::string{stores ? service_storage : service_scheduler})
       .then(
-        [self, patience, answer](const caf::strong_actor_ptr& handle) {
-          if (!handle) return answer(error{errc::unavailable, "storage is starting; try again in a second"});
-          // It asks its peers in turn for three things, each with that patience.
-          self->request(caf::actor_cast<storage_actor>(handle), 4 * patience, leave_atom::value)
-            .then([answer](leave_report& report) { answer(std::move(report)); }, [answer](caf::error& e) { answer(from_caf(e)); });
+        [self, stores, patience, answer](const caf::strong_actor_ptr& handle) {
+          if (!handle) return answer(error{errc::unavailable, "this node is starting; try again in a second"});
+          const auto told = [answer](leave_report& report) { answer(std::move(report)); };
+          const auto failed = [answer](caf::error& e) { answer(from_caf(e)); };
+          // Storage asks its peers in turn for three things, each with that patience.
+          if (stores) self->request(caf::actor_cast<storage_actor>(handle), 4 * patience, leave_atom::value).then(told, failed);
+          else self->request(caf::actor_cast<scheduler_actor>(handle), patience, leave_atom::value).then(told, failed);
         },
         [answer](caf::error& e) { answer(from_caf(e)); });
   });

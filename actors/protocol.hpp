@@ -298,8 +298,9 @@ using storage_actor = caf::typed_actor<
   caf::replies_to<fetch_atom, mark_list>::with<upload_list>,
   /// The digest of how it places copies (core/cluster/placement).
   caf::replies_to<rules_atom>::with<std::uint64_t>,
-  /// Passes a page on to that scheduler: schedulers have no links among one another.
-  caf::replies_to<adopt_atom, node_name, shard_page>::with<adopt_answer>>;
+  /// Passes a page, or a wish, on to that scheduler: schedulers have no links among one another.
+  caf::replies_to<adopt_atom, node_name, shard_page>::with<adopt_answer>,
+  caf::replies_to<handover_atom, node_name, std::uint16_t, node_name>::with<hand_over_answer>>;
 
 /// Who wants to hear of changes: a gateway.
 using event_sink = caf::typed_actor<caf::reacts_to<video_view>>;
@@ -325,7 +326,8 @@ using scheduler_actor = caf::typed_actor<
   caf::reacts_to<listen_atom, caf::strong_actor_ptr>,
   caf::replies_to<adopt_atom, shard_page>::with<adopt_answer>,
   /// Gives a shard to another scheduler. Asked again and again, until it is done.
-  caf::replies_to<handover_atom, std::uint16_t, node_name>::with<hand_over_answer>>;
+  caf::replies_to<handover_atom, std::uint16_t, node_name>::with<hand_over_answer>,
+  caf::replies_to<leave_atom>::with<leave_report>>;
 
 // ---- Errors ----------------------------------------------------------------------------------------------------------
 

@@ -57,8 +57,8 @@ expected<void> validate(const serve_options& o) {
   if (o.copies > 8) return {errc::invalid_argument, "--copies is at most 8"};
   if (o.ack_copies > 8) return {errc::invalid_argument, "--ack-copies is at most 8"};
   for (const auto& name : o.draining)
-    if (!o.storages.contains(name) && !(has("storage") && name == o.name))
-      return {errc::invalid_argument, "--draining names " + name + ", which is no storage node of this configuration"};
+    if (!o.storages.contains(name) && !o.schedulers.contains(name) && !((has("storage") || has("scheduler")) && name == o.name))
+      return {errc::invalid_argument, "--draining names " + name + ", which is no storage node or scheduler of this configuration"};
   if (o.shard && *o.shard > 999) return {errc::invalid_argument, "--shard is at most 999"};
   if (o.slots > 64) return {errc::invalid_argument, "--slots is at most 64"};
   return {};

@@ -79,7 +79,7 @@ int main(int argc, char** argv) {
   s->add_option("--free-reserve", serve.free_reserve_bytes, "Bytes of the disk that are never used")->transform(CLI::AsSizeValue(false))->envname("LATHAM_FREE_RESERVE");
   s->add_option("--copies", serve.copies, "Storage nodes that keep each blob (default: 2 where there are two); the same on all nodes")->envname("LATHAM_COPIES");
   s->add_option("--ack-copies", serve.ack_copies, "Copies that are durable before an upload is acknowledged (default: all of them)")->envname("LATHAM_ACK_COPIES");
-  s->add_option("--draining", draining, "Storage nodes to be emptied, by name; the same on all nodes")->delimiter(',')->envname("LATHAM_DRAINING");
+  s->add_option("--draining", draining, "Storage nodes and schedulers to be emptied, by name; the same on all nodes")->delimiter(',')->envname("LATHAM_DRAINING");
   s->add_option("--upload-max", serve.upload_bytes_max, "Largest upload")->transform(CLI::AsSizeValue(false))->envname("LATHAM_UPLOAD_MAX");
   s->add_option("--token", serve.token, "Clients must send this as a bearer token; better in the environment, where ps does not show it")->envname("LATHAM_TOKEN");
   s->add_flag("--insecure", serve.insecure, "Listen beyond loopback without a token");

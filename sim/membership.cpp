@@ -63,11 +63,13 @@ void membership::next() {
   const bool joins = what().kind == "grow";
   for (const auto& m : machines_)
     if (!m->is_second() && m->in_cluster() != joins && std::find(what().nodes.begin(), what().nodes.end(), m->name()) != what().nodes.end()) changing_.push_back(m.get());
-  // Somebody must stay.
-  const auto stay = std::count_if(machines_.begin(), machines_.end(), [this](const auto& m) {
-    return m->role() == node_role::storage && m->in_cluster() && std::find(changing_.begin(), changing_.end(), m.get()) == changing_.end();
-  });
-  if (changing_.empty() || stay == 0) return done();
+  // Somebody of each role must stay.
+  const auto stays = [this](node_role role) {
+    return std::any_of(machines_.begin(), machines_.end(), [&](const auto& m) {
+      return m->role() == role && m->in_cluster() && std::find(changing_.begin(), changing_.end(), m.get()) == changing_.end();
+    });
+  };
+  if (changing_.empty() || !stays(node_role::storage) || !stays(node_role::scheduler)) return done();
   if (joins) grow();
   else shrink();
 }

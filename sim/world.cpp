@@ -26,6 +26,7 @@ constexpr nanoseconds restart_after_giving_up{seconds{1}};
 constexpr nanoseconds checks_wait_for{seconds{30}};         // for a disk, which may fail before it answers
 constexpr nanoseconds disk_counted_lately{seconds{30}};  // longer than a client waits for its answer
 constexpr nanoseconds acks_counted_lately{seconds{60}};   // the same, and until its process has ended
+constexpr nanoseconds records_sent_within{seconds{60}};    // from the first page to the last claim
 constexpr nanoseconds twins_end_within{seconds{30}};        // after everything has healed
 constexpr nanoseconds twin_acts_for{claim_ttl};             // what it had decided before the other took over
 
@@ -156,12 +157,15 @@ private:
   machine& add(node_role role, std::int64_t number, bool second = false) {
     const auto name = std::string{to_string(role)} + "-" + std::to_string(number);
     disk::watcher watch = [](const ports::kv_batch&) {};
-    if (role == node_role::scheduler) watch = [this, at = machines_.size(), shard = static_cast<std::uint16_t>(number)](const ports::kv_batch& batch) { on_scheduler_batch(*machines_[at], shard, batch); };
+    if (role == node_role::scheduler) watch = [this, at = machines_.size()](const ports::kv_batch& batch) { on_scheduler_batch(*machines_[at], batch); };
     if (role == node_role::storage) watch = [this, name](const ports::kv_batch& batch) { on_storage_batch(name, batch); };
     std::function<void()> lost = [] {};
     if (role == node_role::scheduler)
-      lost = [this, at = machines_.size(), shard = static_cast<std::uint16_t>(number)] {
-        if (speaks_for_[shard] == machines_[at].get()) on_scheduler_lost(shard);
+      lost = [this, at = machines_.size()] {
+        const auto* m = machines_[at].get();
+        disk_lost_at_[m] = time_.now();
+        for (const auto& [shard, speaker] : speaks_for_)
+          if (speaker == m) on_scheduler_lost(shard);
       };
     if (role == node_role::storage) lost = [this, name] { on_storage_lost(name); };
     machines_.push_back(std::make_unique<machine>(around_, name, role, second, std::move(watch), std::move(lost)));
@@ -224,33 +228,98 @@ private:
   /// cannot know, owns nothing, and nobody hears it.
   bool acts_as_twin(const machine& m) const { return m.runs() && m.superseded() && net_.is_linked(m.index()); }
 
-  /// Whether what a scheduler wrote counts. Of two processes the one that owned the shard last speaks for it.
-  bool counts(machine& m, std::uint16_t shard, const ports::kv_batch& batch) {
-    auto& speaker = speaks_for_[shard];
-    const auto writes = [&](std::string_view prefix) { return std::any_of(batch.begin(), batch.end(), [&](const auto& w) { return w.value && w.key.starts_with(prefix); }); };
-    if (speaker != &m && writes(store::key_scheduler_claim)) {
-      // One whose name has moved on may take it from one that is earlier still: the latest knows how to wait.
-      if (m.started() < owner_started_[shard]) throw violation{"one_twin_acts", m.name() + ": the earlier process took shard " + std::to_string(shard) + " back"};
-      LATHAM_REACHED("sim_twin_took_the_shard");
-      on_scheduler_lost(shard);
-      speaker = &m;
-      taken_over_[shard] = time_.now();
+  static bool writes(const ports::kv_batch& batch, std::string_view prefix) {
+    return std::any_of(batch.begin(), batch.end(), [&](const auto& w) { return w.value && w.key.starts_with(prefix); });
+  }
+
+  /// A scheduler begins to own its shards: from now on its disk says what is. Of two processes of a name it is the later one.
+  void on_owner(machine& m, const ports::kv_batch& batch) {
+    shard_claim claim;
+    for (const auto& w : batch)
+      if (w.value && w.key == store::key_scheduler_claim) claim = read<shard_claim>(w);
+    std::set<std::uint16_t> shards;
+    for (const auto& [where, kept] : view_.claims)
+      if (kept.holder == claim.holder && kept.incarnation == claim.incarnation && kept.generation == claim.generation) shards.insert(where.second);
+    for (const auto shard : shards) {
+      auto& speaker = speaks_for_[shard];
+      if (speaker != nullptr && speaker != &m && speaker->name() == m.name()) {
+        // One whose name has moved on may take it from one that is earlier still: the latest knows how to wait.
+        if (m.started() < owner_started_[shard]) throw violation{"one_twin_acts", m.name() + ": the earlier process took shard " + std::to_string(shard) + " back"};
+        LATHAM_REACHED("sim_twin_took_the_shard");
+        on_scheduler_lost(shard);
+        taken_over_[shard] = time_.now();
+        speaker = &m;
+      } else if (speaker != &m) {
+        on_shard_moved(shard, m);
+      }
+      owner_started_[shard] = m.started();
     }
-    if (writes(store::key_scheduler_claim)) owner_started_[shard] = m.started();
-    if (speaker == &m) return true;
-    if (writes(store::prefix_leases) && time_.now() > std::max(taken_over_[shard], m.awake_since()) + twin_acts_for)
+  }
+
+  /// What the storage nodes agree on decides: from then on the giver only forgets, and what the receiver has must be all.
+  void look_whose(std::uint16_t shard) {
+    const auto members = membership_->told().storages;
+    std::map<std::pair<node_name, std::uint32_t>, std::size_t> votes;
+    for (const auto& node : members)
+      if (const auto at = view_.claims.find({node, shard}); at != view_.claims.end()) ++votes[{at->second.holder, at->second.generation}];
+    const auto speaker = speaks_for_.find(shard);
+    for (const auto& [claim, count] : votes) {
+      if (count < members.size() / 2 + 1 || speaker == speaks_for_.end() || speaker->second->name() == claim.first) continue;
+      for (const auto& m : machines_)
+        if (m->name() == claim.first && !m->superseded()) return on_shard_moved(shard, *m);
+    }
+  }
+
+  void on_shard_moved(std::uint16_t shard, machine& to) {
+    auto& speaker = speaks_for_[shard];
+    const auto lost = disk_lost_at_.find(&to);
+    if (lost != disk_lost_at_.end() && time_.now() - lost->second < records_sent_within) {
+      on_scheduler_lost(shard);  // with what had been sent to it
+    } else if (speaker != nullptr) {
+      LATHAM_REACHED("sim_shard_changed_hands");
+      ++shards_moved_;
+      std::map<video_id, video_record> videos;
+      std::map<task_id, task_record> tasks;
+      for (const auto& [key, value] : to.storage().records_as_they_are()) {
+        if (store::shard_of_key(key) != shard) continue;
+        const ports::kv_write as_written{key, value};
+        if (key.starts_with(store::prefix_videos)) {
+          auto r = read<video_record>(as_written);
+          videos.insert_or_assign(r.request.video, std::move(r));
+        } else {
+          auto r = read<task_record>(as_written);
+          tasks.insert_or_assign(r.id, std::move(r));
+        }
+      }
+      for (const auto& [id, had] : view_.videos)
+        if (id.shard() == shard && (!videos.contains(id) || !(videos.at(id) == had))) throw violation{"hand_over_is_whole", to.name() + " lacks " + to_string(id) + ", or has it as it was before"};
+      for (const auto& [id, had] : view_.tasks)
+        if (id.video.shard() == shard && view_.videos.contains(id.video) && (!tasks.contains(id) || !(tasks.at(id) == had)))
+          throw violation{"hand_over_is_whole", to.name() + " lacks " + to_string(id) + ", or has it as it was before"};
+      std::erase_if(view_.leases, [shard](const auto& entry) { return entry.first.first == shard; });
+    }
+    speaker = &to;
+    taken_over_[shard] = time_.now();
+  }
+
+  /// Whether what a scheduler wrote of a shard counts.
+  bool counts(machine& m, std::uint16_t shard, const ports::kv_batch& batch) {
+    const auto& speaker = speaks_for_[shard];
+    if (speaker == nullptr || speaker == &m) return true;
+    if (writes(batch, store::prefix_leases) && speaker->name() == m.name() && time_.now() > std::max(taken_over_[shard], m.awake_since()) + twin_acts_for)
       throw violation{"one_twin_acts", m.name() + ": the earlier process still grants"};
     return false;
   }
 
-  void on_scheduler_batch(machine& m, std::uint16_t shard, const ports::kv_batch& batch) {
+  void on_scheduler_batch(machine& m, const ports::kv_batch& batch) {
     note(batch);
-    if (!counts(m, shard, batch)) return;
+    if (writes(batch, store::key_scheduler_claim)) on_owner(m, batch);
     std::vector<video_id> videos;
     std::vector<task_id> tasks;
     std::vector<std::pair<std::uint16_t, epoch>> leases;
     std::vector<video_id> gone;
     for (const auto& write : batch) {
+      if (const auto shard = store::shard_of_key(write.key); shard && !counts(m, *shard, batch)) continue;
       if (write.key.starts_with(store::prefix_videos)) {
         if (!write.value) {
           const auto id = parse_id<video_id>(std::string_view{write.key}.substr(std::string_view{store::prefix_videos}.size()));
@@ -273,10 +342,12 @@ private:
         view_.tasks.insert_or_assign(id, std::move(r));
       } else if (write.key.starts_with(store::prefix_leases)) {
         if (!write.value) {
-          std::erase_if(view_.leases, [&](const auto& l) { return l.first.first == shard && store::lease_key(l.first.second) == write.key; });
+          std::erase_if(view_.leases, [&](const auto& l) { return speaks_for_[l.first.first] == &m && store::lease_key(l.first.second) == write.key; });
           continue;
         }
         auto r = read<lease_record>(write);
+        const auto shard = r.video.shard();
+        if (!counts(m, shard, batch)) continue;
         leases.emplace_back(shard, r.held);
         ++grants_;
         if (trace_.keeps())
@@ -312,6 +383,7 @@ private:
         auto claim = read<shard_claim>(write);
         const auto shard = claim.shard;
         view_.claims.insert_or_assign(std::pair{node, shard}, std::move(claim));
+        look_whose(shard);
         if (node == lost_last_) lost_claims_.erase(shard);
       }
       if (!write.key.starts_with(store::prefix_uploads)) continue;
@@ -473,6 +545,7 @@ private:
     n["commits"] = commits_;
     n["storage_disks_lost"] = disks_lost_;
     n["storages_left"] = storages_left_;
+    n["shards_moved"] = shards_moved_;
     n["videos"] = view_.videos.size();
     const auto& c = clients_->count();
     n["uploads"] = c.uploads;
@@ -511,6 +584,8 @@ private:
   std::uint64_t storages_left_ = 0;
   std::vector<node_index> dirty_;
   std::vector<machine*> ready_;
+  std::map<const machine*, nanoseconds> disk_lost_at_;  // of schedulers
+  std::uint64_t shards_moved_ = 0;
   std::map<std::uint16_t, machine*> speaks_for_;      // of each shard: whose disk says what is
   std::map<std::uint16_t, nanoseconds> taken_over_;
   std::map<std::uint16_t, nanoseconds> owner_started_;

@@ -59,6 +59,7 @@ public:
       [this](listen_atom, const caf::strong_actor_ptr& sink) { subscribe(sink); },
       [this](adopt_atom, const shard_page& some) { return adopt(some); },
       [this](handover_atom, std::uint16_t shard, const node_name& to) { return hand_over(shard, to); },
+      [this](leave_atom) { return may_leave(); },
       [](local_call& call) { call.run(); },
     };
   }
@@ -138,6 +139,7 @@ private:
   void look_again() {
     later(census_period, [this] {
       look_again();
+      look_for_homes();
       if (rules_ ? !awaits_a_shard() : !hold_ || now() - claims_since_ < claims_tried_for) return;
       census_.emplace(members());
       ++census_number_;
@@ -613,7 +615,7 @@ private:
     return after(std::move(out), code);
   }
 
-  shard_info shards() const { return {hold_ ? hold_->shards() : std::vector<std::uint16_t>{}, !given_}; }
+  shard_info shards() const { return {hold_ ? hold_->shards() : std::vector<std::uint16_t>{}, !given_ && !is_emptied()}; }
 
   [[nodiscard]] static error of_another(std::uint16_t shard) { return {errc::unavailable, "shard " + std::to_string(shard) + " belongs to another scheduler; try again in a few seconds"}; }
 
@@ -698,6 +700,47 @@ private:
     return after({}, rules_->unreferenced(id, blobs));
   }
 
+  // ---- Where shards belong -------------------------------------------------------------------------------------------
+  //
+  // A scheduler that is being emptied (`draining`) gives its shards to the first other one; one that is not asks for its home
+  // shard when another has it. Both try until it is so.
+
+  [[nodiscard]] bool is_emptied() const { return env_.config.draining.contains(env_.config.name); }
+
+  void look_for_homes() {
+    if (!may_decide() || given_) return;
+    if (is_emptied()) {
+      const auto& all = env_.config.schedulers;
+      const auto heir = std::find_if(all.begin(), all.end(), [this](const node_name& n) { return !env_.config.draining.contains(n); });
+      if (heir != all.end() && !hold_->shards().empty() && knows_all()) begin_hand_over(hold_->shards().front(), *heir);
+      return;
+    }
+    const auto home = env_.config.shard;
+    const auto newest = census_->newest(home);
+    if (hold_->has(home) || newest.empty() || adoptions_.contains(home) || storages_.empty()) return;
+    const auto relay = std::next(storages_.begin(), static_cast<std::ptrdiff_t>(env_.random->next() % storages_.size()));
+    request(relay->second, env_.config.request_timeout, handover_atom::value, newest.front().holder, home, env_.config.name)
+      .then([](const hand_over_answer&) {}, [](caf::error&) {});  // asked again
+  }
+
+  caf::result<leave_report> may_leave() {
+    if (!loaded_) return to_caf(starting());
+    leave_report out;
+    if (!is_emptied()) out.reasons.push_back({"configuration", 0, "this scheduler is not being emptied: name it in --draining on all nodes first"});
+    if (!hold_->shards().empty()) {
+      std::string detail = "its shards go to another scheduler";
+      if (given_) detail = "shard " + std::to_string(given_->shard) + " goes to " + given_->to + ": " + given_->what;
+      else if (!may_decide()) detail = refusal().message;
+      else if (!knows_all()) detail = "not every storage node has told this scheduler of its uploads; bring back those that are away, or take them out of the configuration";
+      else if (env_.config.schedulers.size() < 2) detail = "there is no other scheduler in its configuration that could take its shards";
+      else if (!last_refusal_.empty()) detail = last_refusal_;
+      out.reasons.push_back({"shards", hold_->shards().size(), detail});
+    }
+    if (rules_->count().leases > 0) out.reasons.push_back({"leases", rules_->count().leases, "work that it granted still runs"});
+    out.may_leave = out.reasons.empty();
+    return out;
+  }
+
   // ---- A shard changes hands -----------------------------------------------------------------------------------------
   //
   // The giver grants nothing new, waits for what runs, and decides nothing from then on (`frozen`). It sends the shard's records,
@@ -737,6 +780,11 @@ private:
     }
     if (!may_decide()) return to_caf(refusal());
     if (!knows_all()) return to_caf({errc::unavailable, "not every storage node has told this scheduler of its uploads yet; bring back those that are away, or take them out of the configuration"});
+    begin_hand_over(shard, to);
+    return hand_over_answer{false, rules_->count().leases, 0, given_->what};
+  }
+
+  void begin_hand_over(std::uint16_t shard, const node_name& to) {
     log(ports::log_level::info, "shard is handed over shard={} to={}", shard, to);
     given_.emplace();
     given_->shard = shard;
@@ -746,7 +794,6 @@ private:
     given_->what = "waits for what runs";
     rules_->grant_work(false);
     await_leases();
-    return hand_over_answer{false, rules_->count().leases, 0, given_->what};
   }
 
   void await_leases() {
@@ -764,6 +811,7 @@ private:
   void give_up(const std::string& why) {
     log(ports::log_level::warn, "shard is not handed over shard={} to={} reason=\"{}\"", given_->shard, given_->to, why);
     LATHAM_REACHED("hand_over_given_up");
+    last_refusal_ = "shard " + std::to_string(given_->shard) + " could not be given to " + given_->to + ": " + why + "; tried again";
     const bool was_frozen = given_->frozen;
     given_.reset();
     rules_->grant_work(true);
@@ -928,6 +976,7 @@ private:
   std::unique_ptr<scheduler> rules_;     // once they are
   std::optional<giving> given_;          // a shard on its way to another scheduler
   std::uint32_t attempts_to_give_ = 0;
+  std::string last_refusal_;             // why it did not go
   struct coming_shard {
     std::pair<std::uint64_t, std::uint32_t> giver;  // life and attempt of the giver
     std::uint32_t next = 0;

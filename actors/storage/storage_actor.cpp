@@ -68,7 +68,8 @@ public:
       [this](leave_atom) { return may_leave(); },
       [this](recall_atom, std::uint16_t from) { return recall(from); },
       [this](names_atom, const blob_list& blobs) { return names(blobs); },
-      [this](adopt_atom, const node_name& scheduler, const shard_page& some) { return pass_on(scheduler, some); },
+      [this](adopt_atom, const node_name& scheduler, const shard_page& some) { return pass_on<adopt_answer>(scheduler, adopt_atom::value, some); },
+      [this](handover_atom, const node_name& scheduler, std::uint16_t shard, const node_name& to) { return pass_on<hand_over_answer>(scheduler, handover_atom::value, shard, to); },
       [this](fetch_atom, const mark_list& wanted) { return fetch(wanted); },
       [this](rules_atom) { return digest_of(rules_); },
       [](local_call& call) { call.run(); },
@@ -906,12 +907,13 @@ private:
     return answer;
   }
 
-  caf::result<adopt_answer> pass_on(const node_name& scheduler, const shard_page& some) {
+  template <class Answer, class... Args>
+  caf::result<Answer> pass_on(const node_name& scheduler, const Args&... what) {
     const auto at = schedulers_.all().find(scheduler);
     if (at == schedulers_.all().end()) return to_caf({errc::unavailable, "the scheduler " + scheduler + " is not reachable from this storage node"});
-    auto answer = make_response_promise<adopt_answer>();
-    request(at->second.handle, env_.config.request_timeout, adopt_atom::value, some)
-      .then([answer](const adopt_answer& taken) mutable { answer.deliver(taken); }, [answer](caf::error& e) mutable { deny(answer, from_caf(e)); });
+    auto answer = make_response_promise<Answer>();
+    request(at->second.handle, env_.config.request_timeout, what...)
+      .then([answer](const Answer& taken) mutable { answer.deliver(taken); }, [answer](caf::error& e) mutable { deny(answer, from_caf(e)); });
     return answer;
   }
 
