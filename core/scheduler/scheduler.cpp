@@ -111,7 +111,6 @@ errc scheduler::on_media_ready(const media_ready& event, instant now, decision& 
   v.record.request = event;
   v.record.state = video_state::queued;
   v.record.revision = first_revision();
-  v.encoding_since = now;
   add_task(v, {event.video, task_kind::plan, 0}, {}, out);
   queue(v, now);
   publish(v, now, out);
@@ -132,7 +131,8 @@ void scheduler::add_task(video_entry& v, task_id id, const chunk_plan& chunk, de
 // ---- What may be granted -------------------------------------------------------------------------------------------
 
 void scheduler::make_pending(video_entry& v, task_key key, instant now) {
-  if (!v.pending.insert(key).second) return;
+  const bool fresh = v.pending.insert(key).second;
+  LATHAM_ASSERT(fresh);
   ++pending_;
   const auto until = v.tasks.at(key).not_before;
   if (until <= now)
@@ -148,7 +148,8 @@ void scheduler::make_due(video_entry& v, task_key key) {
 
 /// No longer pending.
 void scheduler::take(video_entry& v, task_key key) {
-  if (v.pending.erase(key) == 0) return;
+  const auto taken = v.pending.erase(key);
+  LATHAM_ASSERT(taken == 1);
   --pending_;
   const auto& t = v.tasks.at(key);
   if (v.due.erase(key) == 0) resting_.erase({t.not_before, v.record.request.video, key});
@@ -317,11 +318,7 @@ void scheduler::grant(worker_entry& to, video_entry& v, instant now, decision& o
   }
 
   ++last_.counter;
-  bool changed = false;  // the video's own record
-  if (kind == task_kind::plan && v.record.engine.empty()) {
-    v.record.engine = to.what.engine;
-    changed = true;
-  }
+  if (kind == task_kind::plan && v.record.engine.empty()) v.record.engine = to.what.engine;
   work_grant grant;
   grant.held = last_;
   grant.video = v.record.request.video;
@@ -338,7 +335,6 @@ void scheduler::grant(worker_entry& to, video_entry& v, instant now, decision& o
     t.record.state = task_state::leased;
     t.record.held = last_;
     ++t.record.attempts;
-    t.done = 0;
     if (kind == task_kind::video) grant.chunks.push_back(t.record.chunk);
     out.writes.push_back(t.record);
   }
@@ -357,9 +353,8 @@ void scheduler::grant(worker_entry& to, video_entry& v, instant now, decision& o
     move(v, video_state::planning);
     if (v.record.plan_known) move(v, video_state::encoding);
     publish(v, now, out);
-    changed = true;
+    write(v, out);
   }
-  if (changed) write(v, out);
   out.effects.push_back(grant_effect{to.what.worker, std::move(grant)});
 }
 
@@ -726,7 +721,6 @@ std::uint16_t scheduler::progress_mille(const video_entry& v) const {
   using enum video_state;
   if (v.record.state == ready) return 1000;
   const auto& plan = v.record.plan;
-  if (!v.record.plan_known || plan.frames == 0) return 0;
   auto frames = v.frames_committed + v.frames_running;
   auto total = plan.frames;
   if (!has_picture(plan)) {
@@ -740,7 +734,7 @@ std::uint16_t scheduler::progress_mille(const video_entry& v) const {
       if (t->second.record.state == task_state::leased) frames += std::min(t->second.done, samples);
     }
   }
-  if (total == 0) return 0;
+  if (total == 0) return 0;  // also when it is not planned yet
   // The last thousandth is the check at the end.
   return static_cast<std::uint16_t>(std::min<std::uint64_t>(999, frames * 999 / total));
 }
