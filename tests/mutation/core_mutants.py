@@ -42,7 +42,7 @@ UNFIT = SCRATCH / "unfit.txt"  # places that do not compile
 RESULTS = SCRATCH / "results.jsonl"
 JUDGED = ROOT / "tests" / "mutation" / "judged.txt"
 TESTS = ("unit_core", "property_core", "unit_store", "unit_actors")  # by what they cost
-ROUNDS_MAX = 8  # of compiling without the places that do not compile
+ROUNDS_MAX = 12  # of compiling without the places that do not compile
 SEEDS_AT_ONCE = 10  # of the simulation, which runs all it was asked for
 MEMORY_BYTES_MAX = 8 << 30  # a slip may take all there is
 
@@ -165,6 +165,8 @@ class Finder:
                 if c.kind == Kind.IF_STMT or child == children[-1]:
                     self.statement(child)
         for child in children:
+            if c.kind == Kind.VAR_DECL and child.extent.end.offset <= c.location.offset:
+                continue  # in its type
             self.visit(child, c)
 
     def binary(self, c):
@@ -282,6 +284,15 @@ def write_if_other(path, content):
         path.write_bytes(content)
 
 
+def unfit_at(places, texts, bodies, file, line, column):
+    """The ids of what the compiler complains of: the switch it points to, or, when it points elsewhere, all on that line."""
+    body = bodies[file][line - 1] if line <= len(bodies.get(file, ())) else b""
+    for call in re.finditer(rb"latham::mutant::(\w+)\((\d+)[,)]", body):
+        if column - 1 in (call.start(), call.start(1), call.end(1)):
+            return {int(call[2])}
+    return {p.id for p in places if p.file == file and p.line <= line <= p.line + texts[file][p.begin:p.end].count(b"\n")}
+
+
 def build(places, texts, targets, jobs):
     """Leaves out what does not compile. The places that are left."""
     if not (TREE / "build" / "CMakeCache.txt").exists():
@@ -293,6 +304,7 @@ def build(places, texts, targets, jobs):
             raise SystemExit("the copy cannot be configured:\n" + done.stdout[-3000:])
     unfit = set(UNFIT.read_text().splitlines()) if UNFIT.exists() else set()
     left = [p for p in places if p.key not in unfit]
+    bodies = {}
     for _ in range(ROUNDS_MAX):
         for name, text in texts.items():
             mine = [p for p in left if p.file == name]
@@ -300,26 +312,25 @@ def build(places, texts, targets, jobs):
             lost = {p.id for p in mine} - switched(body)
             left = [p for p in left if p.id not in lost]  # between the parts of another place
             mine = [p for p in mine if p.id not in lost]
+            bodies[name] = body.split(b"\n")
+            # A switch is chosen when the test runs.
+            body = re.sub(rb"(?m)^constexpr (?=[\w:]+ \w+\([^;=]*\{$)", b"", body)
             write_if_other(TREE / name, b'#include "core/mutant_switch.hpp"\n#line 1\n' + body if mine else body)
         done = subprocess.run(["ninja", "-C", "build", f"-j{jobs}", "-k", "0", *targets], cwd=TREE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode == 0:
             return left
-        lines = set()
-        for file, line in re.findall(r"^\S*?(core/\S+\.cpp):(\d+):\d+:\s+(?:error:|required from here)", done.stdout, re.M):
-            lines.add((pathlib.Path(file), int(line)))
-
-        def bad(p):
-            last = p.line + texts[p.file][p.begin:p.end].count(b"\n")
-            return any((p.file, line) in lines for line in range(p.line, last + 1))
-
-        fewer = [p for p in left if not bad(p)]
+        bad = set()
+        for file, line, column in re.findall(r"^\S*?(core/\S+\.cpp):(\d+):(\d+):\s+(?:error:|required from here)", done.stdout, re.M):
+            bad |= unfit_at(left, texts, bodies, pathlib.Path(file), int(line), int(column))
+        fewer = [p for p in left if p.id not in bad]
         if len(fewer) == len(left):
             raise SystemExit("the copy does not build:\n" + done.stdout[-4000:])
         print(f"{len(left) - len(fewer)} places cannot be switched and are left out", file=sys.stderr)
         unfit |= {p.key for p in left} - {p.key for p in fewer}
         UNFIT.write_text("".join(f"{key}\n" for key in sorted(unfit)))
         left = fewer
-    raise SystemExit(f"the copy does not build after {ROUNDS_MAX} rounds")
+        errors = done.stdout
+    raise SystemExit(f"the copy does not build after {ROUNDS_MAX} rounds:\n" + errors[-4000:])
 
 
 def suites(wanted, sim_seeds):
