@@ -473,16 +473,15 @@ errc scheduler::on_commit(const task_commit& commit, instant now, decision& out)
 }
 
 errc scheduler::on_failure(const task_failure& failure, instant now, std::uint64_t random, decision& out) {
+  if (leased_task(failure.task, failure.held) == nullptr) return errc::fenced;  // also when there is no such video or lease
   auto* v = find(failure.task.video);
-  const auto held = leases_.find(failure.held);
-  if (v == nullptr || held == leases_.end() || leased_task(failure.task, failure.held) == nullptr) return errc::fenced;
   const auto why = failure.message.substr(0, failure_text_bytes_max);
   if (is_inputs_fault(failure.code)) {
     LATHAM_REACHED("input_refused");
     fail(*v, failure.code, why, now, out);
     return errc::none;
   }
-  const auto lease = held->second.record;
+  const auto lease = leases_.at(failure.held).record;
   for (std::uint32_t i = 0; i < lease.count && is_working(v->record.state); ++i) {
     auto* t = leased_task({lease.video, lease.kind, lease.first + i}, failure.held);
     if (t == nullptr) continue;
@@ -638,7 +637,6 @@ errc scheduler::on_retry(video_id id, instant now, decision& out) {
   if (!v->record.plan_known) v->record.engine.clear();  // nothing is pinned to it yet
   for (auto& [key, t] : v->tasks) {
     if (t.record.state == task_state::committed) continue;
-    t.record.state = task_state::pending;
     t.record.attempts = 0;
     t.record.last_error.clear();
     t.not_before = now;

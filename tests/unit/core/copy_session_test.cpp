@@ -524,6 +524,7 @@ TEST(CopySession, ClosingTellsAllThatWaitAndAllThatCome) {
   EXPECT_TRUE(w.session.idle());
   w.session.wait(2, copy_goal::length, 3, w.now, w.out);
   EXPECT_EQ(w.answer_to(2), errc::cancelled);
+  EXPECT_TRUE(w.session.idle()) << "whoever comes later does not wait";
   EXPECT_EQ(w.out.answers.size(), 2u);
   w.out.calls.clear();
   w.session.on_reserved(reserve.replica, reserve.attempt, {}, w.now, w.out);
@@ -686,6 +687,74 @@ TEST(CopySession, AWriterWithoutReplicasWaitsForNobody) {
   EXPECT_FALSE(session.done());
   session.on_own_sealed({blob(1), 3, true, {}, 0}, start, out);
   EXPECT_TRUE(session.done());
+}
+
+TEST(CopySession, AReplicaThatIsTriedAgainKnowsNothingOfItsLastTry) {
+  writer all{2, 2};
+  writer w{2, 2, {all.order[2], all.order[3]}};  // nobody could take its place
+  w.session.on_own(0, w.now, w.out);
+  w.bring_up();
+  w.session.on_own(3 * mib, w.now, w.out);
+  const auto first = w.next(copy_call::kind::send), second = w.next(copy_call::kind::send), third = w.next(copy_call::kind::send);
+  w.session.on_sent(third.replica, third.attempt, error{errc::offset_mismatch, "behind"}, w.now, w.out);
+  w.session.on_sent(first.replica, first.attempt, away, w.now, w.out);  // the second never answers
+  ASSERT_EQ(w.out.dropped.size(), 1u);
+  w.now = w.now + copy_session::retry_after;
+  w.session.on_own(5 * mib, w.now, w.out);
+  w.bring_up();
+  EXPECT_EQ(w.out.calls.size(), copy_session::sends_max) << "as many as to any other";
+  w.session.on_sent(second.replica, second.attempt, std::uint64_t{2 * mib}, w.now, w.out);
+  EXPECT_EQ(w.out.calls.size(), copy_session::sends_max) << "that was the last try's";
+  for (std::uint64_t at = 0; at < 5 * mib; at += mib) {
+    const auto send = w.next(copy_call::kind::send);
+    EXPECT_EQ(send.offset, at);
+    w.session.on_sent(send.replica, send.attempt, at + mib, w.now, w.out);
+  }
+  EXPECT_EQ(w.out.dropped.size(), 1u);
+  EXPECT_TRUE(w.session.idle());
+}
+
+TEST(CopySession, RoomIsUsedUpByARefusalThatWasUnderWay) {
+  writer w{2, 2};
+  w.session.on_own(0, w.now, w.out);
+  w.bring_up();
+  w.session.on_own(2 * mib, w.now, w.out);
+  const auto first = w.next(copy_call::kind::send), second = w.next(copy_call::kind::send);
+  w.session.on_sent(first.replica, first.attempt, busy, w.now, w.out);
+  w.session.on_room(first.node, w.now, w.out);
+  EXPECT_TRUE(w.out.calls.empty()) << "one is under way";
+  w.session.on_sent(second.replica, second.attempt, busy, w.now, w.out);
+  EXPECT_TRUE(w.out.calls.empty()) << "it has none after all";
+  EXPECT_EQ(w.out.held.size(), 2u);
+  w.session.on_room(first.node, w.now, w.out);
+  EXPECT_EQ(w.out.calls.size(), 2u);
+}
+
+TEST(CopySession, BytesAreSafeWhileTheSealIsUnderWay) {
+  writer w{2, 2};
+  w.session.on_own(3, w.now, w.out);
+  w.bring_up();
+  const auto send = w.next(copy_call::kind::send);
+  w.session.on_own_sealed({w.id, 3, true, {}, 0}, w.now, w.out);
+  w.session.on_sent(send.replica, send.attempt, std::uint64_t{3}, w.now, w.out);
+  (void)w.next(copy_call::kind::seal);
+  w.session.wait(1, copy_goal::length, 3, w.now, w.out);
+  EXPECT_EQ(w.answer_to(1), errc::none);
+  w.session.wait(2, copy_goal::sealed, 3, w.now, w.out);
+  EXPECT_EQ(w.answer_to(2), errc::internal);
+}
+
+TEST(CopySession, PatienceEndsOnceAndNotBeforeItsTime) {
+  writer w{2, 2};
+  w.session.on_own(3, w.now, w.out);
+  w.bring_up();
+  w.session.wait(1, copy_goal::length, 3, w.now, w.out);
+  w.session.on_own(4, w.now + copy_session::patience, w.out);
+  EXPECT_EQ(w.answer_to(1), errc::internal);
+  w.session.on_own(5, w.now + copy_session::patience + nanoseconds{1}, w.out);
+  w.session.on_own(6, w.now + copy_session::patience + seconds{1}, w.out);
+  EXPECT_EQ(w.answer_to(1), errc::unavailable);
+  EXPECT_EQ(w.out.answers.size(), 1u);
 }
 
 }  // namespace latham

@@ -123,6 +123,15 @@ TEST(BlobDigest, ASecondBlobDoesNotBeginWhereTheFirstEnded) {
   digester.update(odd);
   (void)digester.finish();
   EXPECT_EQ(digester.finish(), blob_digest(odd)) << "its last block is not counted twice";
+  digester.update(odd);
+  (void)digester.finish();
+  ASSERT_EQ(digester.blocks().size(), 2u);
+  EXPECT_EQ(digester.blocks()[1], digester.blocks()[0]);
+}
+
+TEST(BlobDigest, ASingleByteIsABlock) {
+  const std::vector<std::uint8_t> byte{7};
+  EXPECT_EQ(blob_digest(byte), sha256::of(sha256::of(std::span<const std::uint8_t>{byte}).bytes));
 }
 
 }  // namespace latham

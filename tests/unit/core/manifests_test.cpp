@@ -405,6 +405,9 @@ TEST(Manifests, ALongPlaylistIsRoundedToTheNearestMicrosecond) {
   std::vector<std::string> lasts;
   for (auto at = text.find("#EXTINF:"); at != std::string::npos; at = text.find("#EXTINF:", at + 1)) lasts.push_back(text.substr(at + 8, text.find(',', at) - at - 8));
   EXPECT_EQ(lasts, (std::vector<std::string>{"0.333333", "0.333334", "0.333333", "0.666667"}));
+  r.timescale = 7;
+  r.durations = {4};
+  EXPECT_NE(hls_media(p, r).find("#EXTINF:0.571429,"), std::string::npos);
   r.timescale = 1'000'000;
   r.durations = {12'000'000};
   EXPECT_NE(hls_media(p, r).find("#EXTINF:12.000000,"), std::string::npos);
@@ -618,6 +621,31 @@ TEST(MediaPaths, EachNamesItsKindTrackRenditionAndNumber) {
   expect("text-1/playlist.m3u8", what::playlist, track_kind::text, 1, 0);
   expect("text-1/1.vtt", what::segment, track_kind::text, 1, 0);
   for (const auto* bad : {"640x360/1x.m4s", "640x360/x1.m4s", "640x360/.m4s", "storyboard/1x.jpg", "640x360/ 1.m4s"}) EXPECT_EQ(parse_media_path(bad, plan).error().code, errc::not_found) << bad;
+}
+
+TEST(Manifests, ATimelineRepeatsWhatComesTwiceInARow) {
+  auto p = golden();
+  p.video[0].durations = {100, 200, 200, 100};
+  EXPECT_NE(dash_manifest(p).find("          <S t=\"0\" d=\"100\"/>\n          <S d=\"200\" r=\"1\"/>\n          <S d=\"100\"/>\n         </SegmentTimeline>"), std::string::npos);
+}
+
+TEST(Manifests, RatesOfAPictureWithoutSoundAreItsOwn) {
+  auto p = golden();
+  p.audio.clear();
+  p.video[0].peak_bit_s = 5;
+  p.video[0].average_bit_s = 4;
+  EXPECT_NE(hls_master(p).find("#EXT-X-STREAM-INF:BANDWIDTH=5,AVERAGE-BANDWIDTH=4,"), std::string::npos);
+}
+
+TEST(Presentations, RatesAreExactWhereTheyCanBe) {
+  auto table = some_table(2, video_state::ready);
+  for (auto& [index, chunk] : table.chunks) chunk.second.renditions[0].peak_bit_s = 0;
+  table.audio_index[0] = {{track_kind::audio, 0, 0, 0, 6000, 48'000, {}}};
+  const auto p = make_presentation(table);
+  EXPECT_EQ(p->video[0].peak_bit_s, 0u);
+  EXPECT_EQ(p->audio[0].average_bit_s, 48'000u);
+  table.audio_index[0] = {{track_kind::audio, 0, 0, 0, 1, 1, {}}};
+  EXPECT_EQ(make_presentation(table)->audio[0].average_bit_s, 384'000u) << "a single sample";
 }
 
 }  // namespace latham

@@ -79,6 +79,8 @@ TEST(ReadyQueues, WithoutAgeingAClassIsForEver) {
   q.put(b, "", "x", priority_class::normal, begin + seconds{1000});
   q.age(begin + seconds{1000});
   EXPECT_EQ(q.best(""), b);
+  q.put(c, "", "x", priority_class::high, begin + seconds{1000});
+  EXPECT_EQ(q.best(""), c);
 }
 
 TEST(ReadyQueues, TheShortestAgeingIsOneToo) {

@@ -81,11 +81,13 @@ TEST_F(SchedulerLife, ALongJobIsDealtOutInRoundsToAllThatWait) {
   join("planner", 1);
   const auto planning = only();
   rules.on_worker_lost("planner");
-  for (const auto* worker : {"worker-1", "worker-2", "storage-0"}) join(worker, 2);
-  ASSERT_EQ(plan(planning, 6), errc::none);
+  for (const auto* worker : {"worker-1", "worker-2", "storage-0"}) join(worker, 3);
+  ASSERT_EQ(plan(planning, 9), errc::none);
   std::vector<node_name> order;
   for (const auto& g : grants()) order.push_back(g.worker);
-  EXPECT_EQ(order, (std::vector<node_name>{"storage-0", "worker-1", "worker-2", "storage-0", "worker-1", "worker-2"}));
+  std::vector<node_name> wanted;
+  for (int round = 0; round < 3; ++round) wanted.insert(wanted.end(), {"storage-0", "worker-1", "worker-2"});
+  EXPECT_EQ(order, wanted);
 }
 
 TEST_F(SchedulerLife, RunsAreAQuarterOfWhatEachSlotCouldGet) {
@@ -837,6 +839,26 @@ TEST_F(SchedulerLife, TheTimeLeftIsCountedFromTheRestart) {
   EXPECT_EQ(again.view(video, now + seconds{10})->eta_s, 10 * 501 / 499);
   EXPECT_EQ(again.view(video, now)->progress_mille, 499);
   EXPECT_EQ(again.view(video, now)->chunks_done, 1u);
+}
+
+TEST_F(SchedulerLife, ALateCommitOfWhatStorageLostIsRemoved) {
+  const auto grant = first_chunk();
+  commit(grant, 0);
+  rules.on_verified(video, 1, {{video, task_kind::video, 0}}, now, out);
+  out = {};
+  EXPECT_EQ(rules.on_commit(commit_of(grant, 0, 100), now, out), errc::fenced);
+  EXPECT_EQ(effects<remove_blobs_effect>().size(), 1u) << "it will be made again";
+}
+
+TEST_F(SchedulerLife, ALeaseThatEndedCountsAgainstNobody) {
+  accept({1, 1}, priority_class::normal, "a");
+  accept({1, 2}, priority_class::normal, "a");
+  accept({1, 3}, priority_class::normal, "b");
+  join("worker-0", 1);
+  EXPECT_EQ(only().video, (video_id{1, 1}));
+  ASSERT_EQ(rules.on_delete({1, 1}, now, out), errc::none);
+  tick(milliseconds{1});
+  EXPECT_EQ(only().video, (video_id{1, 2})) << "nobody holds any: the older one";
 }
 
 }  // namespace latham

@@ -121,6 +121,7 @@ TEST_F(Scheduler, TextComesAfterTheFirstChunkAndIsWaitedFor) {
   EXPECT_EQ(state(), video_state::finishing);
   EXPECT_EQ(effects<verify_effect>().at(0).tasks.size(), 3u);
   EXPECT_EQ(rules.outputs(video, 0)->text.size(), 1u);
+  EXPECT_TRUE(rules.outputs(video, 0)->audio.empty());
   EXPECT_TRUE(rules.outputs(video, 1)->text.empty()) << "with the first page only";
   rules.on_verified(video, 1, {}, now, out);
   EXPECT_EQ(state(), video_state::ready);

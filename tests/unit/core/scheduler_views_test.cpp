@@ -14,6 +14,7 @@ protected:
     event.tenant = "acme";
     event.title = "A film";
     event.created_ms = 77;
+    event.how.segment_ms = 1600;
     event.source = {{9, 1}, "storage-0", 5000, {}};
     ASSERT_EQ(rules.on_media_ready(event, now, out), errc::none);
     join("worker-0", 1);
@@ -343,8 +344,7 @@ TEST_F(SchedulerViews, OutputsComeInPagesAndOnlyWhatIsCommitted) {
   const auto first = rules.outputs(video, 0);
   ASSERT_TRUE(first);
   EXPECT_EQ(first->plan.frames, 70u * 144);
-  EXPECT_EQ(first->how.segment_ms, 2000u);
-  EXPECT_EQ(first->how, recipe{});
+  EXPECT_EQ(first->how.segment_ms, 1600u);
   EXPECT_EQ(first->state, video_state::finishing);
   EXPECT_TRUE(first->plan_complete);
   EXPECT_EQ(first->chunks_total, 70u);
@@ -405,6 +405,24 @@ TEST_F(SchedulerViews, VerificationNamesEachTaskAndItsOutput) {
   EXPECT_EQ(asked[0].tasks, (std::vector<task_id>{{video, task_kind::video, 0}, {video, task_kind::video, 1}, {video, task_kind::audio, 0}}));
   ASSERT_EQ(asked[0].outputs.size(), 3u);
   for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(asked[0].outputs[i].blob, (blob_id{8, blob_of(asked[0].tasks[i].kind, asked[0].tasks[i].index)}));
+}
+
+TEST_F(SchedulerViews, AChunkThatIsLongerThanItsPlanIsNoMoreThanAll) {
+  accept();
+  join("worker-0", 1);
+  plan_page page;
+  page.video = video;
+  page.held = next().held;
+  page.plan.segment_frames = 48;
+  page.plan.fps = {24, 1};
+  page.plan.frames = 100;
+  page.plan.rungs = {{640, 360, 800}};
+  page.chunks = {{0, 0, 144, 0, 0}};
+  ASSERT_EQ(rules.on_plan_page(page, now, out), errc::none);
+  join("worker-0", 2);
+  commit(next(), 0);
+  EXPECT_EQ(progress(), 999);
+  EXPECT_EQ(view().rungs.at(0).second, 1000);
 }
 
 }  // namespace latham

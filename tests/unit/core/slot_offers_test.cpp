@@ -153,4 +153,28 @@ TEST(SlotOffers, ASchedulerThatIsAwayIsForgottenWithItsLastLease) {
   EXPECT_EQ(offers.allowance("b"), 2u);
 }
 
+TEST(SlotOffers, TheWorkOfASchedulerThatIsAwayHoldsNobodyBack) {
+  slot_offers offers{3};
+  offers.add("a");
+  offers.add("b");
+  offers.on_granted("a");
+  offers.on_answer("a", 5);
+  EXPECT_EQ(offers.allowance("b"), 0u);
+  offers.remove("a");
+  EXPECT_EQ(offers.allowance("b"), 2u);
+}
+
+TEST(SlotOffers, WhatIsHeldIsPartOfTheOffer) {
+  slot_offers offers{4};
+  offers.add("a");
+  offers.add("b");
+  offers.on_answer("a", 9);
+  offers.on_answer("b", 9);
+  offers.on_granted("a");
+  offers.on_granted("a");
+  offers.on_granted("b");
+  EXPECT_EQ(offers.allowance("a"), 2u);
+  EXPECT_EQ(offers.allowance("b"), 2u);
+}
+
 }  // namespace latham

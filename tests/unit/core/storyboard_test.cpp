@@ -92,6 +92,8 @@ TEST(Storyboard, ThePosterIsTheLargestRungThatIsNoLargerThan1280) {
   EXPECT_EQ(poster_rung(plan), 2u);
   plan.rungs = {{640, 360, 1}, {1920, 1080, 1}};
   EXPECT_EQ(poster_rung(plan), 0u);
+  plan.rungs = {{640, 360, 1}, {1280, 720, 1}, {2560, 1440, 1}};
+  EXPECT_EQ(poster_rung(plan), 1u);
   plan.rungs = {{144, 256, 1}, {720, 1280, 1}, {1080, 1920, 1}};
   EXPECT_EQ(poster_rung(plan), 1u) << "upright";
   plan.rungs.clear();

@@ -104,7 +104,7 @@ TEST(Uploads, SilentSessionsExpire) {
   ASSERT_TRUE(begin(all, {}));
   EXPECT_TRUE(all.expired(now + seconds{9}).empty());
   all.touch(id, now + seconds{9});
-  EXPECT_TRUE(all.expired(now + seconds{18}).empty());
+  EXPECT_TRUE(all.expired(now + seconds{19}).empty()) << "ten seconds, and no more";
   EXPECT_EQ(all.expired(now + seconds{20}), std::vector<video_id>{id});
 }
 
@@ -174,7 +174,8 @@ TEST(Utf8, EachFormHasItsFirstAndItsLast) {
   for (const auto* bad : {"\xc1\xbf", "\xc0\x80", "\xe0\x9f\xbf", "\xed\xbf\xbf", "\xf0\x8f\xbf\xbf", "\xf5\x80\x80\x80", "\xf5\x80\x80\x80\x80", "\xff\x80\x80\x80\x80", "\xc3(", "\xe2(\xa1",
                           "\xe2\x82(", "a\xff", "\xc3\xa9\xff", "\xc3\xa9\x80", "\xf0\x9f\x8e", "\xc3\xc3\xa9"})
     EXPECT_FALSE(is_valid_utf8(bad)) << bad;
-  EXPECT_FALSE(is_valid_utf8(std::string(20, '\x80'))) << "nothing begins with a continuation, however many follow";
+  for (const auto* bad : {"\x80\x90\x80\x80", "\xc1\x90\x80\x80", "\xf8\x90\x80\x80"}) EXPECT_FALSE(is_valid_utf8(bad)) << "would be a point, were it a lead";
+  for (const std::size_t n : {20u, 110u}) EXPECT_FALSE(is_valid_utf8(std::string(n, '\x80'))) << "nothing begins with a continuation, however many follow";
 }
 
 TEST(Uploads, TitlesAndTenantsAreJudgedAtTheirBorders) {
