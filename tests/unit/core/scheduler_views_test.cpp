@@ -169,6 +169,8 @@ TEST_F(SchedulerViews, RungsAdvanceTogetherWithTheChunksThatAreDone) {
   EXPECT_EQ(view().rungs, (rungs{{{256, 144, 200}, std::uint16_t{0}}, {{640, 360, 800}, std::uint16_t{0}}}));
   commit(next(), 0);
   EXPECT_EQ(view().rungs, (rungs{{{256, 144, 200}, std::uint16_t{333}}, {{640, 360, 800}, std::uint16_t{333}}}));
+  commit(next(), 1);
+  EXPECT_EQ(view().rungs[0].second, 666);
   work_off();
   EXPECT_EQ(view().rungs[1].second, 1000);
   rules.on_verified(video, 1, {}, now, out);

@@ -90,6 +90,8 @@ TEST(Storyboard, ThePosterIsTheLargestRungThatIsNoLargerThan1280) {
   EXPECT_EQ(poster_rung(plan), 0u) << "there is no smaller one";
   plan.rungs = {{256, 144, 1}, {640, 360, 1}, {1280, 720, 1}, {1920, 1080, 1}};
   EXPECT_EQ(poster_rung(plan), 2u);
+  plan.rungs = {{640, 360, 1}, {1280, 720, 1}};
+  EXPECT_EQ(poster_rung(plan), 1u) << "the last one";
   plan.rungs = {{640, 360, 1}, {1920, 1080, 1}};
   EXPECT_EQ(poster_rung(plan), 0u);
   plan.rungs = {{640, 360, 1}, {1280, 720, 1}, {2560, 1440, 1}};
