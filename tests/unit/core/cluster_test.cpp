@@ -393,7 +393,8 @@ TEST(ShardClaims, OfTwoThatBlockOneAnotherTheEarlierStepsBackForTwoTerms) {
 }
 
 TEST(ShardClaims, NobodyStepsBackForOneThatIsEarlierOrDead) {
-  for (const auto& [incarnation, wait_ms] : {std::pair{std::uint64_t{10}, 1u}, std::pair{std::uint64_t{9}, 1u}, std::pair{std::uint64_t{11}, 0u}}) {
+  for (const auto& [incarnation, wait_ms] :
+       {std::pair{std::uint64_t{10}, 1u}, std::pair{std::uint64_t{9}, 1u}, std::pair{std::uint64_t{11}, 0u}}) {
     claimant c;
     c.grant(0, start);
     c.refuse(1, 0, incarnation, wait_ms, start);

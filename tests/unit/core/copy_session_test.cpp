@@ -336,8 +336,10 @@ TEST(CopySession, ACopyThatIsFoundSealedAndDifferentIsNone) {
   for (int i = 0; i < 2; ++i) {
     sealed_writer w;
     auto other = w.about;
-    if (i == 0) other.bytes = 11;
-    else other.digest = sha256::of("other");
+    if (i == 0)
+      other.bytes = 11;
+    else
+      other.digest = sha256::of("other");
     const auto before = w.out.dropped.size();
     w.looked(other);
     ASSERT_EQ(w.out.dropped.size(), before + 1);
@@ -352,8 +354,10 @@ TEST(CopySession, WhereNothingIsFoundOrAPartItIsReservedAnew) {
     sealed_writer w;
     auto part = w.about;
     part.sealed = false;
-    if (i == 0) w.looked(error{errc::not_found, "none"});
-    else w.looked(part);
+    if (i == 0)
+      w.looked(error{errc::not_found, "none"});
+    else
+      w.looked(part);
     const auto reserve = w.next(copy_call::kind::reserve);
     EXPECT_EQ(reserve.node, w.look.node);
     w.session.on_reserved(reserve.replica, reserve.attempt, {}, w.now, w.out);

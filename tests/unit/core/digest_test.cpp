@@ -72,12 +72,14 @@ TEST(Crc32c, IsTheSameWithoutInstructionsOfItsOwn) {
 
 TEST(Sha256, IsTheSameWithoutInstructionsOfItsOwn) {
   // "abc" and its padding, FIPS 180-4, 5.1.1; once alone, and once behind four other blocks.
-  constexpr std::array<std::uint32_t, 8> begin{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+  constexpr std::array<std::uint32_t, 8> begin{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                               0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
   std::vector<std::uint8_t> padded(64);
   padded[0] = 'a', padded[1] = 'b', padded[2] = 'c', padded[3] = 0x80, padded[63] = 24;
   auto state = begin;
   detail::sha256_portable(state.data(), padded.data(), 1);
-  EXPECT_EQ(state, (std::array<std::uint32_t, 8>{0xba7816bf, 0x8f01cfea, 0x414140de, 0x5dae2223, 0xb00361a3, 0x96177a9c, 0xb410ff61, 0xf20015ad}));
+  EXPECT_EQ(state,
+            (std::array<std::uint32_t, 8>{0xba7816bf, 0x8f01cfea, 0x414140de, 0x5dae2223, 0xb00361a3, 0x96177a9c, 0xb410ff61, 0xf20015ad}));
   std::vector<std::uint8_t> longer;
   for (int i = 0; i < 256; ++i) longer.push_back(static_cast<std::uint8_t>(i * 37 + 11));
   const auto wanted = sha256::of(std::span<const std::uint8_t>{longer});

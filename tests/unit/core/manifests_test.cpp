@@ -343,11 +343,15 @@ presentation golden() {
 TEST(Manifests, HlsMasterIsFrozen) {
   EXPECT_EQ(hls_master(golden()),
             "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n"
-            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"eng 1\",LANGUAGE=\"eng\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"/media/X/audio-0/playlist.m3u8\"\n"
-            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"deu 2\",LANGUAGE=\"deu\",DEFAULT=NO,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"/media/X/audio-1/playlist.m3u8\"\n"
-            "#EXT-X-STREAM-INF:BANDWIDTH=333000,AVERAGE-BANDWIDTH=229000,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=256x144,FRAME-RATE=29.970,AUDIO=\"audio\"\n"
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"eng "
+            "1\",LANGUAGE=\"eng\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"/media/X/audio-0/playlist.m3u8\"\n"
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"deu "
+            "2\",LANGUAGE=\"deu\",DEFAULT=NO,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"/media/X/audio-1/playlist.m3u8\"\n"
+            "#EXT-X-STREAM-INF:BANDWIDTH=333000,AVERAGE-BANDWIDTH=229000,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=256x144,FRAME-RATE=29."
+            "970,AUDIO=\"audio\"\n"
             "/media/X/256x144/playlist.m3u8\n"
-            "#EXT-X-STREAM-INF:BANDWIDTH=933000,AVERAGE-BANDWIDTH=529000,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=640x360,FRAME-RATE=29.970,AUDIO=\"audio\"\n"
+            "#EXT-X-STREAM-INF:BANDWIDTH=933000,AVERAGE-BANDWIDTH=529000,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=640x360,FRAME-RATE=29."
+            "970,AUDIO=\"audio\"\n"
             "/media/X/640x360/playlist.m3u8\n");
   auto silent = golden();
   silent.audio.clear();
@@ -355,17 +359,19 @@ TEST(Manifests, HlsMasterIsFrozen) {
   silent.video[0].peak_bit_s = silent.video[0].average_bit_s = 0;
   EXPECT_EQ(hls_master(silent),
             "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n"
-            "#EXT-X-STREAM-INF:BANDWIDTH=1,AVERAGE-BANDWIDTH=1,CODECS=\"avc1.64001f\",RESOLUTION=256x144,FRAME-RATE=29.970\n/media/X/256x144/playlist.m3u8\n")
-    << "a rate is never nought";
+            "#EXT-X-STREAM-INF:BANDWIDTH=1,AVERAGE-BANDWIDTH=1,CODECS=\"avc1.64001f\",RESOLUTION=256x144,FRAME-RATE=29.970\n/media/X/"
+            "256x144/playlist.m3u8\n")
+      << "a rate is never nought";
 }
 
 TEST(Manifests, HlsMediaIsFrozen) {
   const auto p = golden();
-  EXPECT_EQ(hls_media(p, p.video[1]),
-            "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-INDEPENDENT-SEGMENTS\n"
-            "#EXT-X-MAP:URI=\"/media/X/640x360/init.mp4\"\n"
-            "#EXTINF:2.002000,\n/media/X/640x360/1.m4s\n#EXTINF:2.002000,\n/media/X/640x360/2.m4s\n#EXTINF:2.002000,\n/media/X/640x360/3.m4s\n"
-            "#EXTINF:2.002000,\n/media/X/640x360/4.m4s\n#EXTINF:1.001000,\n/media/X/640x360/5.m4s\n#EXT-X-ENDLIST\n");
+  EXPECT_EQ(
+      hls_media(p, p.video[1]),
+      "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-INDEPENDENT-SEGMENTS\n"
+      "#EXT-X-MAP:URI=\"/media/X/640x360/init.mp4\"\n"
+      "#EXTINF:2.002000,\n/media/X/640x360/1.m4s\n#EXTINF:2.002000,\n/media/X/640x360/2.m4s\n#EXTINF:2.002000,\n/media/X/640x360/3.m4s\n"
+      "#EXTINF:2.002000,\n/media/X/640x360/4.m4s\n#EXTINF:1.001000,\n/media/X/640x360/5.m4s\n#EXT-X-ENDLIST\n");
 }
 
 TEST(Manifests, TheTargetIsTheLongestRoundedAndForSoundASecondMore) {
@@ -403,7 +409,8 @@ TEST(Manifests, ALongPlaylistIsRoundedToTheNearestMicrosecond) {
   r.durations = {1, 1, 1, 2};
   const auto text = hls_media(p, r);
   std::vector<std::string> lasts;
-  for (auto at = text.find("#EXTINF:"); at != std::string::npos; at = text.find("#EXTINF:", at + 1)) lasts.push_back(text.substr(at + 8, text.find(',', at) - at - 8));
+  for (auto at = text.find("#EXTINF:"); at != std::string::npos; at = text.find("#EXTINF:", at + 1))
+    lasts.push_back(text.substr(at + 8, text.find(',', at) - at - 8));
   EXPECT_EQ(lasts, (std::vector<std::string>{"0.333333", "0.333334", "0.333333", "0.666667"}));
   r.timescale = 7;
   r.durations = {4};
@@ -419,7 +426,9 @@ TEST(Manifests, APlaylistOfTextHasOneSegmentOfItsWholeLength) {
     p.total_ms = total_ms;
     return hls_text(p, {"text-0", 0, "eng", "", false, 10});
   };
-  EXPECT_EQ(text(9'001), "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:10\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXTINF:9.001,\n/media/X/text-0/1.vtt\n#EXT-X-ENDLIST\n");
+  EXPECT_EQ(text(9'001),
+            "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:10\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXTINF:9.001,\n/"
+            "media/X/text-0/1.vtt\n#EXT-X-ENDLIST\n");
   EXPECT_NE(text(9'000).find("TARGETDURATION:9\n"), std::string::npos);
   EXPECT_NE(text(0).find("TARGETDURATION:1\n"), std::string::npos) << "never nought";
   EXPECT_NE(text(3'600'999).find("#EXTINF:3600.999,"), std::string::npos);
@@ -429,37 +438,53 @@ TEST(Manifests, APlaylistOfTextHasOneSegmentOfItsWholeLength) {
 TEST(Manifests, DashIsFrozen) {
   auto p = golden();
   p.text.push_back({"text-0", 0, "eng", "", false, 9'009});
-  const std::string audio_config = "        <AudioChannelConfiguration schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" value=\"2\"/>\n";
+  const std::string audio_config =
+      "        <AudioChannelConfiguration schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" value=\"2\"/>\n";
   const auto sound = [&](const std::string& id, const std::string& name, const std::string& language, const std::string& rate) {
-    return "    <AdaptationSet id=\"" + id + "\" contentType=\"audio\" mimeType=\"audio/mp4\" lang=\"" + language + "\" segmentAlignment=\"true\" startWithSAP=\"1\">\n"
-           "      <Representation id=\"" + name + "\" bandwidth=\"" + rate + "\" codecs=\"mp4a.40.2\" audioSamplingRate=\"48000\">\n" + audio_config +
-           "        <SegmentTemplate timescale=\"48000\" startNumber=\"1\" initialization=\"/media/X/" + name + "/init.mp4\" media=\"/media/X/" + name + "/$Number$.m4s\">\n"
+    return "    <AdaptationSet id=\"" + id + "\" contentType=\"audio\" mimeType=\"audio/mp4\" lang=\"" + language +
+           "\" segmentAlignment=\"true\" startWithSAP=\"1\">\n"
+           "      <Representation id=\"" +
+           name + "\" bandwidth=\"" + rate + "\" codecs=\"mp4a.40.2\" audioSamplingRate=\"48000\">\n" + audio_config +
+           "        <SegmentTemplate timescale=\"48000\" startNumber=\"1\" initialization=\"/media/X/" + name +
+           "/init.mp4\" media=\"/media/X/" + name +
+           "/$Number$.m4s\">\n"
            "         <SegmentTimeline>\n"
-           "          <S t=\"0\" d=\"97280\"/>\n          <S d=\"96256\"/>\n          <S d=\"95232\"/>\n          <S d=\"96256\"/>\n          <S d=\"47104\"/>\n"
+           "          <S t=\"0\" d=\"97280\"/>\n          <S d=\"96256\"/>\n          <S d=\"95232\"/>\n          <S d=\"96256\"/>\n       "
+           "   <S d=\"47104\"/>\n"
            "         </SegmentTimeline>\n        </SegmentTemplate>\n      </Representation>\n    </AdaptationSet>\n";
   };
   const auto picture = [](const std::string& name, const std::string& rate, const std::string& width, const std::string& height) {
-    return "      <Representation id=\"" + name + "\" bandwidth=\"" + rate + "\" codecs=\"avc1.64001f\" width=\"" + width + "\" height=\"" + height + "\" sar=\"1:1\">\n"
-           "        <SegmentTemplate timescale=\"30000\" startNumber=\"1\" initialization=\"/media/X/" + name + "/init.mp4\" media=\"/media/X/" + name + "/$Number$.m4s\">\n"
-           "         <SegmentTimeline>\n          <S t=\"0\" d=\"60060\" r=\"3\"/>\n          <S d=\"30030\"/>\n         </SegmentTimeline>\n"
+    return "      <Representation id=\"" + name + "\" bandwidth=\"" + rate + "\" codecs=\"avc1.64001f\" width=\"" + width + "\" height=\"" +
+           height +
+           "\" sar=\"1:1\">\n"
+           "        <SegmentTemplate timescale=\"30000\" startNumber=\"1\" initialization=\"/media/X/" +
+           name + "/init.mp4\" media=\"/media/X/" + name +
+           "/$Number$.m4s\">\n"
+           "         <SegmentTimeline>\n          <S t=\"0\" d=\"60060\" r=\"3\"/>\n          <S d=\"30030\"/>\n         "
+           "</SegmentTimeline>\n"
            "        </SegmentTemplate>\n      </Representation>\n";
   };
-  const std::string head = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" "
-                           "profiles=\"urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019\" ";
+  const std::string head =
+      "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" "
+      "profiles=\"urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019\" ";
   EXPECT_EQ(dash_manifest(p),
-            head + "type=\"static\" mediaPresentationDuration=\"PT9.009S\" minBufferTime=\"PT4.0S\">\n"
-            "  <Period id=\"0\" start=\"PT0S\">\n"
-            "    <AdaptationSet id=\"0\" contentType=\"video\" mimeType=\"video/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\" maxWidth=\"640\" maxHeight=\"360\" frameRate=\"30000/1001\">\n" +
-            picture("256x144", "200000", "256", "144") + picture("640x360", "800000", "640", "360") + "    </AdaptationSet>\n" +
-            sound("1", "audio-0", "eng", "133000") + sound("2", "audio-1", "deu", "132000") +
-            "    <AdaptationSet id=\"3\" contentType=\"text\" mimeType=\"text/vtt\" lang=\"eng\">\n      <Label>eng</Label>\n"
-            "      <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"subtitle\"/>\n"
-            "      <Representation id=\"text-0\" bandwidth=\"8000\">\n        <BaseURL>/media/X/text-0/1.vtt</BaseURL>\n      </Representation>\n    </AdaptationSet>\n"
-            "  </Period>\n</MPD>\n");
+            head +
+                "type=\"static\" mediaPresentationDuration=\"PT9.009S\" minBufferTime=\"PT4.0S\">\n"
+                "  <Period id=\"0\" start=\"PT0S\">\n"
+                "    <AdaptationSet id=\"0\" contentType=\"video\" mimeType=\"video/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\" "
+                "maxWidth=\"640\" maxHeight=\"360\" frameRate=\"30000/1001\">\n" +
+                picture("256x144", "200000", "256", "144") + picture("640x360", "800000", "640", "360") + "    </AdaptationSet>\n" +
+                sound("1", "audio-0", "eng", "133000") + sound("2", "audio-1", "deu", "132000") +
+                "    <AdaptationSet id=\"3\" contentType=\"text\" mimeType=\"text/vtt\" lang=\"eng\">\n      <Label>eng</Label>\n"
+                "      <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"subtitle\"/>\n"
+                "      <Representation id=\"text-0\" bandwidth=\"8000\">\n        <BaseURL>/media/X/text-0/1.vtt</BaseURL>\n      "
+                "</Representation>\n    </AdaptationSet>\n"
+                "  </Period>\n</MPD>\n");
   p.finished = false;
   p.segment_ms = 1500;
   const auto growing = dash_manifest(p);
-  const auto wanted = head + "type=\"dynamic\" availabilityStartTime=\"2023-11-14T22:13:20.123Z\" minimumUpdatePeriod=\"PT2S\" minBufferTime=\"PT3.0S\">\n";
+  const auto wanted =
+      head + "type=\"dynamic\" availabilityStartTime=\"2023-11-14T22:13:20.123Z\" minimumUpdatePeriod=\"PT2S\" minBufferTime=\"PT3.0S\">\n";
   EXPECT_EQ(growing.substr(0, wanted.size()), wanted);
 }
 
@@ -620,13 +645,17 @@ TEST(MediaPaths, EachNamesItsKindTrackRenditionAndNumber) {
   expect("audio-1/1.m4s", what::segment, track_kind::audio, 1, 0);
   expect("text-1/playlist.m3u8", what::playlist, track_kind::text, 1, 0);
   expect("text-1/1.vtt", what::segment, track_kind::text, 1, 0);
-  for (const auto* bad : {"640x360/1x.m4s", "640x360/x1.m4s", "640x360/.m4s", "storyboard/1x.jpg", "640x360/ 1.m4s"}) EXPECT_EQ(parse_media_path(bad, plan).error().code, errc::not_found) << bad;
+  for (const auto* bad : {"640x360/1x.m4s", "640x360/x1.m4s", "640x360/.m4s", "storyboard/1x.jpg", "640x360/ 1.m4s"})
+    EXPECT_EQ(parse_media_path(bad, plan).error().code, errc::not_found) << bad;
 }
 
 TEST(Manifests, ATimelineRepeatsWhatComesTwiceInARow) {
   auto p = golden();
   p.video[0].durations = {100, 200, 200, 100};
-  EXPECT_NE(dash_manifest(p).find("          <S t=\"0\" d=\"100\"/>\n          <S d=\"200\" r=\"1\"/>\n          <S d=\"100\"/>\n         </SegmentTimeline>"), std::string::npos);
+  EXPECT_NE(
+      dash_manifest(p).find(
+          "          <S t=\"0\" d=\"100\"/>\n          <S d=\"200\" r=\"1\"/>\n          <S d=\"100\"/>\n         </SegmentTimeline>"),
+      std::string::npos);
 }
 
 TEST(Manifests, RatesOfAPictureWithoutSoundAreItsOwn) {

@@ -1,7 +1,7 @@
 // The words of the product: states and their edges, codes of errors.
+#include "core/model.hpp"
 #include "core/assert.hpp"
 #include "core/expected.hpp"
-#include "core/model.hpp"
 
 #include <gtest/gtest.h>
 
@@ -14,7 +14,8 @@ namespace latham {
 TEST(VideoStates, MoveAlongTheEdgesOfTheDrawingAndNoOthers) {
   using enum video_state;
   constexpr video_state all[] = {receiving, queued, planning, encoding, finishing, ready, failed, deleting};
-  std::set<std::pair<video_state, video_state>> edges{{receiving, queued}, {queued, planning}, {planning, encoding}, {encoding, finishing}, {finishing, ready}, {failed, queued}};
+  std::set<std::pair<video_state, video_state>> edges{{receiving, queued},   {queued, planning}, {planning, encoding},
+                                                      {encoding, finishing}, {finishing, ready}, {failed, queued}};
   for (const auto from : {receiving, queued, planning, encoding, finishing}) edges.emplace(from, failed);
   for (const auto from : all)
     if (from != deleting) edges.emplace(from, deleting);
@@ -24,7 +25,8 @@ TEST(VideoStates, MoveAlongTheEdgesOfTheDrawingAndNoOthers) {
 
 TEST(Errors, AreTransientWhereWaitingHelps) {
   const std::set<errc> transient{errc::limited, errc::disk_full, errc::unavailable, errc::timeout, errc::io, errc::crashed};
-  for (int code = 0; code <= static_cast<int>(errc::internal); ++code) EXPECT_EQ(is_transient(static_cast<errc>(code)), transient.contains(static_cast<errc>(code))) << code;
+  for (int code = 0; code <= static_cast<int>(errc::internal); ++code)
+    EXPECT_EQ(is_transient(static_cast<errc>(code)), transient.contains(static_cast<errc>(code))) << code;
 }
 
 TEST(Errors, HaveEachAWordOfItsOwn) {

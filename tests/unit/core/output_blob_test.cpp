@@ -1,6 +1,6 @@
 // What a reader is told of each piece of an output blob, and what is refused as one.
-#include "core/codec.hpp"
 #include "core/output_blob.hpp"
+#include "core/codec.hpp"
 
 #include <gtest/gtest.h>
 
@@ -37,7 +37,13 @@ TEST(OutputBlob, TheIndexSaysOfEachPieceWhatItIs) {
   std::uint64_t offset = built.index_bytes;
   for (std::size_t i = 0; i < index->size(); ++i) {
     const auto& piece = pieces[order[i]];
-    const output_entry wanted{piece.kind, piece.rendition, piece.segment, offset, static_cast<std::uint32_t>(piece.bytes.size()), piece.duration, sha256::of(piece.bytes.view())};
+    const output_entry wanted{piece.kind,
+                              piece.rendition,
+                              piece.segment,
+                              offset,
+                              static_cast<std::uint32_t>(piece.bytes.size()),
+                              piece.duration,
+                              sha256::of(piece.bytes.view())};
     EXPECT_EQ((*index)[i], wanted) << i;
     EXPECT_EQ(built.bytes.substr(offset, piece.bytes.size()), piece.bytes.view());
     offset += piece.bytes.size();
@@ -48,7 +54,8 @@ TEST(OutputBlob, TheIndexSaysOfEachPieceWhatItIs) {
 
 TEST(OutputBlob, PiecesOfTheSameNameStayInTheirOrder) {
   std::vector<output_piece> pieces;
-  for (int i = 0; i < 40; ++i) pieces.push_back({track_kind::video, 0, 1, 0, buffer{std::string(1, static_cast<char>('a' + i % 26)) + std::to_string(i)}});
+  for (int i = 0; i < 40; ++i)
+    pieces.push_back({track_kind::video, 0, 1, 0, buffer{std::string(1, static_cast<char>('a' + i % 26)) + std::to_string(i)}});
   const auto built = build_output_blob(pieces);
   std::string wanted;
   for (const auto& piece : pieces) wanted += piece.bytes.view();
@@ -60,7 +67,8 @@ TEST(OutputBlob, AHeadOfAnythingElseIsCorrupt) {
   EXPECT_EQ(parse_output_index(head_of("LATHAMO1", one)).value(), one);
   EXPECT_EQ(parse_output_index(head_of("LATHAMO1", {})).value(), std::vector<output_entry>{});
   EXPECT_EQ(parse_output_index(head_of("LATHAMO2", one)).error().code, errc::corrupt) << "whole, but of another format";
-  for (std::size_t n = 0; n < 20; ++n) EXPECT_EQ(parse_output_index(head_of("LATHAMO1", one).substr(0, n)).error().code, errc::corrupt) << n;
+  for (std::size_t n = 0; n < 20; ++n)
+    EXPECT_EQ(parse_output_index(head_of("LATHAMO1", one).substr(0, n)).error().code, errc::corrupt) << n;
   for (std::uint32_t length = 0; length < 20; ++length) {
     const auto head = "LATHAMO1" + encode(length) + std::string(100, '\0');
     EXPECT_EQ(parse_output_index(head).error().code, errc::corrupt) << length;

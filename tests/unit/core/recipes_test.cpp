@@ -35,7 +35,14 @@ TEST(Recipes, TheEndsOfTheLadderHaveALowerRateFactorAndNoneIsBelowTheLeast) {
 }
 
 TEST(Recipes, TheDefaultLadderIsAsDocumented) {
-  EXPECT_EQ(default_ladder(), (std::vector<rung>{{256, 144, 200}, {426, 240, 400}, {640, 360, 800}, {854, 480, 1400}, {1280, 720, 2800}, {1920, 1080, 5000}, {2560, 1440, 9000}, {3840, 2160, 18000}}));
+  EXPECT_EQ(default_ladder(), (std::vector<rung>{{256, 144, 200},
+                                                 {426, 240, 400},
+                                                 {640, 360, 800},
+                                                 {854, 480, 1400},
+                                                 {1280, 720, 2800},
+                                                 {1920, 1080, 5000},
+                                                 {2560, 1440, 9000},
+                                                 {3840, 2160, 18000}}));
 }
 
 TEST(Recipes, RatesOfOtherSizesFollowTheNearestOfTheLadder) {
@@ -46,7 +53,8 @@ TEST(Recipes, RatesOfOtherSizesFollowTheNearestOfTheLadder) {
 }
 
 TEST(Recipes, SidesAreEvenAndFrom16To3840) {
-  for (const rung& good : {rung{16, 16, 0}, rung{3840, 3840, 0}, rung{16, 3840, 0}, rung{3840, 16, 0}, rung{640, 362, 0}, rung{638, 360, 0}})
+  for (const rung& good :
+       {rung{16, 16, 0}, rung{3840, 3840, 0}, rung{16, 3840, 0}, rung{3840, 16, 0}, rung{640, 362, 0}, rung{638, 360, 0}})
     EXPECT_TRUE(make_recipe({good})) << to_string(good);
   for (const rung& bad : {rung{14, 16, 0}, rung{16, 14, 0}, rung{3842, 16, 0}, rung{16, 3842, 0}, rung{641, 360, 0}, rung{640, 361, 0}})
     EXPECT_EQ(make_recipe({bad}).error().code, errc::invalid_argument) << to_string(bad);

@@ -52,7 +52,8 @@ protected:
     rules.on_tick(now, 7, out);
   }
 
-  void accept(video_id id = video, priority_class priority = priority_class::normal, const std::string& tenant = "default", std::uint16_t recipe_version = 2) {
+  void accept(video_id id = video, priority_class priority = priority_class::normal, const std::string& tenant = "default",
+              std::uint16_t recipe_version = 2) {
     media_ready event;
     event.how.version = recipe_version;
     event.video = id;

@@ -15,7 +15,9 @@ protected:
     EXPECT_EQ(all.size(), 1u);
     return all.empty() ? work_grant{} : all[0].grant;
   }
-  void commit(const work_grant& grant, std::uint32_t index) { EXPECT_EQ(rules.on_commit(commit_of(grant, index, 100 + index), now, out), errc::none); }
+  void commit(const work_grant& grant, std::uint32_t index) {
+    EXPECT_EQ(rules.on_commit(commit_of(grant, index, 100 + index), now, out), errc::none);
+  }
   errc fail(const work_grant& grant, std::uint32_t index, errc code = errc::crashed, const std::string& why = "why") {
     return rules.on_failure({{grant.video, grant.kind, index}, grant.held, code, why}, now, 7, out);
   }
@@ -188,7 +190,9 @@ TEST_F(SchedulerLife, AJobOfTwoChunksBeginsWithTheFirstThoughBothSlotsTakeOne) {
 }
 
 TEST_F(SchedulerLife, WorkersHearHowMuchMoreTheyCouldRun) {
-  const auto ask = [&](const node_name& worker, std::uint32_t slots, const engine_id& runs) { return rules.on_work_request({worker, 1, runs, slots}, now, 7, out); };
+  const auto ask = [&](const node_name& worker, std::uint32_t slots, const engine_id& runs) {
+    return rules.on_work_request({worker, 1, runs, slots}, now, 7, out);
+  };
   EXPECT_EQ(ask("worker-0", 1, engine), 0u);
   accept({1, 1});
   accept({1, 2});
@@ -487,7 +491,8 @@ TEST_F(SchedulerLife, APoisonTaskIsKeptWithItsAttemptsAndItsCause) {
   EXPECT_EQ(kept.videos.at(video).error_code, errc::unprocessable);
   EXPECT_EQ(kept.videos.at(video).error_message, "part 0 of the video failed 5 times (boom 5); check the file, then retry");
   ASSERT_EQ(rules.on_retry(video, now, out), errc::none);
-  const auto retried = std::find_if(out.writes.begin(), out.writes.end(), [](const auto& w) { return std::holds_alternative<task_record>(w); });
+  const auto retried =
+      std::find_if(out.writes.begin(), out.writes.end(), [](const auto& w) { return std::holds_alternative<task_record>(w); });
   ASSERT_NE(retried, out.writes.end());
   EXPECT_EQ(std::get<task_record>(*retried).attempts, 0u);
   EXPECT_TRUE(std::get<task_record>(*retried).last_error.empty());

@@ -404,9 +404,11 @@ TEST_F(SchedulerViews, VerificationNamesEachTaskAndItsOutput) {
   ASSERT_EQ(asked.size(), 1u) << "asked again when storage is back";
   EXPECT_EQ(asked[0].video, video);
   EXPECT_EQ(asked[0].job, 1u);
-  EXPECT_EQ(asked[0].tasks, (std::vector<task_id>{{video, task_kind::video, 0}, {video, task_kind::video, 1}, {video, task_kind::audio, 0}}));
+  EXPECT_EQ(asked[0].tasks,
+            (std::vector<task_id>{{video, task_kind::video, 0}, {video, task_kind::video, 1}, {video, task_kind::audio, 0}}));
   ASSERT_EQ(asked[0].outputs.size(), 3u);
-  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(asked[0].outputs[i].blob, (blob_id{8, blob_of(asked[0].tasks[i].kind, asked[0].tasks[i].index)}));
+  for (std::size_t i = 0; i < 3; ++i)
+    EXPECT_EQ(asked[0].outputs[i].blob, (blob_id{8, blob_of(asked[0].tasks[i].kind, asked[0].tasks[i].index)}));
 }
 
 TEST_F(SchedulerViews, AChunkThatIsLongerThanItsPlanIsNoMoreThanAll) {

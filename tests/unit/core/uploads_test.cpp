@@ -169,13 +169,17 @@ TEST(Uploads, AreAnnouncedAgainInPages) {
 }
 
 TEST(Utf8, EachFormHasItsFirstAndItsLast) {
-  for (const auto* good : {"\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "a\xc3\xa9z"})
+  for (const auto* good : {"\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf",
+                           "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "a\xc3\xa9z"})
     EXPECT_TRUE(is_valid_utf8(good)) << good;
-  for (const auto* bad : {"\xc1\xbf", "\xc0\x80", "\xe0\x9f\xbf", "\xed\xbf\xbf", "\xf0\x8f\xbf\xbf", "\xf5\x80\x80\x80", "\xf5\x80\x80\x80\x80", "\xff\x80\x80\x80\x80", "\xc3(", "\xe2(\xa1",
-                          "\xe2\x82(", "a\xff", "\xc3\xa9\xff", "\xc3\xa9\x80", "\xf0\x9f\x8e", "\xc3\xc3\xa9"})
+  for (const auto* bad :
+       {"\xc1\xbf", "\xc0\x80", "\xe0\x9f\xbf", "\xed\xbf\xbf", "\xf0\x8f\xbf\xbf", "\xf5\x80\x80\x80", "\xf5\x80\x80\x80\x80",
+        "\xff\x80\x80\x80\x80", "\xc3(", "\xe2(\xa1", "\xe2\x82(", "a\xff", "\xc3\xa9\xff", "\xc3\xa9\x80", "\xf0\x9f\x8e", "\xc3\xc3\xa9"})
     EXPECT_FALSE(is_valid_utf8(bad)) << bad;
-  for (const auto* bad : {"\x80\x90\x80\x80", "\xc1\x90\x80\x80", "\xf8\x90\x80\x80"}) EXPECT_FALSE(is_valid_utf8(bad)) << "would be a point, were it a lead";
-  for (const std::size_t n : {20u, 110u}) EXPECT_FALSE(is_valid_utf8(std::string(n, '\x80'))) << "nothing begins with a continuation, however many follow";
+  for (const auto* bad : {"\x80\x90\x80\x80", "\xc1\x90\x80\x80", "\xf8\x90\x80\x80"})
+    EXPECT_FALSE(is_valid_utf8(bad)) << "would be a point, were it a lead";
+  for (const std::size_t n : {20u, 110u})
+    EXPECT_FALSE(is_valid_utf8(std::string(n, '\x80'))) << "nothing begins with a continuation, however many follow";
 }
 
 TEST(Uploads, TitlesAndTenantsAreJudgedAtTheirBorders) {
@@ -186,8 +190,10 @@ TEST(Uploads, TitlesAndTenantsAreJudgedAtTheirBorders) {
   EXPECT_FALSE(check_title("a\x1f"));
   EXPECT_FALSE(check_title("a\x7f"));
   EXPECT_TRUE(check_title("\xc2\x80")) << "its bytes are above 0x7f";
-  for (const auto& good : {std::string{"a"}, std::string{"z"}, std::string{"0"}, std::string{"9"}, std::string{"-"}, std::string(64, 'a')}) EXPECT_TRUE(check_tenant(good)) << good;
-  for (const auto& bad : {std::string{}, std::string(65, 'a'), std::string{"A"}, std::string{"`"}, std::string{"{"}, std::string{"/"}, std::string{":"}, std::string{"a_b"}})
+  for (const auto& good : {std::string{"a"}, std::string{"z"}, std::string{"0"}, std::string{"9"}, std::string{"-"}, std::string(64, 'a')})
+    EXPECT_TRUE(check_tenant(good)) << good;
+  for (const auto& bad : {std::string{}, std::string(65, 'a'), std::string{"A"}, std::string{"`"}, std::string{"{"}, std::string{"/"},
+                          std::string{":"}, std::string{"a_b"}})
     EXPECT_FALSE(check_tenant(bad)) << bad;
 }
 
