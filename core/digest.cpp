@@ -1,5 +1,7 @@
 #include "core/digest.hpp"
 
+#include "core/digest_portable.hpp"
+
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -24,11 +26,6 @@ constexpr auto crc_table = [] {
   return table;
 }();
 
-std::uint32_t crc_portable(const std::uint8_t* p, std::size_t n, std::uint32_t c) noexcept {
-  for (; n > 0; --n) c = crc_table[(c ^ *p++) & 0xff] ^ c >> 8;
-  return c;
-}
-
 #if defined(__x86_64__)
 __attribute__((target("sse4.2"))) std::uint32_t crc_sse42(const std::uint8_t* p, std::size_t n, std::uint32_t c) noexcept {
   std::uint64_t wide = c;
@@ -45,12 +42,17 @@ __attribute__((target("sse4.2"))) std::uint32_t crc_sse42(const std::uint8_t* p,
 
 }  // namespace
 
-std::uint32_t crc32c(std::span<const std::uint8_t> bytes, std::uint32_t seed) noexcept {
+std::uint32_t detail::crc32c_portable(std::span<const std::uint8_t> bytes, std::uint32_t seed) noexcept {
   auto c = ~seed;
+  for (const auto byte : bytes) c = crc_table[(c ^ byte) & 0xff] ^ c >> 8;
+  return ~c;
+}
+
+std::uint32_t crc32c(std::span<const std::uint8_t> bytes, std::uint32_t seed) noexcept {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("sse4.2") != 0) return ~crc_sse42(bytes.data(), bytes.size(), c);
+  if (__builtin_cpu_supports("sse4.2") != 0) return ~crc_sse42(bytes.data(), bytes.size(), ~seed);
 #endif
-  return ~crc_portable(bytes.data(), bytes.size(), c);
+  return detail::crc32c_portable(bytes, seed);
 }
 
 std::uint32_t crc32c(std::string_view bytes, std::uint32_t seed) noexcept {
@@ -69,7 +71,9 @@ alignas(16) constexpr std::array<std::uint32_t, 64> k256 = {
   0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070, 0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f,
   0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
 
-void compress_portable(std::uint32_t* state, const std::uint8_t* p, std::size_t blocks) noexcept {
+}  // namespace
+
+void detail::sha256_portable(std::uint32_t* state, const std::uint8_t* p, std::size_t blocks) noexcept {
   for (; blocks > 0; --blocks, p += 64) {
     std::array<std::uint32_t, 64> w;
     for (std::size_t i = 0; i < 16; ++i)
@@ -90,6 +94,8 @@ void compress_portable(std::uint32_t* state, const std::uint8_t* p, std::size_t 
     for (std::size_t i = 0; i < 8; ++i) state[i] += v[i];
   }
 }
+
+namespace {
 
 #if defined(__x86_64__)
 // The SHA extensions keep the state as (a b e f) and (c d g h) and do four rounds per step: two sha256rnds2, with the
@@ -141,7 +147,7 @@ void compress(std::uint32_t* state, const std::uint8_t* p, std::size_t blocks) n
   static const bool fast = has_sha_ni();
   if (fast) return compress_sha_ni(state, p, blocks);
 #endif
-  compress_portable(state, p, blocks);
+  detail::sha256_portable(state, p, blocks);
 }
 
 }  // namespace

@@ -47,7 +47,8 @@ void findings_sum::add_chunk(const findings& found) { add(pictures_, found); }
 
 void findings_sum::add_sound(std::uint32_t stream, const findings& found) {
   auto& one = sounds_[stream];
-  if (found.lost > one.lost) one = found;
+  // Of two that lost as much the one that lost it first, whichever was heard first.
+  if (found.lost > one.lost || (found.lost == one.lost && found.first_lost < one.first_lost)) one = found;
 }
 
 std::vector<std::string> findings_sum::notes(const source_plan& plan, const recipe& how) const {

@@ -52,7 +52,7 @@ void ready_queue::put(video_id job, const engine_id& engine, const std::string& 
     erase(job);
   }
   auto& e = jobs_[job];
-  e = {engine, tenant, std::min(static_cast<std::size_t>(priority), classes - 1), 0, since, {}};
+  e = {engine, tenant, static_cast<std::size_t>(priority), 0, since, {}};
   place(e, job, now);
 }
 

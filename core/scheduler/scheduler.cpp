@@ -111,7 +111,6 @@ errc scheduler::on_media_ready(const media_ready& event, instant now, decision& 
   v.record.request = event;
   v.record.state = video_state::queued;
   v.record.revision = first_revision();
-  v.encoding_since = now;
   add_task(v, {event.video, task_kind::plan, 0}, {}, out);
   queue(v, now);
   publish(v, now, out);
@@ -132,7 +131,8 @@ void scheduler::add_task(video_entry& v, task_id id, const chunk_plan& chunk, de
 // ---- What may be granted -------------------------------------------------------------------------------------------
 
 void scheduler::make_pending(video_entry& v, task_key key, instant now) {
-  if (!v.pending.insert(key).second) return;
+  const bool fresh = v.pending.insert(key).second;
+  LATHAM_ASSERT(fresh);
   ++pending_;
   const auto until = v.tasks.at(key).not_before;
   if (until <= now)
@@ -148,7 +148,8 @@ void scheduler::make_due(video_entry& v, task_key key) {
 
 /// No longer pending.
 void scheduler::take(video_entry& v, task_key key) {
-  if (v.pending.erase(key) == 0) return;
+  const auto taken = v.pending.erase(key);
+  LATHAM_ASSERT(taken == 1);
   --pending_;
   const auto& t = v.tasks.at(key);
   if (v.due.erase(key) == 0) resting_.erase({t.not_before, v.record.request.video, key});
@@ -318,11 +319,7 @@ void scheduler::grant(worker_entry& to, video_entry& v, instant now, decision& o
   }
 
   ++last_.counter;
-  bool changed = false;  // the video's own record
-  if (kind == task_kind::plan && v.record.engine.empty()) {
-    v.record.engine = to.what.engine;
-    changed = true;
-  }
+  if (kind == task_kind::plan && v.record.engine.empty()) v.record.engine = to.what.engine;
   work_grant grant;
   grant.held = last_;
   grant.video = v.record.request.video;
@@ -339,7 +336,6 @@ void scheduler::grant(worker_entry& to, video_entry& v, instant now, decision& o
     t.record.state = task_state::leased;
     t.record.held = last_;
     ++t.record.attempts;
-    t.done = 0;
     if (kind == task_kind::video) grant.chunks.push_back(t.record.chunk);
     out.writes.push_back(t.record);
   }
@@ -358,9 +354,8 @@ void scheduler::grant(worker_entry& to, video_entry& v, instant now, decision& o
     move(v, video_state::planning);
     if (v.record.plan_known) move(v, video_state::encoding);
     publish(v, now, out);
-    changed = true;
+    write(v, out);
   }
-  if (changed) write(v, out);
   out.effects.push_back(grant_effect{to.what.worker, std::move(grant)});
 }
 
@@ -479,16 +474,15 @@ errc scheduler::on_commit(const task_commit& commit, instant now, decision& out)
 }
 
 errc scheduler::on_failure(const task_failure& failure, instant now, std::uint64_t random, decision& out) {
+  if (leased_task(failure.task, failure.held) == nullptr) return errc::fenced;  // also when there is no such video or lease
   auto* v = find(failure.task.video);
-  const auto held = leases_.find(failure.held);
-  if (v == nullptr || held == leases_.end() || leased_task(failure.task, failure.held) == nullptr) return errc::fenced;
   const auto why = failure.message.substr(0, failure_text_bytes_max);
   if (is_inputs_fault(failure.code)) {
     LATHAM_REACHED("input_refused");
     fail(*v, failure.code, why, now, out);
     return errc::none;
   }
-  const auto lease = held->second.record;
+  const auto lease = leases_.at(failure.held).record;
   for (std::uint32_t i = 0; i < lease.count && is_working(v->record.state); ++i) {
     auto* t = leased_task({lease.video, lease.kind, lease.first + i}, failure.held);
     if (t == nullptr) continue;
@@ -644,7 +638,6 @@ errc scheduler::on_retry(video_id id, instant now, decision& out) {
   if (!v->record.plan_known) v->record.engine.clear();  // nothing is pinned to it yet
   for (auto& [key, t] : v->tasks) {
     if (t.record.state == task_state::committed) continue;
-    t.record.state = task_state::pending;
     t.record.attempts = 0;
     t.record.last_error.clear();
     t.not_before = now;
@@ -727,7 +720,6 @@ std::uint16_t scheduler::progress_mille(const video_entry& v) const {
   using enum video_state;
   if (v.record.state == ready) return 1000;
   const auto& plan = v.record.plan;
-  if (!v.record.plan_known || plan.frames == 0) return 0;
   auto frames = v.frames_committed + v.frames_running;
   auto total = plan.frames;
   if (!has_picture(plan)) {
@@ -741,7 +733,7 @@ std::uint16_t scheduler::progress_mille(const video_entry& v) const {
       if (t->second.record.state == task_state::leased) frames += std::min(t->second.done, samples);
     }
   }
-  if (total == 0) return 0;
+  if (total == 0) return 0;  // also when it is not planned yet
   // The last thousandth is the check at the end.
   return static_cast<std::uint16_t>(std::min<std::uint64_t>(999, frames * 999 / total));
 }

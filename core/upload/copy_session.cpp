@@ -34,8 +34,7 @@ void copy_session::call(copy_actions& out, std::size_t index, copy_call::kind wh
 
 void copy_session::fail(std::size_t index, const error& why, instant now, copy_actions& out) {
   auto& r = replicas_[index];
-  ++r.attempt;  // what is still under way to it counts for nothing
-  r.at = phase::failed;
+  r.at = phase::failed;  // what is still under way to it counts for nothing, also when it is tried again: by another attempt
   r.under_way = 0;
   r.failed = now;
   r.held = r.room = r.stalled = r.gap = false;
@@ -217,7 +216,6 @@ void copy_session::enlist(instant now, copy_actions& out) {
     // A seal that was answered leaves what is missing to the repair.
     if (again && sealed_ && waiting_.empty()) continue;
     ++r.attempt;
-    r.durable = r.sent = 0;
     r.at = sealed_ ? phase::looking : phase::reserving;
     call(out, i, sealed_ ? copy_call::kind::look : copy_call::kind::reserve);
     ++active;
@@ -289,11 +287,7 @@ void copy_session::close(const error& why, copy_actions& out) {
   closed_ = why;
   for (const auto& w : waiting_) out.answers.emplace_back(w.ticket, why);
   waiting_.clear();
-  for (auto& r : replicas_) {
-    ++r.attempt;
-    r.at = phase::failed;
-    r.held = r.room = r.stalled = r.gap = false;
-  }
+  for (auto& r : replicas_) r.at = phase::failed;
 }
 
 bool copy_session::idle() const noexcept {

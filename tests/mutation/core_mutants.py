@@ -4,16 +4,22 @@
 Every operator, constant, condition and statement of core/**/*.cpp is a place where somebody may slip. A copy of the tree gets
 all those slips at once, each behind a switch (switch.hpp), is compiled once, and then the unit tests, the property tests and
 the simulation run once for each slip, until one of them fails. What none of them notices has survived: either a test is
-missing, or the change means nothing.
+missing, or the change means nothing. Those of the second kind are listed in judged.txt, each under the reason why.
 
-Usage: core_mutants.py [--sample N] [--seed S] [--file PART] [--sim-seeds N] [--jobs N] [--only ID]... [--json FILE]
+All mutants go through the tests first and only those that are left through the simulation. Verdicts are kept in
+build/core-mutants/results.jsonl, each with a digest of the executable that gave it: a run that was interrupted goes on, and
+after a change only what it may have changed runs again.
+
+Usage: core_mutants.py [--sample N] [--seed S] [--file PART] [--sim-seeds N] [--jobs N] [--only ID]... [--keep-killed]
        core_mutants.py --list      the places, without building anything
 
-Exit code: 0 at least --least percent were noticed, 1 fewer were, or it could not be built; 2 wrong words.
+Exit code: 0 at least --least percent were noticed, 1 fewer were, judged.txt is wrong, or it could not be built; 2 wrong words.
 Needs python3-clang, whose parser finds the places: Debian's python, not another one.
 """
 import argparse
+import collections
 import concurrent.futures
+import hashlib
 import json
 import os
 import pathlib
@@ -32,14 +38,22 @@ sys.path.insert(0, str(ROOT / "tests" / "sim"))
 import mutants  # noqa: E402
 SCRATCH = ROOT / "build" / "core-mutants"
 TREE = SCRATCH / "tree"
-TARGETS = ("unit_core", "property_core", "unit_store", "unit_actors", "latham-sim")
-ROUNDS_MAX = 8  # of compiling without the places that do not compile
+UNFIT = SCRATCH / "unfit.txt"  # places that do not compile
+RESULTS = SCRATCH / "results.jsonl"
+JUDGED = ROOT / "tests" / "mutation" / "judged.txt"
+TESTS = ("unit_core", "property_core", "unit_store", "unit_actors")  # by what they cost
+ROUNDS_MAX = 12  # of compiling without the places that do not compile
+SEEDS_AT_ONCE = 10  # of the simulation, which runs all it was asked for
+MEMORY_BYTES_MAX = 8 << 30  # a slip may take all there is
 
 RELATIONS = {"<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal", "==": "equal", "!=": "unequal"}
 ARITHMETIC = {"+": "plus", "-": "minus", "*": "times", "/": "over"}
 COMPOUND = {"+=": "add", "-=": "take"}
 OPPOSITE = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==", "&&": "||", "||": "&&", "+": "-", "-": "+", "*": "/", "/": "*", "+=": "-=", "-=": "+="}
 SCOPES_OF_CONSTANTS = {Kind.CASE_STMT, Kind.STATIC_ASSERT, Kind.ENUM_CONSTANT_DECL, Kind.TEMPLATE_REF, Kind.CXX_BASE_SPECIFIER}
+
+
+FUNCTIONS = {Kind.FUNCTION_DECL, Kind.CXX_METHOD, Kind.CONSTRUCTOR, Kind.DESTRUCTOR, Kind.FUNCTION_TEMPLATE}
 
 
 class Place:
@@ -50,6 +64,15 @@ class Place:
         self.head, self.parts, self.tail, self.joints = head, parts, tail, joints
         self.id = -1
         self.line = 0
+        self.function = ""  # the nearest one with a name
+        self.text = ""
+        self.nth = 1  # of its like in the function
+
+    @property
+    def key(self):
+        """Stays the same while other places of the file change."""
+        name = f"{self.file} @ {self.function} @ {self.what} @ {self.text}"
+        return name if self.nth == 1 else f"{name} @ {self.nth}"
 
 
 def span(cursor):
@@ -61,13 +84,17 @@ class Finder:
         self.path, self.text = path, text
         self.places = []
         self.macros = []
+        self.functions = []
 
     def inside_macro(self, begin, end):
         return any(a < end and begin < b for a, b in self.macros)
 
     def add(self, begin, end, what, head, parts, tail, joints=()):
         if begin < end and not self.inside_macro(begin, end):
-            self.places.append(Place(self.path, begin, end, what, head, parts, tail, joints))
+            place = Place(self.path, begin, end, what, head, parts, tail, joints)
+            place.function = self.functions[-1] if self.functions else ""
+            place.text = " ".join(self.text[begin:end].decode(errors="replace").split())
+            self.places.append(place)
 
     def find(self, arguments):
         unit = cindex.Index.create().parse(str(ROOT / self.path), arguments, options=cindex.TranslationUnit.PARSE_DETAILED_PROCESSING_RECORD)
@@ -98,6 +125,14 @@ class Finder:
         return (left, operator, right) if operator in OPPOSITE else None
 
     def visit(self, c, parent):
+        named = c.kind in FUNCTIONS
+        if named:
+            self.functions.append(c.spelling)
+        self.look(c)
+        if named:
+            self.functions.pop()
+
+    def look(self, c):
         if c.kind in SCOPES_OF_CONSTANTS:
             # A case's body is code like any other; its label is a constant.
             for child in list(c.get_children())[1:] if c.kind == Kind.CASE_STMT else ():
@@ -114,7 +149,8 @@ class Finder:
             self.add(*span(c), "! left out", "latham::mutant::no(#, ", [span(operand)], ")")
         elif c.kind == Kind.INTEGER_LITERAL:
             word = self.text[slice(*span(c))].decode()
-            self.add(*span(c), f"{word} becomes one more", "latham::mutant::next(#, ", [span(c)], ")")
+            if word[:1].isdigit():  # the nought that <=> is compared with is nowhere in the text
+                self.add(*span(c), f"{word} becomes one more", "latham::mutant::next(#, ", [span(c)], ")")
         elif c.kind == Kind.CXX_BOOL_LITERAL_EXPR:
             self.add(*span(c), "the opposite", "latham::mutant::flip(#, ", [span(c)], ")")
         elif c.kind in (Kind.IF_STMT, Kind.WHILE_STMT):
@@ -129,6 +165,8 @@ class Finder:
                 if c.kind == Kind.IF_STMT or child == children[-1]:
                     self.statement(child)
         for child in children:
+            if c.kind == Kind.VAR_DECL and child.extent.end.offset <= c.location.offset:
+                continue  # in its type
             self.visit(child, c)
 
     def binary(self, c):
@@ -199,6 +237,11 @@ def render(text, begin, end, places):
     return b"".join(out)
 
 
+def switched(body):
+    """The ids of the switches in a rendered file."""
+    return {int(number) for number in re.findall(rb"latham::mutant::\w+\((\d+)[,)]", body)}
+
+
 def arguments_of(path):
     commands = json.loads((ROOT / "build" / "compile_commands.json").read_text())
     for entry in commands:
@@ -212,17 +255,21 @@ def arguments_of(path):
     raise SystemExit(f"build/compile_commands.json does not know {path}: build first (make test)")
 
 
-def places_of(part):
+def places_of():
     found, texts = [], {}
     for path in sorted((ROOT / "core").rglob("*.cpp")):
         name = path.relative_to(ROOT)
         text = path.read_bytes()
         texts[name] = text
-        if part in str(name):
-            found += Finder(name, text).find(arguments_of(name))
+        found += Finder(name, text).find(arguments_of(name))
     for i, p in enumerate(found):
         p.id = i
         p.line = texts[p.file][:p.begin].count(b"\n") + 1
+    likes = collections.Counter()
+    for p in sorted(found, key=lambda p: (str(p.file), p.begin)):
+        like = (p.file, p.function, p.what, p.text)
+        likes[like] += 1
+        p.nth = likes[like]
     return found, texts
 
 
@@ -237,7 +284,16 @@ def write_if_other(path, content):
         path.write_bytes(content)
 
 
-def build(places, texts, jobs):
+def unfit_at(places, texts, bodies, file, line, column):
+    """The ids of what the compiler complains of: the switch it points to, or, when it points elsewhere, all on that line."""
+    body = bodies[file][line - 1] if line <= len(bodies.get(file, ())) else b""
+    for call in re.finditer(rb"latham::mutant::(\w+)\((\d+)[,)]", body):
+        if column - 1 in (call.start(), call.start(1), call.end(1)):
+            return {int(call[2])}
+    return {p.id for p in places if p.file == file and p.line <= line <= p.line + texts[file][p.begin:p.end].count(b"\n")}
+
+
+def build(places, texts, targets, jobs):
     """Leaves out what does not compile. The places that are left."""
     if not (TREE / "build" / "CMakeCache.txt").exists():
         for name, text in texts.items():
@@ -246,50 +302,94 @@ def build(places, texts, jobs):
                                "-D", "LATHAM_TESTS=ON", "-D", "LATHAM_WEB=OFF", "-D", "LATHAM_WARNINGS_AS_ERRORS=OFF"], cwd=TREE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:
             raise SystemExit("the copy cannot be configured:\n" + done.stdout[-3000:])
-    left = list(places)
+    unfit = set(UNFIT.read_text().splitlines()) if UNFIT.exists() else set()
+    left = [p for p in places if p.key not in unfit]
+    bodies = {}
     for _ in range(ROUNDS_MAX):
         for name, text in texts.items():
             mine = [p for p in left if p.file == name]
             body = render(text, 0, len(text), mine)
+            lost = {p.id for p in mine} - switched(body)
+            left = [p for p in left if p.id not in lost]  # between the parts of another place
+            mine = [p for p in mine if p.id not in lost]
+            bodies[name] = body.split(b"\n")
+            # A switch is chosen when the test runs.
+            body = re.sub(rb"(?m)^constexpr (?=[\w:]+ \w+\([^;=]*\{$)", b"", body)
             write_if_other(TREE / name, b'#include "core/mutant_switch.hpp"\n#line 1\n' + body if mine else body)
-        done = subprocess.run(["ninja", "-C", "build", f"-j{jobs}", "-k", "0", *TARGETS], cwd=TREE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        done = subprocess.run(["ninja", "-C", "build", f"-j{jobs}", "-k", "0", *targets], cwd=TREE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode == 0:
             return left
-        lines = set()
-        for file, line in re.findall(r"^\S*?(core/\S+\.cpp):(\d+):\d+:\s+(?:error:|required from here)", done.stdout, re.M):
-            lines.add((pathlib.Path(file), int(line)))
-
-        def bad(p):
-            last = p.line + texts[p.file][p.begin:p.end].count(b"\n")
-            return any((p.file, line) in lines for line in range(p.line, last + 1))
-
-        fewer = [p for p in left if not bad(p)]
+        bad = set()
+        for file, line, column in re.findall(r"^\S*?(core/\S+\.cpp):(\d+):(\d+):\s+(?:error:|required from here)", done.stdout, re.M):
+            bad |= unfit_at(left, texts, bodies, pathlib.Path(file), int(line), int(column))
+        fewer = [p for p in left if p.id not in bad]
         if len(fewer) == len(left):
             raise SystemExit("the copy does not build:\n" + done.stdout[-4000:])
         print(f"{len(left) - len(fewer)} places cannot be switched and are left out", file=sys.stderr)
+        unfit |= {p.key for p in left} - {p.key for p in fewer}
+        UNFIT.write_text("".join(f"{key}\n" for key in sorted(unfit)))
         left = fewer
-    raise SystemExit(f"the copy does not build after {ROUNDS_MAX} rounds")
+        errors = done.stdout
+    raise SystemExit(f"the copy does not build after {ROUNDS_MAX} rounds:\n" + errors[-4000:])
 
 
-def suites(sim_seeds):
+def suites(wanted, sim_seeds):
+    """(name, command) by what they cost."""
     tests = TREE / "build" / "tests"
     quick = ["--gtest_brief=1", "--gtest_fail_fast"]
-    out = [("unit_core", [str(tests / "unit_core"), *quick]), ("property_core", [str(tests / "property_core"), *quick]),
-           ("unit_store", [str(tests / "unit_store"), *quick]), ("unit_actors", [str(tests / "unit_actors"), *quick])]
-    if sim_seeds > 0:
-        out.append(("latham-sim", [str(TREE / "build" / "latham-sim"), "--seed", "1", "--seeds", str(sim_seeds), "--jobs", "1"]))
+    out = [(name, [str(tests / name), *quick]) for name in wanted]
+    for first in range(1, sim_seeds + 1, SEEDS_AT_ONCE):
+        seeds = min(SEEDS_AT_ONCE, sim_seeds + 1 - first)
+        out.append((f"latham-sim {first}-{first + seeds - 1}", [str(TREE / "build" / "latham-sim"), "--seed", str(first), "--seeds", str(seeds), "--jobs", "1"]))
     return out
 
 
-def run(command, mutant, limit):
+def run(command, mutant, limit_s, under):
     """'' when it passed."""
-    # A property's random numbers are the same for every mutant, so that a verdict can be repeated.
+    # A property's random numbers are the same for every mutant, so that a verdict can be repeated. The clock runs within
+    # `under`, which may have to wait for its turn.
     environment = dict(os.environ, LATHAM_MUTANT=str(mutant), RC_PARAMS="seed=1")
-    try:
-        done = subprocess.run(command, cwd=SCRATCH, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=limit)
-    except subprocess.TimeoutExpired:
+    command = [*under, "timeout", "-k", "5", f"{limit_s:.1f}", "prlimit", f"--as={MEMORY_BYTES_MAX}", "--core=0", *command]
+    done = subprocess.run(command, cwd=SCRATCH, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if done.returncode in (124, 137):
         return "never ended"
-    return "" if done.returncode == 0 else "failed" if done.returncode > 0 else f"signal {-done.returncode}"
+    return "" if done.returncode == 0 else f"signal {done.returncode - 128}" if done.returncode > 128 else "failed"
+
+
+class Results:
+    """What each executable said of each mutant: key -> executable's digest -> how it failed, '' when it passed."""
+
+    def __init__(self):
+        self.said = collections.defaultdict(dict)
+        self.killed = {}  # key -> (suite, how), whenever that was
+        if RESULTS.exists():
+            for line in RESULTS.read_text().splitlines():
+                self.take(json.loads(line))
+        self.file = RESULTS.open("a")
+
+    def take(self, row):
+        self.said[row["key"]][row["by"]] = row["how"]
+        if row["how"]:
+            self.killed[row["key"]] = (row["suite"], row["how"])
+
+    def add(self, key, suite, by, how):
+        row = {"key": key, "suite": suite, "by": by, "how": how}
+        self.take(row)
+        self.file.write(json.dumps(row) + "\n")
+        self.file.flush()
+
+
+def judged():
+    """key -> why it is no fault that nobody notices. A reason is a line that begins with '= ', its mutants follow."""
+    out, why = {}, ""
+    for line in JUDGED.read_text().splitlines() if JUDGED.exists() else ():
+        if line.startswith("= "):
+            why = line[2:]
+        elif line and not line.startswith("#"):
+            if not why:
+                raise SystemExit(f"{JUDGED}: no reason before: {line}")
+            out[line] = why
+    return out
 
 
 def main():
@@ -299,68 +399,122 @@ def main():
     words.add_argument("--file", default="", metavar="PART", help="only in files whose name has this part")
     words.add_argument("--only", type=int, action="append", default=[], metavar="ID", help="only this one; may be said again")
     words.add_argument("--sim-seeds", type=int, default=40, help="worlds that each must outlive; 0 leaves the simulation out (default 40)")
+    words.add_argument("--tests", default=",".join(TESTS), metavar="NAMES", help="only these of the tests, with commas (default: all)")
     words.add_argument("--least", type=float, default=90.0, help="percent that must be noticed (default 90)")
     words.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at work at once (default: all cores)")
+    words.add_argument("--keep-killed", action="store_true", help="what was noticed once is not run again, whatever has changed since")
+    words.add_argument("--fresh", action="store_true", help="forget what earlier runs found")
+    words.add_argument("--for", type=float, default=0, dest="for_s", metavar="S", help="stop after so many seconds; the next run goes on (default: never)")
+    words.add_argument("--under", default="", metavar="WORDS", help="put before each command that is run, like 'nice -n 19'")
     words.add_argument("--list", action="store_true", help="only the places")
-    words.add_argument("--json", type=pathlib.Path, metavar="FILE", help="one JSON object a mutant")
     o = words.parse_args()
 
-    places, texts = places_of(o.file)
+    wanted = [name for name in TESTS if name in o.tests.split(",")]
+
+    places, texts = places_of()
     if o.list:
         for p in places:
-            print(f"{p.id:5} {p.file}:{p.line} {p.what}: {' '.join(texts[p.file][p.begin:p.end].decode(errors='replace').split())[:100]}")
+            if o.file in str(p.file):
+                print(f"{p.id:5} {p.file}:{p.line} {p.what}: {p.text[:100]}")
         return 0
     copy_tree()
-    places = build(places, texts, o.jobs)
+    if o.fresh:
+        RESULTS.unlink(missing_ok=True)
+        UNFIT.unlink(missing_ok=True)
+    places = build(places, texts, [*wanted, *(["latham-sim"] if o.sim_seeds > 0 else [])], o.jobs)
+    all_suites = suites(wanted, o.sim_seeds)
+    results = Results()
+    reasons = judged()
 
+    under = o.under.split()
+    digests = {name: hashlib.sha256(pathlib.Path(command[0]).read_bytes() + " ".join(command[1:]).encode()).hexdigest()[:16] for name, command in all_suites}
     limits = {}
-    for name, command in suites(o.sim_seeds):
+    for name, command in all_suites:
         began = time.monotonic()
-        said = run(command, -1, 1800)
+        said = run(command, -1, 1800, under)
         if said:
             raise SystemExit(f"{name} fails without any mutant: {said}")
-        limits[name] = 20 + 6 * (time.monotonic() - began)
+        limits[name] = 5 + 10 * (time.monotonic() - began)
 
-    chosen = [p for p in places if p.id in o.only] if o.only else places
+    chosen = [p for p in places if p.id in o.only] if o.only else [p for p in places if o.file in str(p.file)]
     if o.sample and o.sample < len(chosen):
         chosen = sorted(random.Random(o.seed).sample(chosen, o.sample), key=lambda p: p.id)
-    lock, ended, noticed, began = threading.Lock(), 0, 0, time.monotonic()
+    lock, began = threading.Lock(), time.monotonic()
     bar = sys.stderr.isatty()
 
-    def one(p):
-        nonlocal ended, noticed
-        by = how = ""
-        for name, command in suites(o.sim_seeds):
-            how = run(command, p.id, limits[name])
-            if how:
-                by = name
-                break
-        with lock:
-            ended += 1
-            noticed += bool(by)
-            if bar:
-                print(f"\r[{'#' * (30 * ended // len(chosen)):<30}] {ended} of {len(chosen)} mutants, {ended - noticed} survived, {time.monotonic() - began:.0f} s ", end="", file=sys.stderr, flush=True)
-        return {"id": p.id, "file": str(p.file), "line": p.line, "what": p.what, "text": " ".join(texts[p.file][p.begin:p.end].decode(errors="replace").split())[:160], "by": by, "how": how}
+    def death(p):
+        """(suite, how), or None: as far as is known."""
+        if o.keep_killed and p.key in results.killed:
+            return results.killed[p.key]
+        return next(((name, results.said[p.key][digest]) for name, digest in digests.items() if results.said[p.key].get(digest)), None)
 
-    with concurrent.futures.ThreadPoolExecutor(o.jobs) as pool:
-        results = list(pool.map(one, chosen))
-    if bar:
-        print(file=sys.stderr)
-    if o.json:
-        o.json.write_text("".join(json.dumps(r) + "\n" for r in results))
+    def left(p, these):
+        return [(name, command) for name, command in these if digests[name] not in results.said[p.key]]
 
-    by_file = {}
-    for r in results:
-        by_file.setdefault(r["file"], []).append(r)
-        if not r["by"]:
-            print(f"survived: {r['id']} {r['file']}:{r['line']} {r['what']}: {r['text'][:110]}")
-    for file, rows in by_file.items():
-        killed = sum(bool(r["by"]) for r in rows)
-        print(f"{file:<40} {killed:>5} of {len(rows):>5} {100 * killed / len(rows):6.1f} %")
-    share = 100 * noticed / len(results) if results else 100.0
-    by = {name: sum(r["by"] == name for r in results) for name in dict.fromkeys(r["by"] for r in results if r["by"])}
-    print(f"{noticed} of {len(results)} noticed, {share:.1f} %; " + ", ".join(f"{n} by {name}" for name, n in by.items()))
-    return 0 if share >= o.least else 1
+    def late():
+        return o.for_s > 0 and time.monotonic() - began > o.for_s
+
+    def phase(title, these, wanted):
+        todo = [p for p in wanted if left(p, these)]
+        ended = survived = 0
+
+        def one(p):
+            nonlocal ended, survived
+            how = ""
+            for name, command in left(p, these):
+                if late():
+                    return
+                how = run(command, p.id, limits[name], under)
+                with lock:
+                    results.add(p.key, name, digests[name], how)
+                if how:
+                    break
+            with lock:
+                ended += 1
+                survived += not how
+                if bar:
+                    print(f"\r{title} [{'#' * (30 * ended // len(todo)):<30}] {ended} of {len(todo)} mutants, {survived} survived, {time.monotonic() - began:.0f} s ", end="", file=sys.stderr, flush=True)
+
+        with concurrent.futures.ThreadPoolExecutor(o.jobs) as pool:
+            list(pool.map(one, todo))
+        if bar and todo:
+            print(file=sys.stderr)
+
+    quick = [s for s in all_suites if not s[0].startswith("latham-sim")]
+    phase("tests     ", quick, [p for p in chosen if not death(p)])
+    phase("simulation", all_suites[len(quick):], [p for p in chosen if not death(p) and p.key not in reasons])
+
+    unknown = [p for p in chosen if not death(p) and left(p, quick if p.key in reasons else all_suites)]
+    if unknown:
+        print(f"{len(unknown)} of {len(chosen)} are still to be run; the next run goes on with them")
+    chosen = [p for p in chosen if p not in set(unknown)]
+    dead = {p.key: death(p) for p in chosen if death(p)}
+    equal = [p for p in chosen if p.key not in dead and p.key in reasons]
+    survivors = [p for p in chosen if p.key not in dead and p.key not in reasons]
+    by_file = collections.defaultdict(list)
+    for p in chosen:
+        by_file[p.file].append(p)
+    for p in survivors:
+        print(f"survived: {p.id} {p.file}:{p.line} {p.what}: {p.text[:110]}\n  {p.key}")
+    for file, these in by_file.items():
+        killed = sum(p.key in dead for p in these)
+        same = sum(p in equal for p in these)
+        print(f"{str(file):<40} {killed:>5} of {len(these):>5} {100 * killed / len(these):6.1f} %, {same} judged, {len(these) - killed - same} survived")
+    by = collections.Counter(suite.split()[0] for suite, _ in dead.values())
+    share = 100 * len(dead) / max(1, len(chosen))
+    rest = 100 * len(dead) / max(1, len(chosen) - len(equal))
+    print(f"killed {len(dead)} of {len(chosen)}, judged equivalent {len(equal)}, survivors {len(survivors)}: {share:.1f} % of all, {rest:.1f} % without the judged; "
+          + ", ".join(f"{n} by {name}" for name, n in by.most_common()))
+    wrong = False
+    if not o.only and not o.sample and not o.file:
+        for key in reasons.keys() - {p.key for p in places}:
+            wrong = True
+            print(f"judged.txt has what is no place any more: {key}")
+    for p in chosen:
+        if p.key in reasons and p.key in dead:
+            wrong = True
+            print(f"judged.txt has what {dead[p.key][0]} notices: {p.key}")
+    return 0 if share >= o.least and not wrong and not unknown else 1
 
 
 if __name__ == "__main__":

@@ -5,6 +5,9 @@
 // same order, as without the switch; what && and || would skip is a closure.
 #pragma once
 
+// One step beyond the end of a vector or an array ends the test, as it does under the sanitizers.
+#define _GLIBCXX_ASSERTIONS 1
+
 #include <cstdlib>
 
 namespace latham::mutant {

@@ -38,4 +38,24 @@ RC_GTEST_PROP(FindingsProperty, NotesDoNotDependOnOrderOrOnChunks, (std::uint64_
   for (const std::uint64_t frames : {7u, 50u, 51u}) RC_ASSERT(dealt(frames) == whole);
 }
 
+RC_GTEST_PROP(FindingsProperty, NotesOfSoundDoNotDependOnOrder, (std::uint64_t seed)) {
+  std::mt19937_64 random{seed};
+  source_plan plan;
+  plan.fps = {25, 1};
+  plan.frames = 25 * 60;
+  std::vector<std::pair<std::uint32_t, findings>> rates;
+  for (int i = 0; i < 6; ++i) {
+    const auto lost = random() % 3 * 48'000;
+    rates.emplace_back(random() % 3, findings{lost, lost == 0 ? 0 : random() % 4 * 48'000, false});
+  }
+  const auto notes = [&] {
+    findings_sum sum;
+    for (const auto& [stream, found] : rates) sum.add_sound(stream, found);
+    return sum.notes(plan, recipe{});
+  };
+  const auto before = notes();
+  std::shuffle(rates.begin(), rates.end(), random);
+  RC_ASSERT(notes() == before);
+}
+
 }  // namespace latham

@@ -279,4 +279,129 @@ TEST(ShardClaims, WhatIsWrittenIsWhatIsAnswered) {
   EXPECT_FALSE(refused.write);
 }
 
+TEST(CopyRules, NamesAreSortedAndCountOnce) {
+  EXPECT_EQ(make_copy_rules("b", {"b", "a", "b"}, {}, 0, 0).members, (std::vector<node_name>{"a", "b"}));
+  EXPECT_EQ(make_copy_rules("b", {"b", "a", "b"}, {}, 3, 0).copies, 2u);
+}
+
+TEST(CopyRules, WhenAllAreToBeEmptiedNoneIs) {
+  const auto rules = make_copy_rules("a", {"a", "b", "c"}, {"a", "b", "c"}, 3, 2);
+  EXPECT_EQ(rules.copies, 3u);
+  EXPECT_EQ(rules.acks, 2u);
+  EXPECT_TRUE(rules.draining.empty());
+}
+
+TEST(Identities, TheSameProcessMayBeHeardAgain) {
+  identities known{milliseconds{5'000}};
+  EXPECT_TRUE(known.on_heard("worker-0", 10, start));
+  EXPECT_TRUE(known.on_heard("worker-0", 10, start + seconds{1}));
+  EXPECT_FALSE(known.on_heard("worker-0", 9, start + seconds{1}));
+}
+
+// ---- Answers of storage nodes, one by one -----------------------------------------------------------------------------
+
+namespace {
+
+/// A scheduler whose answers are made up by the test. Its proposal is of generation 1 and incarnation 10.
+struct claimant {
+  shard_hold hold{0, "scheduler-0", 10, {}, three};
+
+  void grant(std::size_t i, instant now) { answer(i, {true, hold.claim(), 0}, now); }
+  void refuse(std::size_t i, std::uint32_t generation, std::uint64_t incarnation, std::uint32_t wait_ms, instant now) {
+    answer(i, {false, {0, generation, "scheduler-0", incarnation}, wait_ms}, now);
+  }
+  void answer(std::size_t i, const claim_answer& said, instant now) { hold.on_answer(three[i], {hold.claim(), 0}, said, now, now); }
+};
+
+}  // namespace
+
+TEST(ShardClaims, ARefusalSaysHowLongTheHolderMayStillBeSilent) {
+  shard_claims s;
+  const auto granted = s.on_claim({{0, 1, "a", 7}, 0}, start);
+  EXPECT_TRUE(granted.answer.granted);
+  EXPECT_EQ(granted.answer.wait_ms, 0u);
+  EXPECT_EQ(s.on_claim({{0, 1, "a", 7}, 0}, start).answer.wait_ms, 0u) << "a renewal";
+  const auto refused = s.on_claim({{0, 2, "a", 8}, 0}, start + seconds{2});
+  EXPECT_FALSE(refused.answer.granted);
+  EXPECT_EQ(refused.answer.wait_ms, 3'000u);
+  EXPECT_EQ(s.on_claim({{0, 2, "a", 8}, 0}, start + seconds{5} - nanoseconds{1}).answer.wait_ms, 1u);
+  const auto stale = s.on_claim({{0, 1, "a", 8}, 0}, start + seconds{5});
+  EXPECT_FALSE(stale.answer.granted) << "silent for long enough, but the generation was had already";
+  EXPECT_EQ(stale.answer.wait_ms, 0u);
+  EXPECT_TRUE(s.on_claim({{0, 2, "a", 8}, 0}, start + seconds{5}).answer.granted);
+}
+
+TEST(ShardClaims, OnlyItsOwnEarlierLifeTakesOverAtOnce) {
+  shard_claims s;
+  ASSERT_TRUE(s.on_claim({{0, 1, "a", 7}, 0}, start).answer.granted);
+  EXPECT_FALSE(s.on_claim({{0, 2, "a", 8}, 5}, start).answer.granted) << "an earlier life, but another's";
+  EXPECT_TRUE(s.on_claim({{0, 2, "a", 8}, 7}, start).answer.granted);
+  ASSERT_TRUE(s.on_claim({{1, 1, "a", 0}, 0}, start).answer.granted);
+  EXPECT_FALSE(s.on_claim({{1, 2, "a", 8}, 0}, start).answer.granted) << "no earlier life is none of nought";
+}
+
+TEST(ShardClaims, AStorageNodeThatRefusesCountsNoMore) {
+  claimant c;
+  c.grant(0, start);
+  c.grant(1, start);
+  EXPECT_TRUE(c.hold.holds(start));
+  c.refuse(1, 0, 5, 100, start);
+  EXPECT_FALSE(c.hold.holds(start));
+  EXPECT_FALSE(c.hold.lost()) << "whoever it is has a smaller generation";
+  EXPECT_FALSE(c.hold.outdated());
+  EXPECT_TRUE(c.hold.request(start));
+}
+
+TEST(ShardClaims, AnOwnerIsLostToWhoLivesAndOutdatedByWhoDoesNot) {
+  for (const std::uint32_t wait_ms : {0u, 1u}) {
+    claimant c;
+    c.grant(0, start);
+    c.grant(1, start);
+    c.refuse(0, 2, 11, wait_ms, start);
+    EXPECT_EQ(c.hold.lost(), wait_ms > 0);
+    EXPECT_EQ(c.hold.outdated(), wait_ms == 0);
+    EXPECT_FALSE(c.hold.request(start)) << "it asks nobody any more";
+    c.grant(0, start);
+    c.grant(2, start);
+    EXPECT_FALSE(c.hold.holds(start)) << "late answers do not bring it back";
+  }
+}
+
+TEST(ShardClaims, AGreaterGenerationIsProposedWhenOthersKnowMore) {
+  claimant c;
+  c.grant(0, start);
+  const auto old = c.hold.claim();
+  c.refuse(1, 5, 3, 0, start);
+  EXPECT_EQ(c.hold.claim().generation, 6u);
+  c.grant(1, start);
+  EXPECT_FALSE(c.hold.holds(start)) << "what was confirmed was another generation";
+  c.grant(2, start);
+  EXPECT_TRUE(c.hold.holds(start));
+  c.hold.on_answer(three[0], {old, 0}, {true, old, 0}, start, start);
+  EXPECT_TRUE(c.hold.holds(start)) << "an answer to an earlier proposal is harmless";
+}
+
+TEST(ShardClaims, OfTwoThatBlockOneAnotherTheEarlierStepsBackForTwoTerms) {
+  claimant c;
+  c.grant(0, start);
+  c.refuse(1, 0, 11, 1, start);
+  const auto silent = claim_ttl * 2;
+  EXPECT_FALSE(c.hold.request(start + silent - nanoseconds{1}));
+  EXPECT_TRUE(c.hold.request(start + silent));
+  c.grant(2, start);
+  EXPECT_FALSE(c.hold.holds(start)) << "its claims lapse: one of three is left";
+}
+
+TEST(ShardClaims, NobodyStepsBackForOneThatIsEarlierOrDead) {
+  for (const auto& [incarnation, wait_ms] :
+       {std::pair{std::uint64_t{10}, 1u}, std::pair{std::uint64_t{9}, 1u}, std::pair{std::uint64_t{11}, 0u}}) {
+    claimant c;
+    c.grant(0, start);
+    c.refuse(1, 0, incarnation, wait_ms, start);
+    EXPECT_TRUE(c.hold.request(start)) << incarnation;
+    c.grant(2, start);
+    EXPECT_TRUE(c.hold.holds(start));
+  }
+}
+
 }  // namespace latham

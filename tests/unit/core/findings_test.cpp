@@ -102,4 +102,44 @@ TEST(Findings, BytesAreFrozen) {
   EXPECT_EQ(to_string(sha256::of(bytes)), "c3c64faa45f351088aa7ec2d709492f9c49167150c309c337a3f240e2d39fe77");
 }
 
+TEST(Findings, PlacesAreReadLikeAClock) {
+  const auto at = [](std::uint64_t s) {
+    const auto said = notes({{2, 24 * s, false}}).at(0);
+    const auto begin = said.find("first at ") + 9;
+    return said.substr(begin, said.find(')') - begin);
+  };
+  EXPECT_EQ(at(9), "0:09");
+  EXPECT_EQ(at(10), "0:10");
+  EXPECT_EQ(at(59), "0:59");
+  EXPECT_EQ(at(60), "1:00");
+  EXPECT_EQ(at(3599), "59:59");
+  EXPECT_EQ(at(3600), "1:00:00");
+  EXPECT_EQ(at(7199), "1:59:59");
+  EXPECT_EQ(at(36'000), "10:00:00");
+}
+
+TEST(Findings, OfTwoRatesThatLostAsMuchTheFirstPlaceIsSaidInAnyOrder) {
+  const findings early{48'000, 48'000, false}, late{48'000, 96'000, false};
+  EXPECT_EQ(notes({}, {{1, early}, {1, late}}), notes({}, {{1, late}, {1, early}}));
+  EXPECT_EQ(notes({}, {{1, late}, {1, early}}), words{"1.0 s of sound could not be decoded and was replaced (first at 0:01)."});
+}
+
+TEST(Findings, TenthsOfASecondAreRoundedUpAtAnyRate) {
+  recipe how;
+  how.audio_rate_hz = 8001;
+  findings_sum sum;
+  sum.add_sound(1, {7201, 0, false});  // one part in 8001 more than 0.9 s
+  EXPECT_EQ(sum.notes(some_plan(), how), words{"1.0 s of sound could not be decoded and was replaced (first at 0:00)."});
+}
+
+TEST(Findings, SoundOfAGridThatIsNoneFindsNothing) {
+  auto plan = some_plan();
+  for (const rational nonsense : {rational{24, 0}, rational{0, 1}, rational{-24, 1}, rational{24, -1}}) {
+    plan.fps = nonsense;
+    EXPECT_FALSE(is_possible_of_sound({}, plan, 48'000)) << nonsense.num << "/" << nonsense.den;
+  }
+  plan.fps = {1, 1};  // a picture a second
+  EXPECT_TRUE(is_possible_of_sound({1, 0, false}, plan, 48'000));
+}
+
 }  // namespace latham

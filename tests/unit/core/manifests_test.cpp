@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+#include <vector>
+
 namespace latham {
 
 namespace {
@@ -291,6 +294,387 @@ TEST(Codecs, AreReadFromTheInitSegment) {
   EXPECT_EQ(*codecs_of("....esds...."), "mp4a.40.2");
   EXPECT_FALSE(codecs_of("nothing"));
   EXPECT_FALSE(codecs_of("avcC"));
+}
+
+// ---- As they are given out, to the letter ----------------------------------------------------------------------------
+
+namespace {
+
+/// A ready video at 29.97 pictures a second: five segments, the last one shorter, two tracks of sound.
+presentation golden() {
+  presentation p;
+  p.base = "/media/X";
+  p.finished = true;
+  p.fps = {30'000, 1001};
+  p.total_ms = 9'009;
+  p.segment_ms = 2000;
+  p.available_from_ms = 1'700'000'000'123;
+  for (const auto& [size, peak] : {std::pair{rung{256, 144, 200}, 200'000u}, std::pair{rung{640, 360, 800}, 800'000u}}) {
+    presented_rendition v;
+    v.name = to_string(size);
+    v.size = size;
+    v.codecs = "avc1.64001f";
+    v.peak_bit_s = peak;
+    v.average_bit_s = peak / 2;
+    v.timescale = 30'000;
+    v.durations = {60'060, 60'060, 60'060, 60'060, 30'030};
+    v.duration_max = 60'060;
+    p.video.push_back(v);
+  }
+  for (std::uint32_t i = 0; i < 2; ++i) {
+    presented_rendition a;
+    a.kind = track_kind::audio;
+    a.name = "audio-" + std::to_string(i);
+    a.rendition = static_cast<std::uint8_t>(i);
+    a.source = i + 1;
+    a.language = i == 0 ? "eng" : "deu";
+    a.codecs = "mp4a.40.2";
+    a.peak_bit_s = 133'000 - 1'000 * i;
+    a.average_bit_s = 128'000 + 1'000 * i;
+    a.timescale = 48'000;
+    a.durations = {97'280, 96'256, 95'232, 96'256, 47'104};
+    p.audio.push_back(a);
+  }
+  return p;
+}
+
+}  // namespace
+
+TEST(Manifests, HlsMasterIsFrozen) {
+  EXPECT_EQ(hls_master(golden()),
+            "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n"
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"eng "
+            "1\",LANGUAGE=\"eng\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"/media/X/audio-0/playlist.m3u8\"\n"
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"deu "
+            "2\",LANGUAGE=\"deu\",DEFAULT=NO,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"/media/X/audio-1/playlist.m3u8\"\n"
+            "#EXT-X-STREAM-INF:BANDWIDTH=333000,AVERAGE-BANDWIDTH=229000,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=256x144,FRAME-RATE=29."
+            "970,AUDIO=\"audio\"\n"
+            "/media/X/256x144/playlist.m3u8\n"
+            "#EXT-X-STREAM-INF:BANDWIDTH=933000,AVERAGE-BANDWIDTH=529000,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=640x360,FRAME-RATE=29."
+            "970,AUDIO=\"audio\"\n"
+            "/media/X/640x360/playlist.m3u8\n");
+  auto silent = golden();
+  silent.audio.clear();
+  silent.video.resize(1);
+  silent.video[0].peak_bit_s = silent.video[0].average_bit_s = 0;
+  EXPECT_EQ(hls_master(silent),
+            "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n"
+            "#EXT-X-STREAM-INF:BANDWIDTH=1,AVERAGE-BANDWIDTH=1,CODECS=\"avc1.64001f\",RESOLUTION=256x144,FRAME-RATE=29.970\n/media/X/"
+            "256x144/playlist.m3u8\n")
+      << "a rate is never nought";
+}
+
+TEST(Manifests, HlsMediaIsFrozen) {
+  const auto p = golden();
+  EXPECT_EQ(
+      hls_media(p, p.video[1]),
+      "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-INDEPENDENT-SEGMENTS\n"
+      "#EXT-X-MAP:URI=\"/media/X/640x360/init.mp4\"\n"
+      "#EXTINF:2.002000,\n/media/X/640x360/1.m4s\n#EXTINF:2.002000,\n/media/X/640x360/2.m4s\n#EXTINF:2.002000,\n/media/X/640x360/3.m4s\n"
+      "#EXTINF:2.002000,\n/media/X/640x360/4.m4s\n#EXTINF:1.001000,\n/media/X/640x360/5.m4s\n#EXT-X-ENDLIST\n");
+}
+
+TEST(Manifests, TheTargetIsTheLongestRoundedAndForSoundASecondMore) {
+  const auto target = [](const presentation& p, const presented_rendition& r) {
+    const auto text = hls_media(p, r);
+    const auto at = text.find("TARGETDURATION:") + 15;
+    return text.substr(at, text.find('\n', at) - at);
+  };
+  auto p = golden();
+  EXPECT_EQ(target(p, p.audio[0]), "3");
+  p.segment_ms = 1499;
+  EXPECT_EQ(target(p, p.video[0]), "2") << "2.002 s";
+  p.video[0].durations = {30'030, 74'999};
+  p.video[0].duration_max = 30'030;
+  EXPECT_EQ(target(p, p.video[0]), "2");
+  p.video[0].durations[1] = 75'000;
+  EXPECT_EQ(target(p, p.video[0]), "3") << "half a second is rounded up";
+  p.video[0].duration_max = 105'000;
+  EXPECT_EQ(target(p, p.video[0]), "4") << "of a segment that is still to come";
+  p.video[0] = {};
+  p.video[0].timescale = 1000;
+  EXPECT_EQ(target(p, p.video[0]), "1");
+  p.segment_ms = 1500;
+  EXPECT_EQ(target(p, p.video[0]), "2");
+  p.segment_ms = 400;
+  EXPECT_EQ(target(p, p.video[0]), "1") << "never nought";
+  p.segment_ms = 999'600;
+  EXPECT_EQ(target(p, p.video[0]), "1000");
+}
+
+TEST(Manifests, ALongPlaylistIsRoundedToTheNearestMicrosecond) {
+  presentation p;
+  presented_rendition r;
+  r.timescale = 3;
+  r.durations = {1, 1, 1, 2};
+  const auto text = hls_media(p, r);
+  std::vector<std::string> lasts;
+  for (auto at = text.find("#EXTINF:"); at != std::string::npos; at = text.find("#EXTINF:", at + 1))
+    lasts.push_back(text.substr(at + 8, text.find(',', at) - at - 8));
+  EXPECT_EQ(lasts, (std::vector<std::string>{"0.333333", "0.333334", "0.333333", "0.666667"}));
+  r.timescale = 7;
+  r.durations = {4};
+  EXPECT_NE(hls_media(p, r).find("#EXTINF:0.571429,"), std::string::npos);
+  r.timescale = 1'000'000;
+  r.durations = {12'000'000};
+  EXPECT_NE(hls_media(p, r).find("#EXTINF:12.000000,"), std::string::npos);
+}
+
+TEST(Manifests, APlaylistOfTextHasOneSegmentOfItsWholeLength) {
+  auto p = golden();
+  const auto text = [&](std::uint64_t total_ms) {
+    p.total_ms = total_ms;
+    return hls_text(p, {"text-0", 0, "eng", "", false, 10});
+  };
+  EXPECT_EQ(text(9'001),
+            "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:10\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXTINF:9.001,\n/"
+            "media/X/text-0/1.vtt\n#EXT-X-ENDLIST\n");
+  EXPECT_NE(text(9'000).find("TARGETDURATION:9\n"), std::string::npos);
+  EXPECT_NE(text(0).find("TARGETDURATION:1\n"), std::string::npos) << "never nought";
+  EXPECT_NE(text(3'600'999).find("#EXTINF:3600.999,"), std::string::npos);
+  EXPECT_NE(text(3'600'000).find("TARGETDURATION:3600\n"), std::string::npos);
+}
+
+TEST(Manifests, DashIsFrozen) {
+  auto p = golden();
+  p.text.push_back({"text-0", 0, "eng", "", false, 9'009});
+  const std::string audio_config =
+      "        <AudioChannelConfiguration schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" value=\"2\"/>\n";
+  const auto sound = [&](const std::string& id, const std::string& name, const std::string& language, const std::string& rate) {
+    return "    <AdaptationSet id=\"" + id + "\" contentType=\"audio\" mimeType=\"audio/mp4\" lang=\"" + language +
+           "\" segmentAlignment=\"true\" startWithSAP=\"1\">\n"
+           "      <Representation id=\"" +
+           name + "\" bandwidth=\"" + rate + "\" codecs=\"mp4a.40.2\" audioSamplingRate=\"48000\">\n" + audio_config +
+           "        <SegmentTemplate timescale=\"48000\" startNumber=\"1\" initialization=\"/media/X/" + name +
+           "/init.mp4\" media=\"/media/X/" + name +
+           "/$Number$.m4s\">\n"
+           "         <SegmentTimeline>\n"
+           "          <S t=\"0\" d=\"97280\"/>\n          <S d=\"96256\"/>\n          <S d=\"95232\"/>\n          <S d=\"96256\"/>\n       "
+           "   <S d=\"47104\"/>\n"
+           "         </SegmentTimeline>\n        </SegmentTemplate>\n      </Representation>\n    </AdaptationSet>\n";
+  };
+  const auto picture = [](const std::string& name, const std::string& rate, const std::string& width, const std::string& height) {
+    return "      <Representation id=\"" + name + "\" bandwidth=\"" + rate + "\" codecs=\"avc1.64001f\" width=\"" + width + "\" height=\"" +
+           height +
+           "\" sar=\"1:1\">\n"
+           "        <SegmentTemplate timescale=\"30000\" startNumber=\"1\" initialization=\"/media/X/" +
+           name + "/init.mp4\" media=\"/media/X/" + name +
+           "/$Number$.m4s\">\n"
+           "         <SegmentTimeline>\n          <S t=\"0\" d=\"60060\" r=\"3\"/>\n          <S d=\"30030\"/>\n         "
+           "</SegmentTimeline>\n"
+           "        </SegmentTemplate>\n      </Representation>\n";
+  };
+  const std::string head =
+      "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" "
+      "profiles=\"urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019\" ";
+  EXPECT_EQ(dash_manifest(p),
+            head +
+                "type=\"static\" mediaPresentationDuration=\"PT9.009S\" minBufferTime=\"PT4.0S\">\n"
+                "  <Period id=\"0\" start=\"PT0S\">\n"
+                "    <AdaptationSet id=\"0\" contentType=\"video\" mimeType=\"video/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\" "
+                "maxWidth=\"640\" maxHeight=\"360\" frameRate=\"30000/1001\">\n" +
+                picture("256x144", "200000", "256", "144") + picture("640x360", "800000", "640", "360") + "    </AdaptationSet>\n" +
+                sound("1", "audio-0", "eng", "133000") + sound("2", "audio-1", "deu", "132000") +
+                "    <AdaptationSet id=\"3\" contentType=\"text\" mimeType=\"text/vtt\" lang=\"eng\">\n      <Label>eng</Label>\n"
+                "      <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"subtitle\"/>\n"
+                "      <Representation id=\"text-0\" bandwidth=\"8000\">\n        <BaseURL>/media/X/text-0/1.vtt</BaseURL>\n      "
+                "</Representation>\n    </AdaptationSet>\n"
+                "  </Period>\n</MPD>\n");
+  p.finished = false;
+  p.segment_ms = 1500;
+  const auto growing = dash_manifest(p);
+  const auto wanted =
+      head + "type=\"dynamic\" availabilityStartTime=\"2023-11-14T22:13:20.123Z\" minimumUpdatePeriod=\"PT2S\" minBufferTime=\"PT3.0S\">\n";
+  EXPECT_EQ(growing.substr(0, wanted.size()), wanted);
+}
+
+TEST(Manifests, ARateOfNoughtIsSaidToBeOne) {
+  auto p = golden();
+  p.text.push_back({"text-0", 0, "eng", "", false, 0});
+  p.total_ms = 0;
+  for (auto* all : {&p.video, &p.audio})
+    for (auto& r : *all) r.peak_bit_s = 0;
+  const auto dash = dash_manifest(p);
+  std::size_t count = 0;
+  for (auto at = dash.find("bandwidth=\"1\""); at != std::string::npos; at = dash.find("bandwidth=\"1\"", at + 1)) ++count;
+  EXPECT_EQ(count, 5u);
+  p.video.clear();
+  for (auto& a : p.audio) a.average_bit_s = 0;
+  EXPECT_NE(hls_master(p).find("BANDWIDTH=1,AVERAGE-BANDWIDTH=1,"), std::string::npos);
+  p.audio.resize(1);
+  p.audio[0].kbit = 0;
+  EXPECT_NE(hls_master(p).find("GROUP-ID=\"audio\""), std::string::npos) << "without a rate of its own";
+  p.text[0].bytes = 3;
+  EXPECT_NE(dash_manifest(p).find("bandwidth=\"24000\""), std::string::npos) << "of no length: as if it were a millisecond";
+}
+
+TEST(Manifests, OnlyWhatMayStandInAnAttributeIsLeftOfAName) {
+  auto p = golden();
+  p.audio[0].language = "a\x1f\x20\x7e\x7f\"<>&b\xc3\xa9";
+  EXPECT_NE(hls_master(p).find("LANGUAGE=\"a ~b\xc3\xa9\""), std::string::npos);
+}
+
+// ---- What is summed up of the outputs --------------------------------------------------------------------------------
+
+TEST(Summaries, SayOfEachRenditionWhatItWeighsAndItsDearestSegment) {
+  source_plan plan;
+  plan.fps = {30'000, 1001};
+  const recipe how;
+  const auto init = [](const char* what) { return buffer{std::string{"....", 4} + what}; };
+  const auto bytes = [](std::size_t n) { return buffer{std::string(n, 'x')}; };
+  const auto sums = summarise({{track_kind::video, 1, output_entry::init_segment, 0, init("avcC\x01\x64\x02\x1f")},
+                               {track_kind::video, 1, 0, 60, bytes(2002)},
+                               {track_kind::video, 1, 1, 30, bytes(1501)},
+                               {track_kind::video, 1, 2, 0, bytes(7)},
+                               {track_kind::audio, 0, output_entry::init_segment, 0, init("esds")},
+                               {track_kind::audio, 0, 0, 24'000, bytes(300)},
+                               {track_kind::audio, 0, 1, 96'000, bytes(400)},
+                               {track_kind::image, 2, 0, 4, bytes(900)},
+                               {track_kind::text, 3, 0, 17, bytes(50)}},
+                              plan, how);
+  ASSERT_TRUE(sums);
+  EXPECT_EQ(*sums, (std::vector<rendition_summary>{{track_kind::video, 1, 3510, 11'996, "avc1.64021f"},
+                                                   {track_kind::audio, 0, 700, 4800, "mp4a.40.2"},
+                                                   {track_kind::image, 2, 900, 0, ""},
+                                                   {track_kind::text, 3, 50, 0, ""}}));
+  EXPECT_EQ(summarise({{track_kind::video, 0, output_entry::init_segment, 0, bytes(40)}}, plan, how).error().code, errc::corrupt);
+}
+
+TEST(Summaries, HalfASecondIsALengthToo) {
+  source_plan plan;
+  plan.fps = {2, 1};
+  EXPECT_EQ(summarise({{track_kind::video, 0, 0, 1, buffer{std::string(100, 'x')}}}, plan, {})->at(0).peak_bit_s, 1600u);
+}
+
+TEST(Presentations, SayWhatThePlanAndTheOutputsSay) {
+  auto table = some_table(2, video_state::ready);
+  table.plan.fps = {30'000, 1001};
+  table.how.segment_ms = 1600;
+  table.created_ms = 1234;
+  table.chunks[0].second.renditions[1] = {track_kind::video, 1, 36'000, 90'000, "avc1.first"};
+  table.chunks[1].second.renditions[1] = {track_kind::video, 1, 72'000, 120'000, "avc1.second"};
+  const auto p = make_presentation(table);
+  ASSERT_TRUE(p);
+  EXPECT_EQ(p->base, "/media/" + to_string(table.video));
+  EXPECT_TRUE(p->finished);
+  EXPECT_EQ(p->fps.num, 30'000);
+  EXPECT_EQ(p->fps.den, 1001);
+  EXPECT_EQ(p->total_ms, 6673u);
+  EXPECT_EQ(p->segment_ms, 1600u);
+  EXPECT_EQ(p->available_from_ms, 1234);
+  ASSERT_EQ(p->video.size(), 2u);
+  const auto& v = p->video[1];
+  EXPECT_EQ(v.kind, track_kind::video);
+  EXPECT_EQ(v.rendition, 1);
+  EXPECT_EQ(v.size, table.plan.rungs[1]);
+  EXPECT_EQ(v.codecs, "avc1.first");
+  EXPECT_EQ(v.average_bit_s, 129'470u) << "108,000 bytes in 6.673 s";
+  EXPECT_EQ(v.peak_bit_s, 120'000u);
+  EXPECT_EQ(v.timescale, 30'000u);
+  EXPECT_EQ(v.durations, (std::vector<std::uint64_t>{48 * 1001, 48 * 1001, 48 * 1001, 48 * 1001, 8 * 1001}));
+  EXPECT_EQ(v.duration_max, 48u * 1001);
+  EXPECT_EQ(p->video[0].rendition, 0);
+  EXPECT_EQ(p->video[0].average_bit_s, 86'313u);
+  ASSERT_EQ(p->audio.size(), 1u);
+  EXPECT_EQ(p->audio[0].kind, track_kind::audio);
+  EXPECT_EQ(p->audio[0].rendition, 0);
+  EXPECT_EQ(p->audio[0].source, 1u);
+  EXPECT_EQ(p->audio[0].average_bit_s, 153'452u) << "160,000 bytes in 400,384 samples";
+  EXPECT_EQ(p->audio[0].peak_bit_s, 130'000u);
+}
+
+TEST(Presentations, OfTwoSegmentsTheFirstIsTheLongest) {
+  auto table = some_table(1, video_state::encoding);
+  table.plan.frames = 58;
+  table.chunks[0].first = {0, 0, 58, 0, 0};
+  EXPECT_EQ(make_presentation(table)->video[0].duration_max, 48u);
+}
+
+TEST(Presentations, OfWhatHasNoGridAreNotYet) {
+  for (const rational nonsense : {rational{0, 1}, rational{24, 0}, rational{-1, 1}, rational{1, -1}}) {
+    auto table = some_table(2, video_state::ready);
+    table.plan.fps = nonsense;
+    EXPECT_EQ(make_presentation(table).error().code, errc::conflict) << nonsense.num << "/" << nonsense.den;
+  }
+  auto table = some_table(2, video_state::ready);
+  table.plan.segment_frames = 0;
+  EXPECT_EQ(make_presentation(table).error().code, errc::conflict);
+  table.plan.segment_frames = 48;
+  table.plan.fps = {1, 1};
+  EXPECT_TRUE(make_presentation(table)) << "a picture a second";
+}
+
+TEST(Presentations, ATrackThatThePlanDoesNotKnowHasNoLanguage) {
+  auto table = some_table(2, video_state::ready);
+  table.audio_index[1] = {{track_kind::audio, 1, output_entry::init_segment, 0, 700, 0, {}}};
+  const auto p = make_presentation(table);
+  ASSERT_TRUE(p);
+  ASSERT_EQ(p->audio.size(), 2u);
+  EXPECT_EQ(p->audio[1].language, "und");
+  EXPECT_EQ(p->audio[1].average_bit_s, 0u) << "nothing was heard of it yet";
+  EXPECT_EQ(p->audio[1].rendition, 1);
+  table.plan.text = {{2, "eng", "", false}};
+  table.text.emplace();
+  table.text->renditions = {{track_kind::text, 0, 10, 0, ""}, {track_kind::text, 1, 10, 0, ""}};
+  EXPECT_EQ(make_presentation(table)->text.size(), 1u) << "nor is its text shown";
+}
+
+TEST(MediaPaths, EachNamesItsKindTrackRenditionAndNumber) {
+  auto plan = some_table(2, video_state::ready).plan;
+  plan.audio.push_back({2, "deu"});
+  plan.text = {{3, "eng", "", false}, {4, "deu", "", false}};
+  using what = media_path::what;
+  const auto expect = [&](const char* path, what kind, track_kind track, std::uint8_t rendition, std::uint32_t segment) {
+    const auto found = parse_media_path(path, plan);
+    ASSERT_TRUE(found) << path;
+    EXPECT_EQ(found->kind, kind) << path;
+    EXPECT_EQ(found->track, track) << path;
+    EXPECT_EQ(found->rendition, rendition) << path;
+    EXPECT_EQ(found->segment, segment) << path;
+  };
+  expect("master.m3u8", what::hls_master, track_kind::video, 0, 0);
+  expect("manifest.mpd", what::dash, track_kind::video, 0, 0);
+  expect("poster.jpg", what::poster, track_kind::image, 0, 0);
+  expect("storyboard.vtt", what::storyboard, track_kind::image, 0, 0);
+  expect("storyboard/7.jpg", what::sheet, track_kind::image, 0, 6);
+  expect("256x144/playlist.m3u8", what::playlist, track_kind::video, 0, 0);
+  expect("640x360/playlist.m3u8", what::playlist, track_kind::video, 1, 0);
+  expect("256x144/init.mp4", what::init, track_kind::video, 0, 0);
+  expect("640x360/12.m4s", what::segment, track_kind::video, 1, 11);
+  expect("audio-1/init.mp4", what::init, track_kind::audio, 1, 0);
+  expect("audio-1/1.m4s", what::segment, track_kind::audio, 1, 0);
+  expect("text-1/playlist.m3u8", what::playlist, track_kind::text, 1, 0);
+  expect("text-1/1.vtt", what::segment, track_kind::text, 1, 0);
+  for (const auto* bad : {"640x360/1x.m4s", "640x360/x1.m4s", "640x360/.m4s", "storyboard/1x.jpg", "640x360/ 1.m4s"})
+    EXPECT_EQ(parse_media_path(bad, plan).error().code, errc::not_found) << bad;
+}
+
+TEST(Manifests, ATimelineRepeatsWhatComesTwiceInARow) {
+  auto p = golden();
+  p.video[0].durations = {100, 200, 200, 100};
+  EXPECT_NE(
+      dash_manifest(p).find(
+          "          <S t=\"0\" d=\"100\"/>\n          <S d=\"200\" r=\"1\"/>\n          <S d=\"100\"/>\n         </SegmentTimeline>"),
+      std::string::npos);
+}
+
+TEST(Manifests, RatesOfAPictureWithoutSoundAreItsOwn) {
+  auto p = golden();
+  p.audio.clear();
+  p.video[0].peak_bit_s = 5;
+  p.video[0].average_bit_s = 4;
+  EXPECT_NE(hls_master(p).find("#EXT-X-STREAM-INF:BANDWIDTH=5,AVERAGE-BANDWIDTH=4,"), std::string::npos);
+}
+
+TEST(Presentations, RatesAreExactWhereTheyCanBe) {
+  auto table = some_table(2, video_state::ready);
+  for (auto& [index, chunk] : table.chunks) chunk.second.renditions[0].peak_bit_s = 0;
+  table.audio_index[0] = {{track_kind::audio, 0, 0, 0, 6000, 48'000, {}}};
+  const auto p = make_presentation(table);
+  EXPECT_EQ(p->video[0].peak_bit_s, 0u);
+  EXPECT_EQ(p->audio[0].average_bit_s, 48'000u);
+  table.audio_index[0] = {{track_kind::audio, 0, 0, 0, 1, 1, {}}};
+  EXPECT_EQ(make_presentation(table)->audio[0].average_bit_s, 384'000u) << "a single sample";
 }
 
 }  // namespace latham

@@ -73,4 +73,24 @@ TEST(ReadyQueues, AJobThatIsPutAgainKeepsItsWait) {
   EXPECT_EQ(q.best("e"), a);
 }
 
+TEST(ReadyQueues, WithoutAgeingAClassIsForEver) {
+  ready_queue q{milliseconds{0}};
+  q.put(a, "", "x", priority_class::low, begin);
+  q.put(b, "", "x", priority_class::normal, begin + seconds{1000});
+  q.age(begin + seconds{1000});
+  EXPECT_EQ(q.best(""), b);
+  q.put(c, "", "x", priority_class::high, begin + seconds{1000});
+  EXPECT_EQ(q.best(""), c);
+}
+
+TEST(ReadyQueues, TheShortestAgeingIsOneToo) {
+  ready_queue q{milliseconds{1}};
+  q.put(a, "", "x", priority_class::low, begin);
+  q.put(b, "", "x", priority_class::normal, begin + milliseconds{1} - nanoseconds{1});
+  q.age(begin + milliseconds{1} - nanoseconds{1});
+  EXPECT_EQ(q.best(""), b);
+  q.age(begin + milliseconds{1});
+  EXPECT_EQ(q.best(""), a) << "as high now, and older";
+}
+
 }  // namespace latham

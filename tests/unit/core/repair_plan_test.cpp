@@ -131,4 +131,27 @@ TEST_F(Repair, WhoPushesTheSameBytesHasTheSameToken) {
   EXPECT_EQ(push_token(own).bytes_max, 1u);
 }
 
+TEST_F(Repair, WhatIsNotSealedIsNoCopyWhateverItHolds) {
+  const ports::blob_look almost{ports::blob_presence::open, own};
+  EXPECT_EQ(plan(0, {{order[1], almost}}).push, std::vector<node_name>{order[1]});
+  auto longer = has();
+  longer.about.bytes = 11;
+  EXPECT_EQ(plan(0, {{order[1], longer}}).different, std::vector<node_name>{order[1]});
+}
+
+TEST_F(Repair, AnOpenCopyStaysWhileOneHomeLacksASealedOne) {
+  own.sealed = false;
+  EXPECT_EQ(plan(2, {{order[0], is(ports::blob_presence::sealed)}}).own, own_copy::keep);
+  EXPECT_EQ(plan(2, {{order[0], missing}, {order[1], is(ports::blob_presence::open)}}).own, own_copy::keep);
+}
+
+TEST_F(Repair, TheTokenOfAPushIsFrozen) {
+  EXPECT_EQ(push_token(own).nonce, 0x2d711642c753c32cull) << "storage nodes of two releases push to one another";
+  for (std::size_t i = 0; i < own.digest.bytes.size(); ++i) {
+    auto other = own;
+    other.digest.bytes[i] ^= 1;
+    EXPECT_EQ(push_token(other).nonce != push_token(own).nonce, i < 8) << i;
+  }
+}
+
 }  // namespace latham

@@ -52,4 +52,24 @@ TEST(Backoff, GrowsToItsCapWithJitterInTheUpperHalf) {
     }
 }
 
+TEST(RestartPolicy, EachRestartWaitsLongerThanTheOneBefore) {
+  supervision how;
+  how.wait = {milliseconds{200}, milliseconds{10'000}};
+  how.max_restarts = 10;
+  restart_policy policy{how, three};
+  EXPECT_EQ(policy.on_exit(0, false, {}, 0).delay, milliseconds{100});
+  EXPECT_EQ(policy.on_exit(0, false, {}, 0).delay, milliseconds{200});
+  EXPECT_EQ(policy.on_exit(1, false, {}, 0).delay, milliseconds{400}) << "whoever it is";
+}
+
+TEST(RestartPolicy, WhatIsAsOldAsThePeriodStillCounts) {
+  supervision how;
+  how.max_restarts = 1;
+  how.period = seconds{10};
+  restart_policy policy{how, three};
+  const instant now{1};
+  EXPECT_FALSE(policy.on_exit(0, false, now, 0).escalate);
+  EXPECT_TRUE(policy.on_exit(0, false, now + seconds{10}, 0).escalate);
+}
+
 }  // namespace latham

@@ -1,95 +1,9 @@
-#include "core/scheduler/scheduler.hpp"
-
-#include <gtest/gtest.h>
+#include "scheduler_fixture.hpp"
 
 namespace latham {
 
 namespace {
-
-constexpr video_id video{1, 1};
-const engine_id engine = "x86_64 test";
-
-/// A scheduler with what its shell would carry out, and a clock that the test moves.
-class Scheduler : public ::testing::Test {
-protected:
-  instant now{1'000'000'000'000};
-  scheduler rules{{}, 1};
-  decision out;
-
-  void tick(nanoseconds passed) {
-    now = now + passed;
-    rules.on_tick(now, 7, out);
-  }
-
-  void accept(video_id id = video, priority_class priority = priority_class::normal, const std::string& tenant = "default", std::uint16_t recipe_version = 2) {
-    media_ready event;
-    event.how.version = recipe_version;
-    event.video = id;
-    event.tenant = tenant;
-    event.priority = priority;
-    event.source = {{9, id.low}, "storage-0", 1000, {}};
-    ASSERT_EQ(rules.on_media_ready(event, now, out), errc::none);
-  }
-
-  void join(const node_name& worker, std::uint32_t slots, std::uint64_t incarnation = 1, const engine_id& runs = engine) {
-    rules.on_work_request({worker, incarnation, runs, slots}, now, 7, out);
-  }
-
-  /// Grants since the last call, by worker.
-  std::vector<grant_effect> grants() {
-    std::vector<grant_effect> all;
-    for (const auto& effect : out.effects)
-      if (const auto* grant = std::get_if<grant_effect>(&effect)) all.push_back(*grant);
-    out = {};
-    return all;
-  }
-
-  template <class T>
-  std::vector<T> effects() {
-    std::vector<T> all;
-    for (const auto& effect : out.effects)
-      if (const auto* e = std::get_if<T>(&effect)) all.push_back(*e);
-    return all;
-  }
-
-  errc plan(const work_grant& grant, std::uint32_t chunks, std::uint32_t audio = 0) {
-    plan_page page;
-    page.video = grant.video;
-    page.held = grant.held;
-    page.complete = true;
-    page.plan.segment_frames = 48;
-    page.plan.fps = {24, 1};
-    page.plan.frames = std::uint64_t{chunks} * 144;
-    page.plan.rungs = {{640, 360, 800}};
-    for (std::uint32_t i = 0; i < audio; ++i) page.plan.audio.push_back({i + 1, "und"});
-    for (std::uint32_t i = 0; i < chunks; ++i) page.chunks.push_back({i, std::uint64_t{i} * 144, 144, 0, 0});
-    return rules.on_plan_page(page, now, out);
-  }
-
-  static task_commit commit_of(const work_grant& grant, std::uint32_t index, std::uint64_t blob) {
-    task_commit c;
-    c.task = {grant.video, grant.kind, index};
-    c.held = grant.held;
-    c.output.blob = {8, blob};
-    c.output.store = "storage-0";
-    return c;
-  }
-
-  /// Takes a fresh video to the point where worker-0 holds chunk 0.
-  work_grant first_chunk(std::uint32_t chunks = 1) {
-    accept();
-    join("worker-0", 1);
-    auto planning = grants();
-    EXPECT_EQ(planning.size(), 1u);
-    EXPECT_EQ(plan(planning[0].grant, chunks), errc::none);
-    auto encoding = grants();
-    EXPECT_EQ(encoding.size(), 1u);
-    return encoding[0].grant;
-  }
-
-  video_state state(video_id id = video) { return rules.view(id, now)->state; }
-};
-
+using Scheduler = SchedulerFixture;
 }  // namespace
 
 TEST_F(Scheduler, PicturesArePromisedByTheRecipesThatMakeThem) {
@@ -207,6 +121,7 @@ TEST_F(Scheduler, TextComesAfterTheFirstChunkAndIsWaitedFor) {
   EXPECT_EQ(state(), video_state::finishing);
   EXPECT_EQ(effects<verify_effect>().at(0).tasks.size(), 3u);
   EXPECT_EQ(rules.outputs(video, 0)->text.size(), 1u);
+  EXPECT_TRUE(rules.outputs(video, 0)->audio.empty());
   EXPECT_TRUE(rules.outputs(video, 1)->text.empty()) << "with the first page only";
   rules.on_verified(video, 1, {}, now, out);
   EXPECT_EQ(state(), video_state::ready);

@@ -62,4 +62,8 @@ TEST(Segments, OfAPrefixAndOfAChunkAreThoseThatLieInThem) {
   EXPECT_EQ(segment_count(fine, chunk_plan{1, 2, 5, 0, 0}), 2u);
 }
 
+TEST(Segments, AChunkOfAVideoThatIsNotPlannedHasNone) {
+  EXPECT_EQ(segment_count(film(100, 0), chunk_plan{0, 0, 50, 0, 0}), 0u);
+}
+
 }  // namespace latham

@@ -103,4 +103,78 @@ TEST(SlotOffers, WhatASchedulerThatIsAwayHoldsStaysCounted) {
   EXPECT_EQ(offers.allowance("never seen"), 0u);
 }
 
+TEST(SlotOffers, AGrantIsTakenFromWhatWaits) {
+  slot_offers offers{4};
+  offers.add("a");
+  offers.add("b");
+  offers.on_answer("a", 1);
+  EXPECT_EQ(offers.allowance("b"), 0u);
+  offers.on_granted("a");
+  EXPECT_EQ(offers.allowance("b"), 3u) << "nobody has work any more: what is free is offered to all";
+  offers.on_granted("a");  // without having been announced
+  EXPECT_EQ(offers.allowance("b"), 2u);
+  EXPECT_EQ(offers.allowance("a"), 4u);
+}
+
+TEST(SlotOffers, WhatOthersKeepIsNotShared) {
+  slot_offers offers{8};
+  for (const auto* name : {"a", "b", "c"}) offers.add(name);
+  offers.on_granted("c");
+  offers.on_granted("c");
+  offers.on_granted("c");  // and has no more to do
+  offers.on_answer("a", 9);
+  offers.on_answer("b", 9);
+  EXPECT_EQ(offers.allowance("a"), 3u) << "of five, the one that does not divide goes to the first";
+  EXPECT_EQ(offers.allowance("b"), 2u);
+  offers.on_granted("a");
+  EXPECT_EQ(offers.allowance("a"), 2u);
+  EXPECT_EQ(offers.allowance("b"), 3u);
+}
+
+TEST(SlotOffers, ASchedulerThatIsAwayIsForgottenWithItsLastLease) {
+  slot_offers offers{2};
+  offers.add("a");
+  offers.add("b");
+  offers.on_answer("a", 5);
+  EXPECT_EQ(offers.allowance("b"), 0u);
+  offers.remove("a");
+  offers.remove("never seen");
+  EXPECT_EQ(offers.allowance("a"), 0u) << "it is not known";
+  EXPECT_EQ(offers.allowance("b"), 2u) << "its work waits for it";
+  offers.on_granted("b");
+  offers.on_answer("b", 5);
+  offers.remove("b");
+  EXPECT_EQ(offers.allowance("b"), 2u) << "its lease goes on";
+  EXPECT_EQ(offers.free(), 1u);
+  offers.on_ended("b");
+  offers.on_ended("b");
+  offers.on_ended("never seen");
+  EXPECT_EQ(offers.free(), 2u) << "a lease ends once";
+  EXPECT_EQ(offers.allowance("b"), 2u);
+}
+
+TEST(SlotOffers, TheWorkOfASchedulerThatIsAwayHoldsNobodyBack) {
+  slot_offers offers{3};
+  offers.add("a");
+  offers.add("b");
+  offers.on_granted("a");
+  offers.on_answer("a", 5);
+  EXPECT_EQ(offers.allowance("b"), 0u);
+  offers.remove("a");
+  EXPECT_EQ(offers.allowance("b"), 2u);
+}
+
+TEST(SlotOffers, WhatIsHeldIsPartOfTheOffer) {
+  slot_offers offers{4};
+  offers.add("a");
+  offers.add("b");
+  offers.on_answer("a", 9);
+  offers.on_answer("b", 9);
+  offers.on_granted("a");
+  offers.on_granted("a");
+  offers.on_granted("b");
+  EXPECT_EQ(offers.allowance("a"), 2u);
+  EXPECT_EQ(offers.allowance("b"), 2u);
+}
+
 }  // namespace latham

@@ -70,4 +70,40 @@ TEST(Storyboard, PathsAreExactlyThoseThatAreGivenOut) {
     EXPECT_FALSE(parse_media_path(path, plan)) << path;
 }
 
+TEST(Storyboard, MomentsAreReadLikeAClockAndLieOnTheGrid) {
+  output_table table;
+  table.plan = plan_of(640, 360, 24 * 7200);
+  table.chunks[0].first = {0, 24 * 3598, 96, 0, 0};
+  EXPECT_EQ(storyboard_vtt(table, "/media/x"),
+            "WEBVTT\n"
+            "\n00:59:58.000 --> 01:00:00.000\n/media/x/storyboard/1.jpg#xywh=0,0,160,90\n"
+            "\n01:00:00.000 --> 01:00:02.000\n/media/x/storyboard/1.jpg#xywh=160,0,160,90\n");
+  table.plan.fps = {30'000, 1001};
+  table.plan.frames = 60;
+  table.plan.segment_frames = 60;
+  table.chunks[0].first = {0, 0, 60, 0, 0};
+  EXPECT_EQ(storyboard_vtt(table, "/media/x"), "WEBVTT\n\n00:00:00.000 --> 00:00:02.002\n/media/x/storyboard/1.jpg#xywh=0,0,160,90\n");
+}
+
+TEST(Storyboard, ThePosterIsTheLargestRungThatIsNoLargerThan1280) {
+  auto plan = plan_of(1920, 1080, 1);
+  EXPECT_EQ(poster_rung(plan), 0u) << "there is no smaller one";
+  plan.rungs = {{256, 144, 1}, {640, 360, 1}, {1280, 720, 1}, {1920, 1080, 1}};
+  EXPECT_EQ(poster_rung(plan), 2u);
+  plan.rungs = {{640, 360, 1}, {1280, 720, 1}};
+  EXPECT_EQ(poster_rung(plan), 1u) << "the last one";
+  plan.rungs = {{640, 360, 1}, {1920, 1080, 1}};
+  EXPECT_EQ(poster_rung(plan), 0u);
+  plan.rungs = {{640, 360, 1}, {1280, 720, 1}, {2560, 1440, 1}};
+  EXPECT_EQ(poster_rung(plan), 1u);
+  plan.rungs = {{144, 256, 1}, {720, 1280, 1}, {1080, 1920, 1}};
+  EXPECT_EQ(poster_rung(plan), 1u) << "upright";
+  plan.rungs.clear();
+  EXPECT_EQ(poster_rung(plan), 0u);
+}
+
+TEST(Storyboard, ATileOfTheSmallestPictureIsAsLargeAsOthers) {
+  EXPECT_EQ(tile_size_of(plan_of(1, 1, 1)), (tile_size{160, 160}));
+}
+
 }  // namespace latham

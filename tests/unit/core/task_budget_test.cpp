@@ -118,4 +118,109 @@ TEST(TaskBudget, NonsenseHasABudgetToo) {
   }
 }
 
+namespace {
+
+/// One chunk of 8 s of a million pixels, made into as many.
+ports::engine_task square() {
+  ports::engine_task task;
+  task.kind = ports::engine_task_kind::video;
+  task.how.version = 1;
+  task.plan.time_base = {1, 1000};
+  task.plan.fps = {24, 1};
+  task.plan.frames = 24 * 270;
+  task.plan.segment_frames = 48;
+  task.plan.width = 1000;
+  task.plan.height = 1000;
+  task.plan.rungs = {{1000, 1000, 800}};
+  task.chunks = {{0, 0, 192, 0, 0}};
+  return task;
+}
+
+}  // namespace
+
+TEST(TaskBudget, APixelOfOutputIs200NanosecondsAndOneOfTheSource50) {
+  // 38.4 s of output; of the source twice 192 pictures and what 162 s of going back are: 408 s; and a minute.
+  auto task = square();
+  EXPECT_EQ(budget_of(task).cpu_s, 507u);
+  task.plan.rungs.push_back({1000, 500, 800});
+  EXPECT_EQ(budget_of(task).cpu_s, 526u) << "half a rung more";
+  task = square();
+  task.how.preset = "medium";
+  EXPECT_EQ(budget_of(task).cpu_s, 622u) << "four times the work of its output";
+  task.how.preset = "no such thing";
+  EXPECT_EQ(budget_of(task).cpu_s, 507u);
+  task = square();
+  task.chunks.clear();
+  EXPECT_EQ(budget_of(task).cpu_s, 60u);
+}
+
+TEST(TaskBudget, TheWayFromTheKeyFrameIsCountedInTheSourcesOwnTime) {
+  auto task = square();
+  task.chunks[0].seek_pts = -10'000;  // 10 s, three times, twice the pictures: 72 s
+  EXPECT_EQ(budget_of(task).cpu_s, 579u);
+  task.plan.origin_pts = -10'000;
+  EXPECT_EQ(budget_of(task).cpu_s, 507u) << "its clock begins there";
+  task.chunks[0].seek_pts = 0;
+  EXPECT_EQ(budget_of(task).cpu_s, 507u) << "a key frame behind the chunk's start is no way";
+  task = square();
+  task.plan.time_base = {1, 100};
+  task.chunks[0].first_frame = 240;
+  task.chunks[0].seek_pts = 500;  // at 5 of 10 s
+  EXPECT_EQ(budget_of(task).cpu_s, 543u);
+}
+
+TEST(TaskBudget, TheClockGivesAQuarterOfACoreAMegabyteASecondAndTenMinutes) {
+  auto task = film();
+  task.kind = ports::engine_task_kind::plan;
+  EXPECT_EQ(budget_of(task).whole, seconds{600 + 256 + 204});
+}
+
+TEST(TaskBudget, SoundWithoutARateOfPicturesIsCountedInSeconds) {
+  auto task = square();
+  task.kind = ports::engine_task_kind::audio;
+  task.plan.frames = 100;
+  task.plan.fps = {0, 1};
+  EXPECT_EQ(budget_of(task).cpu_s, 90u);
+}
+
+TEST(TaskBudget, AChunkWeighsTheSumOfWhatIsInIt) {
+  auto task = square();
+  // The cap for 8 s and its buffer of 2 s, half as much again; four segments and an init segment; 192 pictures of 256 bytes
+  // and one for 64 pixels.
+  constexpr std::uint64_t rung_bytes = 1'500'000 + 5 * 2048 + 192 * (256 + 15'625);
+  EXPECT_EQ(chunk_bytes_max(task, 0), 65'536 + rung_bytes);
+  EXPECT_EQ(chunk_bytes_max(task, 1), 65'536u) << "there is no such chunk";
+  task.plan.rungs.push_back(task.plan.rungs[0]);
+  EXPECT_EQ(chunk_bytes_max(task, 0), 65'536 + 2 * rung_bytes);
+  task.how.version = 2;  // five tiles of 160 x 160 and the poster, three bytes a pixel
+  EXPECT_EQ(chunk_bytes_max(task, 0), 65'536 + 2 * rung_bytes + 2 * 16'384 + 3 * (5 * 25'600 + 1'000'000));
+  task.plan.rungs.clear();
+  EXPECT_EQ(chunk_bytes_max(task, 0), 65'536u);
+  task = square();
+  task.chunks.push_back({1, 192, 192, 0, 0});
+  EXPECT_EQ(budget_of(task).output_bytes, 2 * (65'536 + rung_bytes));
+}
+
+TEST(TaskBudget, ATrackOfSoundWeighsItsRateAndItsSegments) {
+  auto task = square();
+  task.kind = ports::engine_task_kind::audio;
+  task.plan.audio = {{1, "eng", 64}};
+  task.plan.text = {{2, "eng", "", false}};
+  EXPECT_EQ(budget_of(task).output_bytes, 65'536 + 270 * 125 * (80 + 24) + 136 * 2048u);
+  task.audio_index = 1;
+  EXPECT_EQ(budget_of(task).output_bytes, 65'536 + 270 * 125 * (160 + 24) + 136 * 2048u) << "without a rate of its own the recipe's";
+}
+
+TEST(TaskBudget, APlanWeighsItsPagesAndTextItsFiles) {
+  auto task = square();
+  task.kind = ports::engine_task_kind::plan;
+  EXPECT_EQ(plan_chunks_max(task.how), 86'400u + 256);
+  EXPECT_EQ(budget_of(task).output_bytes, 65'536 + 86'656 * 64 + 86'656ull * 32'768 / 256 + 2 * 32'768);
+  task.how.segment_ms = 0;
+  EXPECT_EQ(plan_chunks_max(task.how), 172'800'000u + 256);
+  task.kind = ports::engine_task_kind::text;
+  task.plan.text = {{2, "eng", "", false}, {3, "deu", "", false}};
+  EXPECT_EQ(budget_of(task).output_bytes, 65'536 + 2 * text_file_bytes_max);
+}
+
 }  // namespace latham

@@ -87,4 +87,31 @@ TEST(UploadExchange, MarksComeInPagesOfAllThereIs) {
   EXPECT_EQ(mine.marks({1, 2}, 10), (std::vector<upload_mark>{{{1, 3}, upload_state::complete}, {{1, 4}, upload_state::removed}}));
 }
 
+TEST(KeptUploads, ARecordThatIsNoneIsNotKept) {
+  uploads all{{}};
+  auto nobody = record(1);
+  nobody.what.video = {};
+  EXPECT_FALSE(all.keep(nobody, now));
+  EXPECT_FALSE(all.keep(record(1, static_cast<upload_state>(3)), now));
+  EXPECT_TRUE(all.marks({}, 10).empty());
+  EXPECT_EQ(all.bury({1, 7}, now)->what.video, (video_id{1, 7}));
+  EXPECT_EQ(all.find({1, 7})->state, upload_state::removed);
+}
+
+TEST(UploadExchange, TheLastIdOfAPageIsSaidByIt) {
+  uploads mine{{}};
+  for (const auto n : {1u, 2u, 3u}) (void)mine.keep(record(n), now);
+  const std::vector<upload_mark> page{{{1, 2}, upload_state::receiving}};
+  EXPECT_EQ(compare_uploads(mine, {}, page, false, everything).push, (std::vector<video_id>{{1, 1}, {1, 2}}));
+  EXPECT_TRUE(compare_uploads(mine, {}, {}, false, everything).push.empty()) << "an empty page that is not the last says nothing";
+}
+
+TEST(UploadExchange, MoreThanAPageOfOnesOwnIsLookedThrough) {
+  uploads mine{{}};
+  for (std::uint64_t n = 1; n <= 1200; ++n) (void)mine.keep(record(n), now);
+  const auto all = compare_uploads(mine, {}, {}, true, everything).push;
+  ASSERT_EQ(all.size(), 1200u);
+  for (std::uint64_t n = 1; n <= 1200; ++n) EXPECT_EQ(all[n - 1], (video_id{1, n}));
+}
+
 }  // namespace latham

@@ -107,7 +107,7 @@ TEST(Uploads, SilentSessionsExpire) {
   ASSERT_TRUE(begin(all, {}));
   EXPECT_TRUE(all.expired(now + seconds{9}).empty());
   all.touch(id, now + seconds{9});
-  EXPECT_TRUE(all.expired(now + seconds{18}).empty());
+  EXPECT_TRUE(all.expired(now + seconds{19}).empty()) << "ten seconds, and no more";
   EXPECT_EQ(all.expired(now + seconds{20}), std::vector<video_id>{id});
 }
 
@@ -169,6 +169,137 @@ TEST(Uploads, AreAnnouncedAgainInPages) {
     total += some.size();
   }
   EXPECT_EQ(total, 25u);
+}
+
+TEST(Utf8, EachFormHasItsFirstAndItsLast) {
+  for (const auto* good : {"\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf",
+                           "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "a\xc3\xa9z"})
+    EXPECT_TRUE(is_valid_utf8(good)) << good;
+  for (const auto* bad :
+       {"\xc1\xbf", "\xc0\x80", "\xe0\x9f\xbf", "\xed\xbf\xbf", "\xf0\x8f\xbf\xbf", "\xf5\x80\x80\x80", "\xf5\x80\x80\x80\x80",
+        "\xff\x80\x80\x80\x80", "\xc3(", "\xe2(\xa1", "\xe2\x82(", "a\xff", "\xc3\xa9\xff", "\xc3\xa9\x80", "\xf0\x9f\x8e", "\xc3\xc3\xa9"})
+    EXPECT_FALSE(is_valid_utf8(bad)) << bad;
+  for (const auto* bad : {"\x80\x90\x80\x80", "\xc1\x90\x80\x80", "\xf8\x90\x80\x80"})
+    EXPECT_FALSE(is_valid_utf8(bad)) << "would be a point, were it a lead";
+  for (const std::size_t n : {20u, 110u})
+    EXPECT_FALSE(is_valid_utf8(std::string(n, '\x80'))) << "nothing begins with a continuation, however many follow";
+}
+
+TEST(Uploads, TitlesAndTenantsAreJudgedAtTheirBorders) {
+  EXPECT_TRUE(check_title(""));
+  EXPECT_TRUE(check_title(std::string(200, 'x')));
+  EXPECT_FALSE(check_title(std::string(201, 'x')));
+  EXPECT_TRUE(check_title(" ~"));
+  EXPECT_FALSE(check_title("a\x1f"));
+  EXPECT_FALSE(check_title("a\x7f"));
+  EXPECT_TRUE(check_title("\xc2\x80")) << "its bytes are above 0x7f";
+  for (const auto& good : {std::string{"a"}, std::string{"z"}, std::string{"0"}, std::string{"9"}, std::string{"-"}, std::string(64, 'a')})
+    EXPECT_TRUE(check_tenant(good)) << good;
+  for (const auto& bad : {std::string{}, std::string(65, 'a'), std::string{"A"}, std::string{"`"}, std::string{"{"}, std::string{"/"},
+                          std::string{":"}, std::string{"a_b"}})
+    EXPECT_FALSE(check_tenant(bad)) << bad;
+}
+
+TEST(Uploads, ARecordSaysWhatWasAskedFor) {
+  uploads all{{}};
+  const upload_request asked{"acme", "A film", 1000, {{640, 360, 0}}, priority_class::high, {1000, 2000}};
+  const auto begun = begin(all, asked);
+  ASSERT_TRUE(begun);
+  EXPECT_EQ(begun->what.video, id);
+  EXPECT_EQ(begun->what.tenant, "acme");
+  EXPECT_EQ(begun->what.title, "A film");
+  EXPECT_EQ(begun->what.created_ms, 5);
+  EXPECT_EQ(begun->what.priority, priority_class::high);
+  EXPECT_EQ(begun->what.how, *make_recipe(asked.ladder, asked.part));
+  EXPECT_EQ(begun->what.source.blob, blob);
+  EXPECT_EQ(begun->what.source.store, "storage-0");
+  EXPECT_EQ(begun->token, (ports::write_token{blob, 99, 1000}));
+  EXPECT_EQ(begun->bytes_expected, 1000u);
+  EXPECT_EQ(begun->state, upload_state::receiving);
+  EXPECT_EQ(*all.find(id), *begun);
+  EXPECT_EQ(begin(all, asked).error().code, errc::conflict);
+  const auto done = all.complete(id, sealed(900));
+  EXPECT_EQ(done->what.source.bytes, 900u);
+  EXPECT_EQ(done->what.source.digest, sha256::of("x"));
+  EXPECT_EQ(all.open(), 0u);
+  EXPECT_EQ(all.find({7, 7}), nullptr);
+}
+
+TEST(Uploads, TheLargestIsAsLargeAsTheLimit) {
+  uploads all{{.bytes_max = 10 * mib, .bytes_unknown = 20 * mib}};
+  EXPECT_TRUE(begin(all, {"default", "", 10 * mib, {}, priority_class::normal}));
+  const auto refused = begin(all, {"default", "", 10 * mib + 1, {}, priority_class::normal}, {1, 3});
+  EXPECT_EQ(refused.error().code, errc::too_large);
+  EXPECT_NE(refused.error().message.find("10 MiB"), std::string::npos) << refused.error().message;
+  EXPECT_EQ(begin(all, {}, {1, 4})->token.bytes_max, 10 * mib) << "an unknown length is no way around it";
+}
+
+TEST(Uploads, ABeginThatIsTakenBackWasNever) {
+  uploads all{{}};
+  ASSERT_TRUE(begin(all, {}));
+  all.forget({7, 7});
+  EXPECT_EQ(all.open(), 1u);
+  all.forget(id);
+  EXPECT_EQ(all.open(), 0u);
+  EXPECT_EQ(all.find(id), nullptr);
+  EXPECT_TRUE(begin(all, {})) << "the same id is free again";
+  ASSERT_TRUE(all.complete(id, sealed(10)));
+  all.forget(id);
+  EXPECT_EQ(all.open(), 0u) << "it was open no more";
+}
+
+TEST(Uploads, OnlyWhatIsCompleteIsAnnounced) {
+  uploads all{{}};
+  EXPECT_EQ(all.announced(id).error().code, errc::not_found);
+  ASSERT_TRUE(begin(all, {}));
+  EXPECT_EQ(all.announced(id).error().code, errc::not_found);
+  EXPECT_EQ(all.list("default", {}, 10).size(), 1u);
+  ASSERT_TRUE(all.complete(id, sealed(10)));
+  EXPECT_TRUE(all.announced(id)->announced);
+  EXPECT_EQ(all.complete({7, 7}, sealed(10)).error().code, errc::not_found);
+  EXPECT_EQ(all.remove({7, 7}).error().code, errc::not_found);
+}
+
+TEST(Uploads, ARestartGoesOnWhereTheyWere) {
+  uploads all{{.open_max = 1}};
+  uploads again{{.open_max = 1}};
+  again.load(*begin(all, {}), now);
+  EXPECT_EQ(again.open(), 1u);
+  EXPECT_EQ(begin(again, {}, {1, 3}).error().code, errc::limited);
+  EXPECT_EQ(again.list("default", {}, 10).size(), 1u);
+  uploads complete{{}};
+  complete.load(*all.complete(id, sealed(10)), now);
+  EXPECT_EQ(complete.open(), 0u);
+  EXPECT_EQ(complete.outbox(10).size(), 1u);
+}
+
+TEST(Uploads, ListsAndTheOutboxEndAtTheirLimit) {
+  uploads all{{}};
+  for (std::uint64_t n = 1; n <= 3; ++n) {
+    ASSERT_TRUE(begin(all, {}, {1, n}));
+    ASSERT_TRUE(all.complete({1, n}, sealed(10)));
+  }
+  EXPECT_EQ(all.list("default", {}, 2).size(), 2u);
+  EXPECT_EQ(all.outbox(2).size(), 2u);
+  EXPECT_EQ(all.outbox(10).size(), 3u);
+}
+
+TEST(Uploads, AreSeenByPeopleAsVideos) {
+  uploads all{{}};
+  const auto receiving = *begin(all, {"acme", "A film", 1000, {}, priority_class::normal});
+  const auto shown = view_of(receiving, 400);
+  EXPECT_EQ(shown.id, id);
+  EXPECT_EQ(shown.tenant, "acme");
+  EXPECT_EQ(shown.title, "A film");
+  EXPECT_EQ(shown.created_ms, 5);
+  EXPECT_EQ(shown.state, video_state::receiving);
+  EXPECT_EQ(shown.bytes, 400u);
+  EXPECT_EQ(shown.bytes_total, 1000u);
+  const auto complete = view_of(*all.complete(id, sealed(900)), 400);
+  EXPECT_EQ(complete.state, video_state::queued);
+  EXPECT_EQ(complete.bytes, 900u);
+  EXPECT_EQ(complete.bytes_total, 900u);
+  EXPECT_EQ(view_of(*all.remove(id), 0).state, video_state::deleting);
 }
 
 }  // namespace latham
