@@ -272,10 +272,7 @@ private:
 
   void on_shard_moved(std::uint16_t shard, machine& to) {
     auto& speaker = speaks_for_[shard];
-    const auto lost = disk_lost_at_.find(&to);
-    if (lost != disk_lost_at_.end() && time_.now() - lost->second < records_sent_within) {
-      on_scheduler_lost(shard);  // with what had been sent to it
-    } else if (speaker != nullptr) {
+    if (speaker != nullptr) {
       LATHAM_REACHED("sim_shard_changed_hands");
       ++shards_moved_;
       std::map<video_id, video_record> videos;
@@ -291,6 +288,9 @@ private:
           tasks.insert_or_assign(r.id, std::move(r));
         }
       }
+      // With what had been sent to it its disk may be gone since.
+      const auto lost = disk_lost_at_.find(&to);
+      if (videos.empty() && lost != disk_lost_at_.end() && time_.now() - lost->second < records_sent_within) on_scheduler_lost(shard);
       for (const auto& [id, had] : view_.videos)
         if (id.shard() == shard && (!videos.contains(id) || !(videos.at(id) == had))) throw violation{"hand_over_is_whole", to.name() + " lacks " + to_string(id) + ", or has it as it was before"};
       for (const auto& [id, had] : view_.tasks)

@@ -64,6 +64,14 @@ protected:
                   self->request(caf::actor_cast<scheduler_actor>(at->second.actor), seconds{5}, adopt_atom::value, some)
                     .then([answer](const adopt_answer& taken) mutable { answer.deliver(taken); }, [answer](caf::error& e) mutable { answer.deliver(std::move(e)); });
                   return answer;
+                },
+                [this, self](handover_atom, const node_name& holder, std::uint16_t shard, const node_name& to) -> caf::result<hand_over_answer> {
+                  const auto at = nodes_.find(holder);
+                  if (at == nodes_.end() || at->second.ended || cut_off_) return to_caf({errc::unavailable, "the scheduler is away"});
+                  auto answer = self->make_response_promise<hand_over_answer>();
+                  self->request(caf::actor_cast<scheduler_actor>(at->second.actor), seconds{5}, handover_atom::value, shard, to)
+                    .then([answer](const hand_over_answer& told) mutable { answer.deliver(told); }, [answer](caf::error& e) mutable { answer.deliver(std::move(e)); });
+                  return answer;
                 }};
       });
     }
@@ -93,6 +101,8 @@ protected:
     n.e.config.name = name;
     n.e.config.shard = home;
     n.e.config.storages = storage_names();
+    n.e.config.schedulers = {"scheduler-0", "scheduler-1"};
+    n.e.config.draining = draining_;
     n.e.config.incarnation = ++lives_;
     names_by_incarnation_[lives_] = name;
     n.e.records = n.records.get();
@@ -176,6 +186,7 @@ protected:
   std::set<node_name> no_transfer_;  // to claims that a scheduler makes for another
   bool tells_ = true;                // of its uploads
   bool cut_off_ = false;             // schedulers, from pages
+  std::set<node_name> draining_;     // that are to be emptied, as said to those that start
   std::vector<shard_page> pages_;
 };
 
@@ -184,20 +195,32 @@ const auto another = make_id<video_id>({2}, 1, 2);
 
 }  // namespace
 
-TEST_F(HandOver, GivesTheShardAwayWithAllThatIsKnownOfIt) {
+TEST_F(HandOver, OfASchedulerThatIsEmptiedAndComesBack) {
   ASSERT_EQ(announce("scheduler-1", video), errc::none);
-  const auto begun = hand_over("scheduler-1", 1, "scheduler-0");
-  ASSERT_TRUE(begun);
-  EXPECT_FALSE(begun->done);
-  pass(seconds{3});
+  EXPECT_FALSE(ask<leave_report>("scheduler-1", leave_atom::value)->may_leave) << "nobody said that it should";
+  draining_ = {"scheduler-1"};
+  kill("scheduler-1");
+  cut_off_ = true;
+  start("scheduler-1", 1);
+  pass(seconds{12});
+  const auto early = ask<leave_report>("scheduler-1", leave_atom::value);
+  ASSERT_TRUE(early);
+  EXPECT_FALSE(early->may_leave);
+  ASSERT_EQ(early->reasons.size(), 1u);
+  EXPECT_EQ(early->reasons[0].what, "shards");
+  EXPECT_EQ(early->reasons[0].count, 1u);
+  cut_off_ = false;
+  pass(seconds{4});
   ASSERT_TRUE(nodes_.at("scheduler-0").ended) << "it begins anew, with the shard";
+  EXPECT_FALSE(ask<leave_report>("scheduler-1", leave_atom::value)->may_leave) << "the other does not go on from there yet";
   start("scheduler-0", 0);
   pass(seconds{3});
   ASSERT_TRUE(nodes_.at("scheduler-1").ended) << "it begins anew, without it";
   start("scheduler-1", 1);
   pass(seconds{3});
+  EXPECT_TRUE(ask<leave_report>("scheduler-1", leave_atom::value)->may_leave);
   EXPECT_EQ(shards("scheduler-0"), (std::vector<std::uint16_t>{0, 1}));
-  EXPECT_EQ(shards("scheduler-1"), std::vector<std::uint16_t>{}) << "though its configuration says so";
+  EXPECT_EQ(shards("scheduler-1"), std::vector<std::uint16_t>{});
   EXPECT_EQ(finds("scheduler-0", video), errc::none);
   EXPECT_EQ(finds("scheduler-1", video), errc::unavailable) << "not: there is no such video";
   EXPECT_EQ(announce("scheduler-0", another), errc::none);
@@ -205,18 +228,24 @@ TEST_F(HandOver, GivesTheShardAwayWithAllThatIsKnownOfIt) {
   ASSERT_TRUE(over);
   EXPECT_TRUE(over->done);
 
-  // Both live on, and the disks keep it: after a restart, and back again.
+  // The one that has it is away for longer than a claim lasts, and it stays that one's.
   kill("scheduler-0");
   pass(seconds{10});
-  EXPECT_EQ(shards("scheduler-1"), std::vector<std::uint16_t>{}) << "its scheduler is away for longer than a claim lasts";
+  EXPECT_EQ(shards("scheduler-1"), std::vector<std::uint16_t>{});
   start("scheduler-0", 0);
   pass(seconds{7});
   ASSERT_EQ(shards("scheduler-0"), (std::vector<std::uint16_t>{0, 1}));
-  ASSERT_TRUE(hand_over("scheduler-0", 1, "scheduler-1"));
-  pass(seconds{3});
+
+  // It comes back to stay, with nothing on its disk, and asks for what is its own.
+  draining_ = {};
+  kill("scheduler-1");
+  nodes_.at("scheduler-1").records.reset();
+  start("scheduler-1", 1);
+  pass(seconds{8});
   ASSERT_TRUE(nodes_.at("scheduler-1").ended);
   start("scheduler-1", 1);
   pass(seconds{3});
+  ASSERT_TRUE(nodes_.at("scheduler-0").ended);
   start("scheduler-0", 0);
   pass(seconds{3});
   EXPECT_EQ(finds("scheduler-1", video), errc::none);
