@@ -410,7 +410,7 @@ private:
     ++storages_left_;
     if (lost_last_ == node) lost_last_.clear();
     acks_[node].emplace_back(time_.now(), std::numeric_limits<std::uint32_t>::max());
-    std::erase_if(view_.claims, [&](const auto& claim) { return claim.first.first == node; });
+    // Its claims stay in the view: what was granted on its word may still be on its way to a disk.
     for (auto& [id, held] : view_.upload_records) {
       held.erase(node);
       which_counts(id);

@@ -42,6 +42,7 @@ copy_rules make_copy_rules(node_name self, std::vector<node_name> members, std::
   if (members.empty()) members.push_back(self);
   std::sort(members.begin(), members.end());
   members.erase(std::unique(members.begin(), members.end()), members.end());
+  std::erase_if(draining, [&](const node_name& name) { return !std::binary_search(members.begin(), members.end(), name); });  // schedulers
   std::uint32_t taking = 0;
   for (const auto& member : members) taking += draining.contains(member) ? 0 : 1;
   if (taking == 0) {  // all of them are to be emptied, and there is nowhere to go: as if none were
