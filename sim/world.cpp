@@ -293,9 +293,16 @@ private:
       if (videos.empty() && lost != disk_lost_at_.end() && time_.now() - lost->second < records_sent_within) on_scheduler_lost(shard);
       for (const auto& [id, had] : view_.videos)
         if (id.shard() == shard && (!videos.contains(id) || !(videos.at(id) == had))) throw violation{"hand_over_is_whole", to.name() + " lacks " + to_string(id) + ", or has it as it was before"};
-      for (const auto& [id, had] : view_.tasks)
-        if (id.video.shard() == shard && view_.videos.contains(id.video) && (!tasks.contains(id) || !(tasks.at(id) == had)))
-          throw violation{"hand_over_is_whole", to.name() + " lacks " + to_string(id) + ", or has it as it was before"};
+      for (auto& [id, had] : view_.tasks) {
+        if (id.video.shard() != shard || !view_.videos.contains(id.video)) continue;
+        auto wanted = had;
+        if (wanted.state == task_state::leased) {
+          wanted.state = task_state::pending;
+          --wanted.attempts;
+        }
+        if (!tasks.contains(id) || !(tasks.at(id) == wanted)) throw violation{"hand_over_is_whole", to.name() + " lacks " + to_string(id) + ", or has it as it was before"};
+        had = wanted;
+      }
       std::erase_if(view_.leases, [shard](const auto& entry) { return entry.first.first == shard; });
     }
     speaker = &to;

@@ -836,6 +836,11 @@ private:
         } else {
           auto record = from_record<task_record>(value);
           if (!record) return stop("a record cannot be read: " + key, record.error());
+          // Its lease stays behind. As with any worker that is told to stop, the attempt does not count.
+          if (record->state == task_state::leased) {
+            record->state = task_state::pending;
+            record->attempts -= std::min(record->attempts, 1u);
+          }
           some.tasks.push_back(std::move(*record));
         }
       }
@@ -878,23 +883,38 @@ private:
         [again](caf::error& e) { again(from_caf(e).message); });
   }
 
-  /// Claims it for the receiver, again and again, until that one goes on from there.
+  /// Claims it for the receiver where nobody has granted that yet, and looks elsewhere whether that one has gone on from there.
+  /// To claim it again would look as if the receiver were heard, and keep out its next life.
   void transfer_at(const node_name& node) {
     const auto storage = storages_.find(node);
-    if (storage == storages_.end()) return;
-    request(storage->second, env_.config.request_timeout, claim_request{given_->claim, env_.config.incarnation, 0})
+    if (storage == storages_.end() || given_->taken) return;
+    if (!given_->granted.contains(node)) {
+      request(storage->second, env_.config.request_timeout, claim_request{given_->claim, env_.config.incarnation, 0})
+        .then(
+          [this, node](const claim_answer& answer) {
+            if (!given_ || given_->taken) return;
+            if (answer.granted) given_->granted.insert(node);
+            else look_taken(answer.known);
+          },
+          [](caf::error&) {});  // with the next period
+      return;
+    }
+    request(storage->second, env_.config.request_timeout, recall_atom::value, given_->shard)
       .then(
-        [this, node](const claim_answer& answer) {
-          if (!given_ || given_->taken) return;
-          if (answer.granted) given_->granted.insert(node);
-          const bool moved_on = !answer.granted && answer.known.holder == given_->to && answer.known.generation > given_->claim.generation;
-          if (!moved_on) return;
-          given_->taken = true;
-          log(ports::log_level::info, "shard handed over shard={} to={} records={}", given_->shard, given_->to, given_->records);
-          LATHAM_REACHED("shard_handed_over");
-          erase_given(store::prefix_tasks, {});
+        [this, node](const kept_claims& kept) {
+          if (!given_ || given_->taken || !kept.known) return;
+          if (kept.claims.empty() || kept.claims.front().shard != given_->shard || kept.claims.front().generation < given_->claim.generation) given_->granted.erase(node);  // it lost its disk
+          else look_taken(kept.claims.front());
         },
-        [](caf::error&) {});  // with the next period
+        [](caf::error&) {});
+  }
+
+  void look_taken(const shard_claim& known) {
+    if (known.holder != given_->to || known.generation <= given_->claim.generation) return;
+    given_->taken = true;
+    log(ports::log_level::info, "shard handed over shard={} to={} records={}", given_->shard, given_->to, given_->records);
+    LATHAM_REACHED("shard_handed_over");
+    erase_given(store::prefix_tasks, {});
   }
 
   void erase_given(const std::string& prefix, const std::string& after) {

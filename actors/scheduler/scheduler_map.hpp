@@ -36,7 +36,9 @@ public:
     at->second.info = info;
     at->second.told = true;
     seen_.insert(info.shards.begin(), info.shards.end());
-    spoken_.insert(node);
+    // One without a shard may have given it to somebody who has not said so yet.
+    if (info.shards.empty()) spoken_.erase(node);
+    else spoken_.insert(node);
     homes_[node] = info.takes_uploads && !info.shards.empty() ? std::optional{info.shards.front()} : std::nullopt;
     return true;
   }
