@@ -240,13 +240,14 @@ private:
     if (storage != storages_.end()) request(storage->second, env_.config.request_timeout, remove_atom::value, e.blobs).then([](bool) {}, [this, asked = storage->first](caf::error&) { silent_storages_.insert(asked); });
   }
 
-  /// The storage node `wanted`, or another one: any of several answers for what all of them hold. Those that did not answer
-  /// last time come last. Null: none was ever up.
+  /// The storage node `wanted`, or another one: any of several answers for what all of them hold, and the last one for what those
+  /// held that have left. Those that did not answer last time come last. Null: none was ever up.
   [[nodiscard]] std::map<node_name, storage_actor>::const_iterator storage_for(const node_name& wanted) const {
     const auto at = storages_.find(wanted);
-    if ((at != storages_.end() && !silent_storages_.contains(wanted)) || env_.config.storages.size() < 2) return at;
+    if (at != storages_.end() && !silent_storages_.contains(wanted)) return at;
     const auto other = std::find_if(storages_.begin(), storages_.end(), [&](const auto& s) { return !silent_storages_.contains(s.first); });
-    return other != storages_.end() ? other : at;
+    if (other != storages_.end()) return other;
+    return at != storages_.end() ? at : storages_.begin();
   }
 
   /// Forgotten by every configured storage node, for whoever of them missed it would announce the video again. The record

@@ -130,11 +130,11 @@ private:
   /// Without storage there is nothing to read or write.
   [[nodiscard]] std::uint32_t offer(const node_name& scheduler) const { return draining_ || storages_.empty() ? 0 : offers_.allowance(scheduler); }
 
-  /// Where the outputs of a task go: to its source's storage node, or to another one when that is away. Of several any has
-  /// the source, or gets it.
+  /// Where the outputs of a task go: to its source's storage node, or to another one when that is away or has left. Of several
+  /// any has the source, or gets it.
   [[nodiscard]] std::map<node_name, storage_actor>::const_iterator storage_for(const source_ref& source) const {
     const auto named = storages_.find(source.store);
-    if (env_.config.storages.size() < 2 || (named != storages_.end() && !env_.config.draining.contains(source.store))) return named;
+    if (named != storages_.end() && !env_.config.draining.contains(source.store)) return named;
     for (const auto& node : placement_of(source.blob, env_.config.rules_of_copies()))
       if (const auto at = storages_.find(node); at != storages_.end()) return at;
     return storages_.end();
