@@ -130,6 +130,22 @@ bool node::drain(milliseconds deadline) {
   return drained;
 }
 
+void node::leave(ports::completion<leave_report> answer) {
+  auto& p = *parts_;
+  if (!p.e.config.roles.contains(node_role::storage)) return answer(error{errc::unsupported, "this node keeps nothing that others would miss; stop it when you like"});
+  p.system.spawn([directory = p.directory, patience = p.e.config.request_timeout, answer = std::move(answer)](caf::event_based_actor* self) {
+    self->request(directory, patience, resolve_atom::value, std::string{service_storage})
+      .then(
+        [self, patience, answer](const caf::strong_actor_ptr& handle) {
+          if (!handle) return answer(error{errc::unavailable, "storage is starting; try again in a second"});
+          // It asks its peers in turn for three things, each with that patience.
+          self->request(caf::actor_cast<storage_actor>(handle), 4 * patience, leave_atom::value)
+            .then([answer](leave_report& report) { answer(std::move(report)); }, [answer](caf::error& e) { answer(from_caf(e)); });
+        },
+        [answer](caf::error& e) { answer(from_caf(e)); });
+  });
+}
+
 ports::service& node::service() { return *parts_->service; }
 
 }  // namespace latham

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "actors/env.hpp"
+#include "core/cluster/leave.hpp"
 #include "core/ports/service.hpp"
 
 #include <caf/all.hpp>
@@ -46,6 +47,10 @@ public:
   /// The worker takes no new leases and finishes what runs; false when that took longer than `deadline`. Call before the end
   /// of the tree: what still runs then is handed back. There is no way back to work but a restart. Blocks; not from an actor.
   [[nodiscard]] bool drain(milliseconds deadline);
+
+  /// Whether the node may be switched off for good, and what holds it back. `answer` is called once, from an actor's thread, and
+  /// not at all when the node ends before. Fails with unsupported where nothing is kept, unavailable while it starts.
+  void leave(ports::completion<leave_report> answer);
 
   /// The inbound port; a node without the gateway role answers unavailable.
   [[nodiscard]] ports::service& service();

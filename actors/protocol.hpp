@@ -5,6 +5,7 @@
 // travel here. Enums from a peer are not range-checked by CAF: whoever stores or switches on one validates it first.
 #pragma once
 
+#include "core/cluster/leave.hpp"
 #include "core/cluster/protocol_versions.hpp"
 #include "core/cluster/shard_claim.hpp"
 #include "core/ports/own_blobs.hpp"
@@ -76,17 +77,6 @@ typename Inspector::result_type inspect(Inspector& f, shard_info& x) {
   return f(x.shards, x.takes_uploads);
 }
 
-/// Whether a storage node that is being emptied may be switched off for good.
-struct leave_answer {
-  bool may_leave = false;
-  std::uint64_t blobs_left = 0;    // at least so many still live here
-  std::uint64_t uploads_left = 0;  // records that too few others are known to keep
-  std::string reason;              // why not
-};
-template <class Inspector>
-typename Inspector::result_type inspect(Inspector& f, leave_answer& x) {
-  return f(x.may_leave, x.blobs_left, x.uploads_left, x.reason);
-}
 
 /// What a storage node keeps, for one that has lost its disk.
 struct kept_claims {
@@ -167,7 +157,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(latham, first_custom_type_id)
   CAF_ADD_TYPE_ID(latham, (latham::look_list))
   CAF_ADD_TYPE_ID(latham, (latham::upload_list))
   CAF_ADD_TYPE_ID(latham, (latham::mark_list))
-  CAF_ADD_TYPE_ID(latham, (latham::leave_answer))
+  CAF_ADD_TYPE_ID(latham, (latham::leave_report))
   CAF_ADD_TYPE_ID(latham, (latham::kept_claims))
 
   CAF_ADD_ATOM(latham, latham, resolve_atom, "resolve")
@@ -194,6 +184,8 @@ CAF_BEGIN_TYPE_ID_BLOCK(latham, first_custom_type_id)
   CAF_ADD_ATOM(latham, latham, leave_atom, "leave")
   CAF_ADD_ATOM(latham, latham, recall_atom, "recall")
   CAF_ADD_ATOM(latham, latham, names_atom, "names")
+  CAF_ADD_ATOM(latham, latham, rules_atom, "rules")
+  CAF_ADD_ATOM(latham, latham, fetch_atom, "fetch")
 CAF_END_TYPE_ID_BLOCK(latham)
 
 namespace latham {
@@ -239,11 +231,16 @@ using storage_actor = caf::typed_actor<
   caf::replies_to<keep_atom, upload_list>::with<bool>,
   /// What became of the uploads with ids greater than the given one, ascending, marks_max at most.
   caf::replies_to<marks_atom, video_id>::with<mark_list>,
-  caf::replies_to<leave_atom>::with<leave_answer>,
+  /// Whether this node may be switched off for good. Once it may, it takes nothing new any more.
+  caf::replies_to<leave_atom>::with<leave_report>,
   /// The claims that it keeps, of this shard and greater ones.
   caf::replies_to<recall_atom, std::uint16_t>::with<kept_claims>,
   /// One flag per blob: a record here names it, as a source or as an output.
-  caf::replies_to<names_atom, blob_list>::with<bool_list>>;
+  caf::replies_to<names_atom, blob_list>::with<bool_list>,
+  /// Its records of these uploads, of at most uploads_max: those that are complete here.
+  caf::replies_to<fetch_atom, mark_list>::with<upload_list>,
+  /// The digest of how it places copies (core/cluster/placement).
+  caf::replies_to<rules_atom>::with<std::uint64_t>>;
 
 /// Who wants to hear of changes: a gateway.
 using event_sink = caf::typed_actor<caf::reacts_to<video_view>>;

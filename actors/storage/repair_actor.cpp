@@ -2,6 +2,7 @@
 
 #include "actors/role_actor.hpp"
 #include "core/cluster/repair_plan.hpp"
+#include "core/reach.hpp"
 #include "store/replicated_blobs.hpp"
 
 #include <algorithm>
@@ -38,7 +39,10 @@ public:
     };
   }
 
-  void on_exit() override { peers_.clear(); }
+  void on_exit() override {
+    own_ = nullptr;
+    peers_.clear();
+  }
 
 private:
   struct push {
@@ -64,7 +68,12 @@ private:
   // ---- When --------------------------------------------------------------------------------------------------------
 
   void on_peer(const service_change& change) {
-    if (change.node == rules_.self || !away_since_.contains(change.node)) return;
+    if (change.node == rules_.self) {
+      own_ = caf::actor_cast<storage_actor>(change.handle);
+      return;
+    }
+    if (!away_since_.contains(change.node)) return;
+    agreed_.erase(change.node);  // another process, perhaps with another configuration
     if (!change.handle) {
       if (peers_.erase(change.node) != 0) away_since_[change.node] = now();
       return;
@@ -93,7 +102,25 @@ private:
     running_ = true;
     lacking_ = pushed_ = 0;
     parts_seen_.clear();
-    next_page({});
+    ask_for_rules();
+  }
+
+  /// Who places copies as this node does. The others are pushed to, and asked, but nothing is given up on their word.
+  void ask_for_rules() {
+    const auto left = std::make_shared<std::size_t>(peers_.size());  // shared by the answers
+    const auto step = [this, left] {
+      if (--*left == 0) next_page({});
+    };
+    agreed_.clear();
+    for (const auto& [node, handle] : peers_)
+      request(handle, env_.config.request_timeout, rules_atom::value)
+        .then(
+          [this, step, node = node, asked = handle](std::uint64_t digest) {
+            const auto at = peers_.find(node);
+            if (digest == digest_of(rules_) && at != peers_.end() && at->second == asked) agreed_.insert(node);
+            step();
+          },
+          [step](caf::error&) { step(); });
   }
 
   void end_round() {
@@ -163,7 +190,7 @@ private:
       const auto age = env_.clock->wall().value - own.blob.created().value;
       const auto patience = 2 * env_.config.uploading.idle + env_.config.output_grace;
       const bool abandoned = age > patience.count() || (!own.sealed && unchanged_for(own) > patience);
-      const auto plan = plan_repair(own, rules_, page.heard[i], away, abandoned);
+      const auto plan = plan_repair(own, rules_, page.heard[i], away, agreed_, abandoned);
       lacking_ += plan.lacking;
       for (const auto& node : plan.different) {
         count("latham_copies_different_total");
@@ -177,16 +204,30 @@ private:
           log(ports::log_level::info, "copy removed, the blob was deleted elsewhere blob={}", to_string(own.blob));
           env_.own_blobs->remove(own.blob, here<void>([this](expected<void> result) { warn_of(result); }));
           break;
-        case repair_plan::own_copy::give_up:
-          count("latham_copies_given_up_total");
-          log(ports::log_level::debug, "copy given up, every home has one blob={}", to_string(own.blob));
-          env_.own_blobs->drop(own.blob, here<void>([this](expected<void> result) { warn_of(result); }));
-          break;
+        case repair_plan::own_copy::give_up: give_up(own.blob); break;
+        case repair_plan::own_copy::abandon: abandon(own.blob); break;
       }
     }
     next_ = page.blobs.back().blob;
     page_open_ = true;
     start_pushes();
+  }
+
+  /// One that is written here though its first home is elsewhere, because the members have changed meanwhile, has a record.
+  void abandon(blob_id blob) {
+    if (!own_) return;
+    request(own_, env_.config.request_timeout, names_atom::value, blob_list{blob})
+      .then(
+        [this, blob](const bool_list& named) {
+          if (!LATHAM_REACHED_IF("part_is_written_here", named.size() != 1 || named[0] != 0)) give_up(blob);
+        },
+        [](caf::error&) {});  // the next round looks again
+  }
+
+  void give_up(blob_id blob) {
+    count("latham_copies_given_up_total");
+    log(ports::log_level::debug, "copy given up, every home has one blob={}", to_string(blob));
+    env_.own_blobs->drop(blob, here<void>([this](expected<void> result) { warn_of(result); }));
   }
 
   /// How long this process has seen an open copy as it is: who made its id, or this node, may have set the clock wrong by years.
@@ -372,6 +413,8 @@ private:
   directory_actor directory_;
   const copy_rules rules_;
   std::map<node_name, storage_actor> peers_;
+  storage_actor own_;
+  std::set<node_name> agreed_;               // of them, those that place copies by the same rules; learned in this round
   std::map<node_name, instant> away_since_;  // all other members; when each was last lost
   std::map<blob_id, part> parts_;            // open copies, as the last round saw them
   std::map<blob_id, part> parts_seen_;       // and as this one does

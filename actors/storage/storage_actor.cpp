@@ -4,6 +4,7 @@
 #include "actors/role_actor.hpp"
 #include "actors/scheduler/scheduler_map.hpp"
 #include "core/backoff.hpp"
+#include "core/cluster/leave_count.hpp"
 #include "core/cluster/recollection.hpp"
 #include "core/codec.hpp"
 #include "core/reach.hpp"
@@ -67,6 +68,8 @@ public:
       [this](leave_atom) { return may_leave(); },
       [this](recall_atom, std::uint16_t from) { return recall(from); },
       [this](names_atom, const blob_list& blobs) { return names(blobs); },
+      [this](fetch_atom, const mark_list& wanted) { return fetch(wanted); },
+      [this](rules_atom) { return digest_of(rules_); },
       [](local_call& call) { call.run(); },
     };
   }
@@ -173,6 +176,7 @@ private:
   caf::result<upload_ticket> begin(const upload_request& request) {
     if (!loaded_) return to_caf(starting());
     if (rules_.draining.contains(rules_.self)) return to_caf(emptied());
+    if (LATHAM_REACHED_IF("upload_at_a_blank_storage", !memory_.knows_marks())) return to_caf(blank());
     const auto wall = env_.clock->wall();
     const auto shard = schedulers_.pick(env_.random->next(), env_.config.shard);
     const auto id = make_id<video_id>(wall, shard, env_.random->next());
@@ -276,8 +280,13 @@ private:
   /// a tombstone, which the next remove finishes.
   caf::result<bool> forget(video_id id, bool receiving_only) {
     if (!loaded_) return to_caf(starting());
+    if (LATHAM_REACHED_IF("forget_at_a_leaving_storage", left_ && !receiving_only)) return to_caf(gone());
+    ++taken_;
     const auto* record = uploads_.find(id);
+    // That it is gone here is no promise that it is gone.
+    if (record != nullptr && receiving_only && record->state == upload_state::removed) return to_caf({errc::not_found, "there is no upload " + to_string(id)});
     if (record == nullptr) {
+      if (receiving_only && (!memory_.knows_marks() || elsewhere_.contains(id))) return to_caf(blank());
       if (receiving_only) return to_caf({errc::not_found, "there is no upload " + to_string(id)});
       if (rules_.members.size() == 1) return true;
       // Another node may just be sending the record here.
@@ -352,6 +361,7 @@ private:
 
   /// At least once: what the scheduler has not confirmed is said again, after a wait or when it comes back.
   void announce() {
+    if (left_) return;  // all of it is at others, who know what was deleted since
     for (const auto& event : uploads_.outbox(outbox_parallel, [this](video_id id) { return settled_ || fresh_.contains(id); })) {
       if (announcing_.size() >= outbox_parallel) return;
       const auto scheduler = schedulers_.of(event.video.shard());
@@ -570,25 +580,70 @@ private:
           for (const auto id : found.bury) bury(id);
           for (const auto& mark : theirs)
             if (mark.state == upload_state::complete) note_keeper(mark.video, node);
+          mark_list lacking;
           if (!memory_.knows_claims())
             for (const auto& mark : theirs)
-              if (mark.state == upload_state::complete && uploads_.find(mark.video) == nullptr) elsewhere_.insert(mark.video);
-          upload_list records;
-          for (const auto id : found.push) records.push_back(*uploads_.find(id));
-          push(node, number, std::move(records), [this, node, number, last, next = theirs.empty() ? after : theirs.back().video] {
-            if (!last) return exchange_page(node, number, next);
-            if (!exchange_with(node, number)) return;
-            exchanges_.erase(node);
-            exchanged_.insert(node);
-            // Tombstones that were learned are on their way to the disk, in order before whatever is told from now on.
-            journal_.join({}, [this, node] {
-              memory_.on_marks(node);
-              recollected();
+              if (mark.state == upload_state::complete && uploads_.find(mark.video) == nullptr) lacking.push_back(mark);
+          fetch_from(node, number, std::move(lacking), [this, node, number, last, push_these = found.push, next = theirs.empty() ? after : theirs.back().video] {
+            upload_list records;
+            for (const auto id : push_these)
+              if (const auto* record = uploads_.find(id)) records.push_back(*record);
+            push(node, number, std::move(records), [this, node, number, last, next] {
+              if (!last) return exchange_page(node, number, next);
+              if (!exchange_with(node, number)) return;
+              exchanges_.erase(node);
+              exchanged_.insert(node);
+              // What was learned is on its way to the disk, in order before whatever is told from now on.
+              journal_.join({}, [this, node] {
+                memory_.on_marks(node);
+                recollected();
+              });
+              look_settled();
             });
-            look_settled();
           });
         },
         [this, node, number, after](caf::error&) { later(milliseconds{1'000}, [this, node, number, after] { exchange_page(node, number, after); }); });
+  }
+
+  /// A node that came with an empty disk takes the records that belong to it before its word counts: until it is pushed to, two
+  /// of three nodes could agree that there is no such video, or list all but it.
+  void fetch_from(const node_name& node, std::uint64_t number, mark_list lacking, std::function<void()> then) {
+    if (lacking.empty()) return then();
+    const auto handle = exchange_with(node, number);
+    if (!handle) return;
+    mark_list some(lacking.begin(), lacking.begin() + static_cast<std::ptrdiff_t>(std::min(lacking.size(), uploads_max)));
+    lacking.erase(lacking.begin(), lacking.begin() + static_cast<std::ptrdiff_t>(some.size()));
+    for (const auto& mark : some) elsewhere_.insert(mark.video);
+    request(handle, env_.config.request_timeout, fetch_atom::value, std::move(some))
+      .then(
+        [this, node, number, lacking = std::move(lacking), then = std::move(then)](const upload_list& records) mutable {
+          LATHAM_REACHED("records_fetched_by_a_blank_storage");
+          ports::kv_batch batch;
+          for (const auto& record : records) {
+            const auto homes = homes_of(record.what.source.blob, rules_);
+            if (record.state != upload_state::complete || std::find(homes.begin(), homes.end(), rules_.self) == homes.end()) continue;
+            const auto kept = uploads_.keep(record, now());
+            if (!kept) continue;
+            elsewhere_.erase(kept->what.video);
+            note_keeper(kept->what.video, node);
+            note_keeper(kept->what.video, kept->what.source.store);  // it was complete there first
+            batch.push_back({store::upload_key(kept->what.video), to_record(*kept)});
+          }
+          journal_.join(std::move(batch), [] {});
+          fetch_from(node, number, std::move(lacking), std::move(then));
+        },
+        [this, node, number](caf::error&) { later(milliseconds{1'000}, [this, node, number] { exchange_page(node, number, {}); }); });
+  }
+
+  caf::result<upload_list> fetch(const mark_list& wanted) {
+    if (!loaded_) return to_caf(starting());
+    if (wanted.size() > uploads_max) return to_caf({errc::invalid_argument, "at most 16 uploads at once"});
+    upload_list out;
+    for (const auto& mark : wanted)
+      if (const auto* record = uploads_.find(mark.video); record != nullptr && record->state == upload_state::complete) out.push_back(*record);
+    auto answer = make_response_promise<upload_list>();
+    journal_.join({}, [answer, out = std::move(out)]() mutable { answer.deliver(std::move(out)); });
+    return answer;
   }
 
   void push(const node_name& node, std::uint64_t number, upload_list records, std::function<void()> then) {
@@ -702,6 +757,9 @@ private:
 
   caf::result<bool> keep(const upload_list& records) {
     if (!loaded_) return to_caf(starting());
+    // A tombstone is taken all the same: nobody counts on it here, and it keeps a list true.
+    if (left_ && std::any_of(records.begin(), records.end(), [](const upload_record& record) { return record.state != upload_state::removed; })) return to_caf(gone());
+    ++taken_;
     if (records.size() > uploads_max) return to_caf({errc::invalid_argument, "at most 16 uploads at once"});
     ports::kv_batch batch;
     std::vector<blob_id> dead;
@@ -753,70 +811,78 @@ private:
     return answer;
   }
 
-  /// Counts what others are known to keep: asks all of them for their marks, page by page, and the own disk for what is left.
-  caf::result<leave_answer> may_leave() {
-    if (!loaded_) return to_caf(starting());
-    leave_answer no;
-    if (!rules_.draining.contains(rules_.self)) {
-      no.reason = "this storage node is not being emptied: name it in --draining on all nodes first";
-      return no;
-    }
-    if (env_.own_blobs == nullptr) return to_caf({errc::unavailable, "this storage node keeps no copies"});
-    auto answer = make_response_promise<leave_answer>();
-    auto all = std::make_shared<leaving>();
-    for (const auto& mark : uploads_.marks({}, std::numeric_limits<std::uint32_t>::max()))
-      if (mark.state != upload_state::receiving) all->copies[mark] = 0;
-      else all->receiving = true;
-    all->left = peers_.size();
-    all->finish = [this, answer, all_weak = std::weak_ptr{all}]() mutable {
-      const auto a = all_weak.lock();
-      if (!a) return;
-      env_.own_blobs->list({}, 1000, here<std::vector<ports::blob_stat>>([this, answer, a](expected<std::vector<ports::blob_stat>> blobs) mutable {
-        if (!blobs) return deny(answer, blobs.error());
-        leave_answer out;
-        out.blobs_left = blobs->size();
-        for (const auto& [mark, copies] : a->copies) out.uploads_left += copies < rules_.copies ? 1 : 0;
-        out.may_leave = out.blobs_left == 0 && out.uploads_left == 0 && !a->receiving;
-        if (!out.may_leave) out.reason = a->receiving ? "uploads are still coming in here" : out.blobs_left > 0 ? "blobs still live here" : "records of uploads are on too few other nodes";
-        answer.deliver(std::move(out));
-      }));
-    };
-    if (peers_.empty()) all->finish();
-    for (const auto& [node, handle] : peers_) {
-      // What is on another node that is being emptied does not count.
-      if (rules_.draining.contains(node)) {
-        if (--all->left == 0) all->finish();
-        continue;
-      }
-      count_copies(all, handle, {});
-    }
-    return answer;
-  }
+  // ---- Leaving -----------------------------------------------------------------------------------------------------
 
-  struct mark_less {
-    bool operator()(const upload_mark& a, const upload_mark& b) const { return a.video < b.video; }
-  };
   struct leaving {
-    std::map<upload_mark, std::uint32_t, mark_less> copies;
-    bool receiving = false;
+    leave_count count;
+    std::uint64_t taken = 0;  // when it was begun
     std::size_t left = 0;
     std::function<void()> finish;
   };
 
-  void count_copies(const std::shared_ptr<leaving>& all, const storage_actor& handle, video_id after) {
+  /// Asks all others what they keep, and the own disk for what is left. Once the answer was yes this node takes nothing that
+  /// nobody else would have, and says nothing that others may have been told to forget: somebody may be about to take its disk
+  /// away.
+  caf::result<leave_report> may_leave() {
+    if (!loaded_) return to_caf(starting());
+    if (!memory_.knows_claims() || !memory_.knows_marks()) return to_caf(blank());
+    auto all = std::make_shared<leaving>(leaving{{rules_, uploads_.marks({}, std::numeric_limits<std::uint32_t>::max()), claims_.list(0, shards_max)}, taken_, 0, {}});  // shared by the answers
+    auto answer = make_response_promise<leave_report>();
+    if (!rules_.draining.contains(rules_.self)) {
+      answer.deliver(all->count.report(0, 0));
+      return answer;
+    }
+    all->left = peers_.size();
+    all->finish = [this, answer, weak = std::weak_ptr{all}]() mutable {
+      env_.own_blobs->list({}, 1000, here<std::vector<ports::blob_stat>>([this, answer, a = weak.lock()](expected<std::vector<ports::blob_stat>> blobs) mutable {
+        if (!blobs) return deny(answer, blobs.error());
+        auto report = a->count.report(blobs->size(), removing_.size() + (taken_ - a->taken));
+        if (report.may_leave && !std::exchange(left_, true)) log(ports::log_level::info, "storage may leave: all that it kept is on the others");
+        answer.deliver(std::move(report));
+      }));
+    };
+    if (peers_.empty()) all->finish();
+    for (const auto& [node, handle] : peers_) ask_what_is_kept(all, node, handle);
+    return answer;
+  }
+
+  [[nodiscard]] static error gone() { return {errc::unavailable, "this storage node is about to be switched off and takes nothing new; try again at another"}; }
+
+  void ask_what_is_kept(const std::shared_ptr<leaving>& all, const node_name& node, const storage_actor& handle) {
+    request(handle, env_.config.request_timeout, rules_atom::value)
+      .then(
+        [this, all, node, handle](std::uint64_t digest) {
+          all->count.on_rules(node, digest);
+          count_marks(all, node, handle, {});
+        },
+        [all](caf::error&) { step(all); });
+  }
+
+  void count_marks(const std::shared_ptr<leaving>& all, const node_name& node, const storage_actor& handle, video_id after) {
     request(handle, env_.config.request_timeout, marks_atom::value, after)
       .then(
-        [this, all, handle](const mark_list& theirs) {
-          for (const auto& mark : theirs) {
-            const auto at = all->copies.find(mark);
-            if (at != all->copies.end() && mark.state >= at->first.state) ++at->second;
-          }
-          if (theirs.size() == marks_max) return count_copies(all, handle, theirs.back().video);
-          if (--all->left == 0) all->finish();
+        [this, all, node, handle](const mark_list& theirs) {
+          all->count.on_marks(node, theirs);
+          if (theirs.size() == marks_max) return count_marks(all, node, handle, theirs.back().video);
+          count_claims(all, node, handle, 0);
         },
-        [all](caf::error&) {
-          if (--all->left == 0) all->finish();
-        });
+        [all](caf::error&) { step(all); });
+  }
+
+  void count_claims(const std::shared_ptr<leaving>& all, const node_name& node, const storage_actor& handle, std::uint16_t from) {
+    request(handle, env_.config.request_timeout, recall_atom::value, from)
+      .then(
+        [this, all, node, handle](const kept_claims& kept) {
+          all->count.on_claims(node, kept.claims);
+          if (kept.claims.size() == claims_max && kept.claims.back().shard < shards_max) return count_claims(all, node, handle, static_cast<std::uint16_t>(kept.claims.back().shard + 1));
+          all->count.on_heard(node);
+          step(all);
+        },
+        [all](caf::error&) { step(all); });
+  }
+
+  static void step(const std::shared_ptr<leaving>& all) {
+    if (--all->left == 0) all->finish();
   }
 
   // ---- Shards ------------------------------------------------------------------------------------------------------
@@ -825,6 +891,9 @@ private:
     if (!loaded_) return to_caf(starting());
     if (request.wanted.shard >= shards_max || !is_valid_node_name(request.wanted.holder)) return to_caf({errc::invalid_argument, "this is no claim of a shard"});
     if (!memory_.knows_claims()) return to_caf(blank());
+    const auto* kept = claims_.find(request.wanted.shard);
+    if (LATHAM_REACHED_IF("claim_at_a_leaving_storage", left_ && (kept == nullptr || *kept != request.wanted))) return to_caf(gone());
+    taken_ += kept == nullptr || *kept != request.wanted ? 1 : 0;
     auto out = claims_.on_claim(request, now());
     auto answer = make_response_promise<claim_answer>();
     ports::kv_batch batch;
@@ -844,6 +913,7 @@ private:
     if (const auto* upload = uploads_.find(video); upload != nullptr && upload->state == upload_state::removed)
       return to_caf({errc::not_found, "the video " + to_string(video) + " is deleted"});
     if (rules_.draining.contains(rules_.self)) return to_caf(emptied());
+    if (!memory_.knows_marks()) return to_caf(blank());
     const auto blob = draw_blob(env_.clock->wall(), video.shard());
     const ports::write_token token{blob, env_.random->next(), bytes_max};
     auto answer = make_response_promise<output_ticket>();
@@ -1019,13 +1089,14 @@ private:
         [this](caf::error&) { reaping_ = false; });
   }
 
-  /// Blobs that no record anywhere names: their grants, or the record of an upload that was never accepted, went with a disk.
+  /// Blobs that no record anywhere names: their grants, or the record of an upload that was never accepted, went with a disk, or
+  /// with a node that left.
   /// Their first home takes them up as outputs of nobody knows which video, and the reaper asks about them. Not before all
   /// others were asked, because a blob has a record first at one node alone.
   void sweep() {
-    if (rules_.members.size() < 2 || env_.own_blobs == nullptr || sweeping_ || !memory_.knows_marks() || exchanged_.size() + 1 < rules_.members.size()) return;
+    if (sweeping_ || !memory_.knows_marks() || exchanged_.size() + 1 < rules_.members.size()) return;
     sweeping_ = true;
-    env_.own_blobs->list(swept_, sweep_blobs, here<std::vector<ports::blob_stat>>([this](expected<std::vector<ports::blob_stat>> blobs) {
+    env_.blobs->list(swept_, sweep_blobs, here<std::vector<ports::blob_stat>>([this](expected<std::vector<ports::blob_stat>> blobs) {
       sweeping_ = false;
       if (!blobs) return;
       const bool last = blobs->size() < sweep_blobs;
@@ -1048,6 +1119,7 @@ private:
 
   void ask_who_names(blob_list blobs) {
     if (peers_.size() + 1 < rules_.members.size()) return;
+    if (peers_.empty()) return take_up(blobs, bool_list(blobs.size()));
     struct asking {
       blob_list blobs;
       bool_list named;
@@ -1059,19 +1131,7 @@ private:
     all->blobs = std::move(blobs);
     all->left = peers_.size();
     const auto step = [this, all] {
-      if (--all->left > 0 || !all->all_answered) return;
-      ports::kv_batch batch;
-      for (std::size_t i = 0; i < all->blobs.size(); ++i) {
-        const auto blob = all->blobs[i];
-        if (all->named[i] != 0 || uploads_.names(blob) || outputs_.contains(blob)) continue;
-        const output_grant record{blob, {}, false};
-        put_output(record);
-        batch.push_back({store::output_key(blob), to_record(record)});
-      }
-      if (batch.empty()) return;
-      LATHAM_REACHED("orphans_taken_up");
-      log(ports::log_level::info, "blobs without a record taken up count={}", batch.size());
-      journal_.join(std::move(batch), [] {});
+      if (--all->left == 0 && all->all_answered) take_up(all->blobs, all->named);
     };
     for (const auto& [node, handle] : peers_)
       request(handle, env_.config.request_timeout, names_atom::value, all->blobs)
@@ -1086,6 +1146,21 @@ private:
             all->all_answered = false;
             step();
           });
+  }
+
+  void take_up(const blob_list& blobs, const bool_list& named) {
+    ports::kv_batch batch;
+    for (std::size_t i = 0; i < blobs.size(); ++i) {
+      const auto blob = blobs[i];
+      if (named[i] != 0 || uploads_.names(blob) || outputs_.contains(blob)) continue;
+      const output_grant record{blob, {}, false};
+      put_output(record);
+      batch.push_back({store::output_key(blob), to_record(record)});
+    }
+    if (batch.empty()) return;
+    LATHAM_REACHED("orphans_taken_up");
+    log(ports::log_level::info, "blobs without a record taken up count={}", batch.size());
+    journal_.join(std::move(batch), [] {});
   }
 
   void put_output(const output_grant& record) {
@@ -1139,6 +1214,8 @@ private:
   std::uint16_t reaped_shard_ = 0;  // asked about last
   bool sweeping_ = false;
   bool keeping_claims_ = false;
+  std::uint64_t taken_ = 0;  // deletes, records and claims so far: what came while others were asked was not asked for
+  bool left_ = false;        // it was told that it may leave
 };
 
 }  // namespace

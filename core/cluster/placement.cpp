@@ -14,12 +14,20 @@ constexpr std::uint64_t mix(std::uint64_t x) noexcept {
   return x ^ (x >> 31);
 }
 
-}  // namespace
-
-std::uint64_t placement_weight(const node_name& member, blob_id blob) noexcept {
+std::uint64_t hash_of(const node_name& member) noexcept {
   std::uint64_t name = 0xcbf29ce484222325ull;  // FNV-1a
   for (const auto c : member) name = (name ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
-  return mix(mix(mix(name) ^ blob.high) ^ blob.low);
+  return mix(name);
+}
+
+}  // namespace
+
+std::uint64_t placement_weight(const node_name& member, blob_id blob) noexcept { return mix(mix(hash_of(member) ^ blob.high) ^ blob.low); }
+
+std::uint64_t digest_of(const copy_rules& rules) noexcept {
+  auto out = mix(std::uint64_t{rules.copies} << 32 | rules.acks);
+  for (const auto& member : rules.members) out = mix(out ^ hash_of(member)) + (rules.draining.contains(member) ? 1 : 0);
+  return out;
 }
 
 std::vector<node_name> placement_of(blob_id blob, std::vector<node_name> members) {

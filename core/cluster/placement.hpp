@@ -33,6 +33,10 @@ struct copy_rules {
 /// many as copies. Never more than there are members that take copies.
 [[nodiscard]] copy_rules make_copy_rules(node_name self, std::vector<node_name> members, std::set<node_name> draining, std::uint32_t copies, std::uint32_t acks);
 
+/// Equal for two nodes that place copies alike: of everything but `self`. While a cluster's configuration changes, node by node,
+/// each may take the other's copy for the one that stays; only what these agree on may be given up.
+[[nodiscard]] std::uint64_t digest_of(const copy_rules& rules) noexcept;
+
 /// All members in the order in which they get and are asked for the blob: those that are draining last.
 [[nodiscard]] std::vector<node_name> placement_of(blob_id blob, const copy_rules& rules);
 /// The first `copies` of them: where the blob belongs. `away` are passed over, because they will not be back soon.

@@ -1,5 +1,7 @@
 #include "core/cluster/repair_plan.hpp"
 
+#include "core/reach.hpp"
+
 #include <algorithm>
 
 namespace latham {
@@ -10,35 +12,35 @@ bool same(const ports::blob_stat& own, const ports::blob_look& there) {
   return there.presence == ports::blob_presence::sealed && there.about.bytes == own.bytes && there.about.digest == own.digest;
 }
 
-repair_plan plan_open(const ports::blob_stat& own, const copy_rules& rules, const std::map<node_name, ports::blob_look>& heard, bool abandoned) {
+repair_plan plan_open(const ports::blob_stat& own, const copy_rules& rules, const std::map<node_name, ports::blob_look>& heard, const std::set<node_name>& agreed, bool abandoned) {
   // Written here right now, or left behind by a writer who went on elsewhere. Whose first home is here has a record that
   // says so; the storage actor expires it.
   repair_plan out;
   const auto order = placement_of(own.blob, rules);
   std::size_t sealed = 0;
-  for (const auto& [node, there] : heard) sealed += there.presence == ports::blob_presence::sealed ? 1 : 0;
+  for (const auto& [node, there] : heard) sealed += agreed.contains(node) && there.presence == ports::blob_presence::sealed ? 1 : 0;
   const auto homes = homes_of(own.blob, rules);
   const bool is_home = std::find(homes.begin(), homes.end(), rules.self) != homes.end();
   if (!is_home && sealed >= homes.size()) out.own = repair_plan::own_copy::give_up;
   // Bytes come from the first home, which has them before anybody else: where it has nothing, nothing more will come. Other
   // parts like this one are no reason to keep it. Without a tombstone, should the writer be somewhere else after all.
-  const bool all_heard = heard.size() + 1 == rules.members.size();
+  const bool all_heard = heard.size() + 1 == rules.members.size() && std::all_of(heard.begin(), heard.end(), [&](const auto& h) { return agreed.contains(h.first); });
   const auto first = heard.find(order.front());
-  if (abandoned && all_heard && sealed == 0 && first != heard.end() && first->second.presence == ports::blob_presence::missing) out.own = repair_plan::own_copy::give_up;
+  if (abandoned && all_heard && sealed == 0 && first != heard.end() && first->second.presence == ports::blob_presence::missing) out.own = repair_plan::own_copy::abandon;
   return out;
 }
 
 }  // namespace
 
 repair_plan plan_repair(const ports::blob_stat& own, const copy_rules& rules, const std::map<node_name, ports::blob_look>& heard,
-                        const std::set<node_name>& away, bool abandoned) {
+                        const std::set<node_name>& away, const std::set<node_name>& agreed, bool abandoned) {
   repair_plan out;
   for (const auto& [node, there] : heard) {
     if (there.presence != ports::blob_presence::dead) continue;
     out.own = repair_plan::own_copy::remove;
     return out;
   }
-  if (!own.sealed) return plan_open(own, rules, heard, abandoned);
+  if (!own.sealed) return plan_open(own, rules, heard, agreed, abandoned);
   const auto order = placement_of(own.blob, rules);
   // Who pushes: the first that has it whole.
   const auto pusher = std::find_if(order.begin(), order.end(), [&](const node_name& node) {
@@ -49,11 +51,14 @@ repair_plan plan_repair(const ports::blob_stat& own, const copy_rules& rules, co
   const bool mine = pusher != order.end() && *pusher == rules.self;
   const auto homes = homes_of(own.blob, rules);
   const bool is_home = std::find(homes.begin(), homes.end(), rules.self) != homes.end();
-  std::size_t have = is_home ? 1 : 0;
+  std::size_t have = 0;  // homes that have it whole
+  std::size_t keep = 0;  // and give it up by no other rules than these
   for (const auto& home : homes) {
     const auto at = heard.find(home);
     if (at == heard.end()) continue;
-    if (same(own, at->second)) ++have;
+    if (!same(own, at->second)) continue;
+    ++have;
+    keep += agreed.contains(home) ? 1 : 0;
   }
   for (const auto& home : homes_of(own.blob, rules, away)) {
     const auto at = heard.find(home);
@@ -65,7 +70,8 @@ repair_plan plan_repair(const ports::blob_stat& own, const copy_rules& rules, co
     ++out.lacking;
     if (mine) out.push.push_back(home);
   }
-  if (!is_home && have == homes.size()) out.own = repair_plan::own_copy::give_up;
+  if (is_home || have < homes.size()) return out;
+  if (!LATHAM_REACHED_IF("copy_kept_for_another_configuration", keep < homes.size())) out.own = repair_plan::own_copy::give_up;
   return out;
 }
 

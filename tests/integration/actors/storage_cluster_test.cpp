@@ -14,6 +14,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 
 namespace latham {
@@ -147,7 +148,7 @@ protected:
     auto& e = *n.e;
     e.config.name = name;
     e.config.roles = {node_role::storage};
-    e.config.storages = {"storage-0", "storage-1", "storage-2"};
+    e.config.storages = members_;
     e.config.draining = draining_;
     e.config.repair_period = seconds{10};
     e.config.output_grace = seconds{20};
@@ -167,6 +168,21 @@ protected:
     settle();
     n.storage = caf::actor_cast<storage_actor>(ask<caf::strong_actor_ptr>(n.directory, resolve_atom::value, std::string{service_storage}).value());
     up_.insert(name);
+  }
+  /// Starts again with what is configured now.
+  void tell(const node_name& name) {
+    kill(name);
+    restart(name);
+  }
+  leave_report leave(const node_name& name) {
+    auto report = ask<leave_report>(nodes_.at(name).storage, leave_atom::value);
+    EXPECT_TRUE(report) << report.error().message;
+    return report ? *report : leave_report{};
+  }
+  static std::uint64_t count_of(const leave_report& report, const std::string& what) {
+    for (const auto& reason : report.reasons)
+      if (reason.what == what) return reason.count;
+    return 0;
   }
   void stop(const node_name& name) {
     auto& n = nodes_.at(name);
@@ -278,6 +294,7 @@ protected:
   std::map<node_name, node> nodes_;
   std::set<node_name> up_;
   std::set<std::pair<node_name, node_name>> links_;
+  std::vector<node_name> members_{"storage-0", "storage-1", "storage-2"};  // as the next to start are told
   std::set<node_name> draining_;
   std::uint64_t scrub_bytes_s_ = 0;
   milliseconds idle_{24 * 3600 * 1000};
@@ -489,31 +506,118 @@ TEST_F(StorageCluster, DamageIsFoundAndMendedFromTheOtherCopy) {
 }
 
 TEST_F(StorageCluster, ANodeMayBeSwitchedOffOnceAllOfItIsElsewhere) {
+  live_with_a_scheduler();
   std::vector<uploaded> made;
   for (int i = 0; i < 4; ++i) {
     const auto u = upload("storage-1", "bytes to keep");
     ASSERT_TRUE(u);
     made.push_back(*u);
   }
-  EXPECT_FALSE(ask<leave_answer>(nodes_.at("storage-1").storage, leave_atom::value)->may_leave);  // nobody said that it should
+  EXPECT_FALSE(leave("storage-1").may_leave);  // nobody said that it should
   draining_ = {"storage-1"};
   for (const auto* name : {"storage-0", "storage-1", "storage-2"}) kill(name);
   for (const auto* name : {"storage-0", "storage-1", "storage-2"}) start(name);
-  const auto alone = ask<leave_answer>(nodes_.at("storage-1").storage, leave_atom::value);
-  ASSERT_TRUE(alone) << alone.error().message;
-  EXPECT_FALSE(alone->may_leave);
-  EXPECT_EQ(alone->blobs_left, 4u);
-  EXPECT_EQ(alone->uploads_left, 4u);
+  const auto alone = leave("storage-1");
+  EXPECT_FALSE(alone.may_leave);
+  EXPECT_EQ(count_of(alone, "nodes_away"), 2u);
+  EXPECT_EQ(count_of(alone, "blobs"), 4u);
+  EXPECT_EQ(count_of(alone, "uploads"), 4u);
   link_all();
   pass(seconds{40});
   EXPECT_EQ(upload("storage-1", "x").error().code, errc::unavailable);
-  const auto now_it_may = ask<leave_answer>(nodes_.at("storage-1").storage, leave_atom::value);
-  ASSERT_TRUE(now_it_may);
-  EXPECT_TRUE(now_it_may->may_leave) << now_it_may->reason << " blobs " << now_it_may->blobs_left << " uploads " << now_it_may->uploads_left;
+  const auto now_it_may = leave("storage-1");
+  EXPECT_TRUE(now_it_may.may_leave) << now_it_may.reasons.front().detail;
   for (const auto& u : made) {
     EXPECT_EQ(on_disk("storage-1", u.blob), ports::blob_presence::missing);
     EXPECT_EQ(copies(u.blob), 2u);
   }
+}
+
+TEST_F(StorageCluster, ANodeDoesNotLeaveWhileAnotherHasTheConfigurationOfBefore) {
+  live_with_a_scheduler();
+  draining_ = {"storage-1"};
+  for (const auto* name : {"storage-1", "storage-2"}) tell(name);
+  pass(seconds{40});
+  const auto differs = leave("storage-1");
+  EXPECT_FALSE(differs.may_leave);
+  EXPECT_EQ(count_of(differs, "nodes_differ"), 1u);
+  tell("storage-0");
+  pass(seconds{40});
+  EXPECT_TRUE(leave("storage-1").may_leave);
+}
+
+TEST_F(StorageCluster, ANodeThatMayLeaveTakesNothingThatOthersDoNotHave) {
+  live_with_a_scheduler();
+  const auto u = upload("storage-0", "bytes to keep");
+  ASSERT_TRUE(u);
+  draining_ = {"storage-1"};
+  for (const auto* name : {"storage-0", "storage-1", "storage-2"}) tell(name);
+  pass(seconds{40});
+  ASSERT_TRUE(leave("storage-1").may_leave);
+  const auto leaving = nodes_.at("storage-1").storage;
+  EXPECT_EQ(ask<bool>(leaving, forget_atom::value, u->video).error().code, errc::unavailable);
+  upload_record record;
+  record.what.video = {7, 7};
+  record.state = upload_state::complete;
+  EXPECT_EQ(ask<bool>(leaving, keep_atom::value, upload_list{record}).error().code, errc::unavailable);
+  EXPECT_EQ(ask<claim_answer>(leaving, claim_request{{0, 2, "scheduler-0", 8}, 7}).error().code, errc::unavailable);
+  EXPECT_TRUE(ask<claim_answer>(leaving, claim_request{{0, 1, "scheduler-0", 7}, 0})->granted) << "who owns the shard already goes on";
+  tell("storage-1");
+  pass(seconds{20});
+  EXPECT_TRUE(ask<bool>(nodes_.at("storage-1").storage, forget_atom::value, u->video)) << "it was not switched off after all";
+}
+
+TEST_F(StorageCluster, NodesOfTwoConfigurationsDoNotBothGiveUpTheirCopies) {
+  live_with_a_scheduler();
+  // Belongs to the two that are to leave, and not to the one that stays.
+  std::optional<uploaded> u;
+  for (int i = 0; i < 64 && (!u || u->order[2] != "storage-0"); ++i) u = *upload("storage-1", "bytes to keep");
+  ASSERT_EQ(u->order[2], "storage-0");
+  draining_ = {"storage-1", "storage-2"};
+  for (const auto* name : {"storage-1", "storage-2"}) tell(name);
+  pass(seconds{100});
+  // They have pushed it to the only home that they know; there it is a copy in excess.
+  EXPECT_EQ(copies(u->blob), 3u);
+  tell("storage-0");
+  pass(seconds{100});
+  EXPECT_EQ(on_disk("storage-0", u->blob), ports::blob_presence::sealed);
+  EXPECT_EQ(copies(u->blob), 1u);
+  for (const auto* name : {"storage-1", "storage-2"}) EXPECT_TRUE(leave(name).may_leave);
+}
+
+TEST_F(StorageCluster, NodesThatJoinTakeTheRecordsBeforeTheirWordCounts) {
+  for (const auto* name : {"storage-0", "storage-1", "storage-2"}) lose_disk(name);
+  members_ = {"storage-0"};
+  start("storage-0");
+  EXPECT_TRUE(ask<claim_answer>(nodes_.at("storage-0").storage, claim_request{{0, 1, "scheduler-0", 7}, 0})->granted);
+  std::vector<uploaded> made;
+  for (int i = 0; i < 20; ++i) made.push_back(*upload("storage-0", "bytes to keep"));
+  EXPECT_EQ(copies(made.front().blob), 1u);
+  members_ = {"storage-0", "storage-1", "storage-2"};
+  for (const auto* name : {"storage-1", "storage-2"}) start(name);
+  link_all();
+  pass(seconds{10});
+  EXPECT_EQ(upload("storage-1", "x").error().code, errc::unavailable) << "not before all storage nodes know of it";
+  tell("storage-0");
+  for (int i = 0; i < 600 && !ask<view_list>(nodes_.at("storage-1").storage, list_atom::value, std::string{"default"}, video_id{}, 1u); ++i) {
+  }
+  for (const auto& u : made) {
+    const auto homes = homes_of(u.blob, nodes_.at("storage-1").e->config.rules_of_copies());
+    const auto is_home = std::find(homes.begin(), homes.end(), "storage-1") != homes.end();
+    const auto found = ask<video_view>(nodes_.at("storage-1").storage, find_atom::value, u.video);
+    EXPECT_NE(found ? errc::none : found.error().code, errc::not_found) << is_home;
+  }
+  // A restart forgets what it was told of others, and has its own records.
+  pass(seconds{10});
+  tell("storage-1");
+  for (const auto& u : made) {
+    const auto homes = homes_of(u.blob, nodes_.at("storage-1").e->config.rules_of_copies());
+    if (std::find(homes.begin(), homes.end(), "storage-1") == homes.end()) continue;
+    const auto found = ask<video_view>(nodes_.at("storage-1").storage, find_atom::value, u.video);
+    EXPECT_NE(found ? errc::none : found.error().code, errc::not_found);
+  }
+  pass(seconds{60});
+  for (const auto& u : made) EXPECT_EQ(copies(u.blob), 2u);
 }
 
 TEST_F(StorageCluster, AnOutputIsVerifiedAnywhereAndNotCalledMissingWhileItsNodesAreAway) {

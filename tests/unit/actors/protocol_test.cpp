@@ -133,7 +133,7 @@ TEST_F(Protocol, WhatStorageNodesTellOneAnotherCrossesTheWire) {
   record.state = upload_state::complete;
   EXPECT_EQ(encode(round_trip(upload_list{record})), encode(upload_list{record}));
   EXPECT_EQ(round_trip(mark_list{{{1, 2}, upload_state::removed}}), (mark_list{{{1, 2}, upload_state::removed}}));
-  expect_same(leave_answer{true, 1, 2, "why"});
+  expect_same(leave_report{false, {{"blobs", 2, "why"}}});
   expect_same(kept_claims{true, {{1, 2, "scheduler-1", 3}}});
 }
 

@@ -19,7 +19,10 @@ struct Repair : ::testing::Test {
   }
   /// The plan of the node at that place in the order.
   repair_plan plan(std::size_t place, std::map<node_name, ports::blob_look> heard, std::set<node_name> away = {}, std::set<node_name> draining = {}, bool abandoned = false) {
-    return plan_repair(own, make_copy_rules(order[place], members, std::move(draining), 2, 2), heard, away, abandoned);
+    std::set<node_name> agreed;
+    for (const auto& [node, look] : heard)
+      if (!elsewise.contains(node)) agreed.insert(node);
+    return plan_repair(own, make_copy_rules(order[place], members, std::move(draining), 2, 2), heard, away, agreed, abandoned);
   }
   ports::blob_look has() const { return {ports::blob_presence::sealed, own}; }
   static ports::blob_look is(ports::blob_presence p) { return {p, {}}; }
@@ -27,6 +30,7 @@ struct Repair : ::testing::Test {
   const std::vector<node_name> members{"a", "b", "c", "d"};
   std::vector<node_name> order;
   ports::blob_stat own;
+  std::set<node_name> elsewise;  // have another configuration
   const ports::blob_look missing = is(ports::blob_presence::missing);
 };
 
@@ -53,6 +57,14 @@ TEST_F(Repair, ATombstoneAnywhereIsADeleteThatWasMissed) {
   EXPECT_EQ(plan(0, {{order[1], has()}, {order[3], is(ports::blob_presence::dead)}}).own, own_copy::remove);
   own.sealed = false;
   EXPECT_EQ(plan(0, {{order[3], is(ports::blob_presence::dead)}}).own, own_copy::remove);
+}
+
+TEST_F(Repair, NothingIsGivenUpToAHomeOfAnotherConfiguration) {
+  elsewise = {order[1]};
+  EXPECT_EQ(plan(2, {{order[0], has()}, {order[1], has()}}).own, own_copy::keep);
+  EXPECT_EQ(plan(2, {{order[0], has()}, {order[1], missing}}).lacking, 1u) << "and it is pushed to all the same";
+  elsewise = {order[3]};  // who is no home promises nothing
+  EXPECT_EQ(plan(2, {{order[0], has()}, {order[1], has()}, {order[3], has()}}).own, own_copy::give_up);
 }
 
 TEST_F(Repair, ACopyInExcessGoesOnlyWhenEveryHomeHasOne) {
@@ -92,15 +104,15 @@ TEST_F(Repair, AnOpenCopyGoesWhenItIsSealedElsewhereOrNobodyCanComeBackToIt) {
   EXPECT_EQ(plan(1, {{order[0], sealed}, {order[2], sealed}}).own, own_copy::keep);  // a home: it is pushed to
   const std::map<node_name, ports::blob_look> nobody{{order[0], missing}, {order[2], missing}, {order[3], missing}};
   EXPECT_EQ(plan(1, nobody).own, own_copy::keep);
-  EXPECT_EQ(plan(1, nobody, {}, {}, true).own, own_copy::give_up);
+  EXPECT_EQ(plan(1, nobody, {}, {}, true).own, own_copy::abandon);
   EXPECT_EQ(plan(1, {{order[0], missing}}, {}, {}, true).own, own_copy::keep);
 }
 
 TEST_F(Repair, PartsDoNotKeepEachOtherWhenTheFirstHomeHasNothing) {
   own.sealed = false;
   const auto part = is(ports::blob_presence::open);
-  EXPECT_EQ(plan(1, {{order[0], missing}, {order[2], part}, {order[3], missing}}, {}, {}, true).own, own_copy::give_up);
-  EXPECT_EQ(plan(2, {{order[0], missing}, {order[1], part}, {order[3], missing}}, {}, {}, true).own, own_copy::give_up);
+  EXPECT_EQ(plan(1, {{order[0], missing}, {order[2], part}, {order[3], missing}}, {}, {}, true).own, own_copy::abandon);
+  EXPECT_EQ(plan(2, {{order[0], missing}, {order[1], part}, {order[3], missing}}, {}, {}, true).own, own_copy::abandon);
   // A writer who is still there, and a copy that will be pushed here.
   EXPECT_EQ(plan(1, {{order[0], part}, {order[2], missing}, {order[3], missing}}, {}, {}, true).own, own_copy::keep);
   EXPECT_EQ(plan(1, {{order[0], missing}, {order[2], is(ports::blob_presence::sealed)}, {order[3], missing}}, {}, {}, true).own, own_copy::keep);
