@@ -120,9 +120,13 @@ class owners_grant : public checker {
 public:
   using checker::checker;
   void on_lease(const lease_record& r) override {
-    const auto agree = std::count_if(view_.claims.begin(), view_.claims.end(), [&](const auto& c) { return c.first.second == r.video.shard() && c.second.generation == r.held.generation; });
-    if (static_cast<std::size_t>(agree) < view_.blobs.size() / 2 + 1)
-      throw violation{"owners_grant", fmt::format("epoch {} was granted when {} of {} storage nodes knew of its generation", to_string(r.held), agree, view_.blobs.size())};
+    const auto members = view_.storages_of(r.video.shard());
+    const auto agree = std::count_if(members.begin(), members.end(), [&](const node_name& node) {
+      const auto claim = view_.claims.find({node, r.video.shard()});
+      return claim != view_.claims.end() && claim->second.generation == r.held.generation;
+    });
+    if (static_cast<std::size_t>(agree) < members.size() / 2 + 1)
+      throw violation{"owners_grant", fmt::format("epoch {} was granted when {} of {} storage nodes knew of its generation", to_string(r.held), agree, members.size())};
   }
 };
 
@@ -243,7 +247,7 @@ public:
     const auto upload = view_.uploads.find(id);
     const auto held = view_.upload_records.find(id);
     if (upload == view_.uploads.end() || held == view_.upload_records.end()) throw violation{"acknowledged_is_copied", to_string(id) + " has no record"};
-    const auto needed = std::max(1u, rules().acks - (view_.disk_lost_lately() ? 1u : 0u));
+    const auto needed = std::max(1u, view_.acks_lately() - (view_.disk_lost_lately() ? 1u : 0u));
     const auto records = std::count_if(held->second.begin(), held->second.end(), [](const auto& r) { return r.second.state != upload_state::receiving; });
     if (static_cast<std::uint32_t>(records) < needed) throw violation{"acknowledged_is_copied", fmt::format("the record of {} is on {} disks", to_string(id), records)};
     struct looking {
@@ -258,13 +262,6 @@ public:
         if (--all->left > 0 || all->sealed >= needed || view_.known.at(id).delete_asked) return;
         throw violation{"acknowledged_is_copied", fmt::format("{} is whole on {} disks", to_string(id), all->sealed)};
       });
-  }
-
-private:
-  [[nodiscard]] copy_rules rules() const {
-    std::vector<node_name> members;
-    for (const auto& [node, blobs] : view_.blobs) members.push_back(node);
-    return make_copy_rules({}, members, {}, 0, 0);
   }
 };
 
@@ -337,10 +334,8 @@ public:
 };
 
 std::string misplaced_blobs(const view& v) {
-  std::vector<node_name> members;
   std::map<node_name, std::vector<ports::blob_stat>> held;
   for (const auto& [node, blobs] : v.blobs) {
-    members.push_back(node);
     bool answered = false;
     blobs().list({}, 1000, [&, to = &held[node]](expected<std::vector<ports::blob_stat>> all) {
       answered = true;
@@ -350,7 +345,7 @@ std::string misplaced_blobs(const view& v) {
   }
   // Not before: more may have become wanted, or less, while the lists were made.
   std::map<blob_id, std::size_t> lacking;  // homes that have no whole copy yet
-  const auto rules = make_copy_rules({}, members, {}, 0, 0);
+  const auto rules = make_copy_rules({}, v.storages(), {}, 0, 0);
   for (const auto& [id, task] : v.tasks)
     if (task.state == task_state::committed && id.kind != task_kind::plan) lacking[task.output.blob] = rules.copies;
   for (const auto& [id, upload] : v.uploads)

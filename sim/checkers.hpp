@@ -57,6 +57,13 @@ struct view {
   std::function<bool()> disk_lost_lately;
   /// Is storage up, so that what it holds counts as readable?
   std::function<bool()> storage_up;
+  /// The storage nodes that there are, or will be when all nodes know of a change. `blobs` has also those that are to join, and
+  /// those that have left.
+  std::function<std::vector<node_name>()> storages;
+  /// As the scheduler of a shard was told when it started.
+  std::function<std::vector<node_name>(std::uint16_t shard)> storages_of;
+  /// How many copies were promised by whoever promised least a moment ago: nodes differ while a change is told to them.
+  std::function<std::uint32_t()> acks_lately;
 };
 
 class checker {

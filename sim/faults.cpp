@@ -12,8 +12,9 @@ constexpr nanoseconds looks_for_repair_every{milliseconds{250}};
 }  // namespace
 
 faults::faults(surroundings& around, std::vector<std::unique_ptr<machine>>& machines, std::function<void(machine&)> start, std::function<bool(const machine&)> has_work,
-               std::function<bool(const machine&)> may_lose_disk)
-  : around_{around}, machines_{machines}, start_{std::move(start)}, has_work_{std::move(has_work)}, may_lose_disk_{std::move(may_lose_disk)}, active_(around.what.faults.size()) {}
+               std::function<bool(const machine&)> may_lose_disk, std::function<void(std::size_t)> change_cluster)
+  : around_{around}, machines_{machines}, start_{std::move(start)}, has_work_{std::move(has_work)}, may_lose_disk_{std::move(may_lose_disk)},
+    change_cluster_{std::move(change_cluster)}, active_(around.what.faults.size()) {}
 
 void faults::begin() {
   for (std::size_t i = 0; i < around_.what.faults.size(); ++i) {
@@ -133,6 +134,7 @@ void faults::inject(std::size_t which) {
   const auto nodes = targets(f.nodes);
   const nanoseconds lasts = milliseconds{f.for_ms};
   on_links(which, f, nodes);
+  if (f.kind == "grow" || f.kind == "shrink") change_cluster_(which);
   if (f.kind == "rolling_restart" || f.kind == "upgrade") {
     nanoseconds wait{0};
     for (auto* m : nodes) {

@@ -15,7 +15,7 @@ namespace latham::sim {
 class faults {
 public:
   faults(surroundings& around, std::vector<std::unique_ptr<machine>>& machines, std::function<void(machine&)> start, std::function<bool(const machine&)> has_work,
-         std::function<bool(const machine&)> may_lose_disk);
+         std::function<bool(const machine&)> may_lose_disk, std::function<void(std::size_t)> change_cluster);
 
   /// Puts all faults of the plan into the queue.
   void begin();
@@ -44,6 +44,7 @@ private:
   std::function<void(machine&)> start_;
   std::function<bool(const machine&)> has_work_;
   std::function<bool(const machine&)> may_lose_disk_;
+  std::function<void(std::size_t)> change_cluster_;
   std::vector<bool> active_;
   std::map<std::pair<std::size_t, node_index>, std::uint64_t> locked_by_;  // the life that has the disk which a twin waits for
   bool healed_ = false;

@@ -162,7 +162,8 @@ machine::machine(surroundings& around, const std::string& name, node_role role, 
     random_{std::make_unique<random_port>(*this)},
     resolver_{std::make_unique<resolver_port>(*this)},
     executor_{std::make_unique<executor_port>(*this)},
-    log_{std::make_unique<log_port>(*this)} {
+    log_{std::make_unique<log_port>(*this)},
+    second_{second} {
   const auto most = around.what.knobs.skew_ppm;
   skew_ppm_ = static_cast<std::int64_t>(around.time.draw(static_cast<std::uint64_t>(2 * most + 1))) - most;
   // Machines were not switched on together, and their people set the time by hand.
@@ -196,13 +197,14 @@ void machine::start() {
   e.config.stall_timeout = milliseconds{k.stall_timeout_ms};
   e.config.output_grace = milliseconds{k.output_grace_ms};
   e.config.repair_period = milliseconds{k.repair_period_ms};
-  for (const auto& peer : node_names(around_.what.nodes)) {
-    if (role_of(peer) == node_role::storage) e.config.storages.push_back(peer);
-    if (role_of(peer) == node_role::scheduler) e.config.schedulers.push_back(peer);
-  }
+  p->told = told_;
+  e.config.storages = told_.storages;
+  e.config.schedulers = told_.schedulers;
+  e.config.draining = told_.draining;
   if (role_ == node_role::scheduler) e.config.shard = static_cast<std::uint16_t>(std::stoul(name_.substr(name_.rfind('-') + 1)));
-  for (const auto& peer : node_names(around_.what.nodes))
-    if (peer != name_ && dials(role_, name_, role_of(peer), peer)) e.config.peers.push_back({peer, true});
+  for (const auto* peers : {&told_.storages, &told_.schedulers})
+    for (const auto& peer : *peers)
+      if (peer != name_ && dials(role_, name_, role_of(peer), peer)) e.config.peers.push_back({peer, true});
   e.clock = clock_.get();
   e.random = random_.get();
   e.log = log_.get();
@@ -283,6 +285,11 @@ void machine::stop(std::function<void()> ended) {
   // Not inside an actor's turn.
   running_->tree->stop([this, once] { around_.time.after(nanoseconds{0}, once); });
   around_.time.after(stop_deadline, once);
+}
+
+void machine::ask_to_leave(std::function<void(const expected<leave_report>&)> answer) {
+  // Not inside an actor's turn.
+  running_->tree->leave([this, answer = std::move(answer)](const expected<leave_report>& report) { around_.time.after(nanoseconds{0}, [answer, report] { answer(report); }); });
 }
 
 void machine::pause(std::size_t fault) {

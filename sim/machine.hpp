@@ -5,6 +5,7 @@
 #pragma once
 
 #include "actors/node.hpp"
+#include "core/cluster/leave.hpp"
 #include "sim/disk.hpp"
 #include "sim/model_engine.hpp"
 #include "sim/network.hpp"
@@ -18,6 +19,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace latham::sim {
 
@@ -28,6 +30,14 @@ struct surroundings {
   trace& log;
   ledger& faults;
   const plan& what;
+};
+
+/// What a process is told of the cluster when it starts. While that changes, processes differ.
+struct cluster_config {
+  std::vector<std::string> storages;
+  std::vector<std::string> schedulers;
+  std::set<std::string> draining;
+  friend bool operator==(const cluster_config&, const cluster_config&) = default;
 };
 
 class machine {
@@ -47,8 +57,20 @@ public:
   [[nodiscard]] bool runs() const noexcept { return running_ != nullptr; }
   [[nodiscard]] bool stopping() const noexcept { return runs() && running_->stopping; }
   [[nodiscard]] bool paused() const noexcept { return paused_; }
-  /// Its name points to it. A process on a machine of which that is no longer true is the earlier of two.
-  [[nodiscard]] bool wanted() const { return around_.net.index_of(name_) == index_; }
+  [[nodiscard]] bool is_second() const noexcept { return second_; }
+  /// Its name points elsewhere: a process on it is the earlier of two.
+  [[nodiscard]] bool superseded() const { return around_.net.index_of(name_) != index_; }
+  /// It has joined and has not left.
+  [[nodiscard]] bool in_cluster() const noexcept { return in_cluster_; }
+  void join() noexcept { in_cluster_ = true; }
+  void part() noexcept { in_cluster_ = false; }
+  /// Somebody starts it when it is down.
+  [[nodiscard]] bool wanted() const { return in_cluster_ && !superseded(); }
+  /// From its next start on.
+  void tell(cluster_config told) { told_ = std::move(told); }
+  [[nodiscard]] const cluster_config& told() const noexcept { return told_; }
+  /// What the process that runs was told; when none does, what the next one will be.
+  [[nodiscard]] const cluster_config& configured() const noexcept { return runs() ? running_->told : told_; }
   /// When its present process did.
   [[nodiscard]] nanoseconds started() const noexcept { return started_; }
   /// When it could do something at last after it stood still.
@@ -67,6 +89,8 @@ public:
   void kill(bool silent);
   /// SIGTERM: `ended` follows when the tree has stopped. The process is killed when that takes more than five seconds.
   void stop(std::function<void()> ended);
+  /// Asks the node that runs, as an operator does. Not answered when it ends meanwhile.
+  void ask_to_leave(std::function<void(const expected<leave_report>&)> answer);
   void pause(std::size_t fault);
   void resume();
   /// Each step costs so much from now on; 0: nothing.
@@ -101,6 +125,7 @@ private:
   struct config;
 
   struct process {
+    cluster_config told;
     env e;
     std::unique_ptr<caf::actor_system_config> config;
     std::unique_ptr<caf::actor_system> system;
@@ -132,6 +157,8 @@ private:
   std::int64_t wall_offset_ms_ = 0;
   std::uint64_t life_ = 0;
   bool release_before_ = false;
+  bool in_cluster_ = true;
+  cluster_config told_;
   bool paused_ = false;
   nanoseconds started_{0};
   nanoseconds awake_since_{0};
@@ -144,6 +171,7 @@ private:
   std::unique_ptr<ports::resolver> resolver_;
   std::unique_ptr<ports::executor> executor_;
   std::unique_ptr<ports::log_sink> log_;
+  const bool second_;
 
 public:
   /// Names do not resolve: 0 answers with an error, 1 not before the fault ends.

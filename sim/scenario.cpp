@@ -67,6 +67,9 @@ const std::vector<fault_kind>& fault_kinds() {
     {"engine_slow", "times slower", {2, 10}, {2'000, 15'000}, "w", 3},
     // -- two releases
     {"upgrade", "milliseconds between two nodes", {500, 8'000}, {300, 3'000}, "gscw", 0},
+    // -- another cluster
+    {"grow", "milliseconds between two nodes", {300, 4'000}, {300, 3'000}, "s", 0},
+    {"shrink", "the same", {300, 4'000}, {300, 3'000}, "s", 0},
     // -- two processes of one name
     {"twin", "1: the first is cut off from the others, 0: it is not", {0, 1}, {2'000, 20'000}, "gcw", 0},
     {"twin_shared", "the same", {0, 1}, {2'000, 20'000}, "sc", 0},
@@ -179,6 +182,8 @@ fault_template fault_of(const json& j) {
   m.read("for_ms", out.for_ms, 1, hour_ms);
   m.read("amount", out.amount, -hour_ms * 24 * 365, hour_ms * 24 * 365);
   m.done();
+  if ((out.kind == "grow" || out.kind == "shrink") && out.nodes.empty()) refuse(out.kind + " names its nodes");
+  if (out.kind == "shrink" && std::any_of(out.nodes.begin(), out.nodes.end(), [](const auto& name) { return !name.starts_with("storage"); })) refuse("only storage nodes can leave");
   if (out.kind != "random" && find_fault_kind(out.kind) == nullptr) refuse("there is no fault \"" + out.kind + "\"");
   if (!out.role.empty() && out.role != "gateway" && out.role != "storage" && out.role != "scheduler" && out.role != "worker") refuse("there is no role \"" + out.role + "\"");
   return out;

@@ -1,16 +1,20 @@
 #include "sim/world.hpp"
 
+#include "core/cluster/placement.hpp"
 #include "core/codec.hpp"
 #include "core/reach.hpp"
 #include "sim/checkers.hpp"
 #include "sim/faults.hpp"
 #include "sim/machine.hpp"
+#include "sim/membership.hpp"
 #include "sim/workload.hpp"
 #include "store/schema.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <deque>
+#include <limits>
 
 namespace latham::sim {
 
@@ -20,6 +24,7 @@ constexpr nanoseconds end_is_looked_for_every{milliseconds{200}};
 constexpr nanoseconds a_second{seconds{1}};
 constexpr nanoseconds restart_after_giving_up{seconds{1}};
 constexpr nanoseconds disk_counted_lately{seconds{30}};  // longer than a client waits for its answer
+constexpr nanoseconds acks_counted_lately{seconds{60}};   // the same, and until its process has ended
 constexpr nanoseconds twins_end_within{seconds{30}};        // after everything has healed
 constexpr nanoseconds twin_acts_for{claim_ttl};             // what it had decided before the other took over
 
@@ -44,9 +49,12 @@ public:
       auto& m = add(first.role(), std::stol(first.name().substr(first.name().rfind('-') + 1)), true);
       if (m.role() == node_role::gateway) gateways.push_back(&m);
     }
+    membership_ = std::make_unique<membership>(around_, machines_, [this](machine& m) { start(m); });
+    membership_->begin();
     clients_ = std::make_unique<workload>(around_, view_, gateways, checkers_);
     faults_ = std::make_unique<faults>(
-      around_, machines_, [this](machine& m) { start(m); }, [this](const machine& m) { return has_work(m); }, [this](const machine& m) { return may_lose_disk(m); });
+      around_, machines_, [this](machine& m) { start(m); }, [this](const machine& m) { return has_work(m); }, [this](const machine& m) { return may_lose_disk(m); },
+      [this](std::size_t which) { membership_->change(which); });
     for (auto& m : machines_)
       if (m->wanted()) start(*m);
     clients_->begin();
@@ -84,6 +92,7 @@ private:
     const auto bound = time_.now() + milliseconds{plan_.bound_ms + 2 * work_ms(plan_)};
     auto look = time_.now();
     for (std::string left = "nothing was looked at"; !left.empty();) {
+      if (time_.now() > bound && membership_->busy()) throw violation{"decommission_ends", membership_->under_way()};
       if (time_.now() > bound) throw violation{everything_else_ended_ ? "nothing_is_left_behind" : "every_job_ends", left};
       step();
       if (time_.now() < look) continue;
@@ -166,6 +175,7 @@ private:
 
   void start(machine& m) {
     m.start();
+    if (m.role() == node_role::storage) acks_[m.name()].emplace_back(time_.now(), rules_of(m.configured()).acks);
     ++starts_;
     trace_.note(0x57a7 + (std::uint64_t{m.index()} << 32));
     if (m.role() == node_role::gateway) clients_->on_gateway_started(m);
@@ -180,7 +190,7 @@ private:
   /// A node may end itself when its disk failed it; then it is started again, as any service manager would. And when it is the
   /// earlier of two of a name; then nobody starts it again, because its pod is deleted.
   void gave_up(machine& m) {
-    if (!m.wanted()) {
+    if (m.superseded()) {
       LATHAM_REACHED("sim_twin_ended_itself");
       faults_->twin_ended(m);
       m.kill(false);
@@ -210,7 +220,7 @@ private:
 
   /// An earlier process that somebody has a stream to. One that all have left, a scheduler that dials nobody, may live on: it
   /// cannot know, owns nothing, and nobody hears it.
-  bool acts_as_twin(const machine& m) const { return m.runs() && !m.wanted() && net_.is_linked(m.index()); }
+  bool acts_as_twin(const machine& m) const { return m.runs() && m.superseded() && net_.is_linked(m.index()); }
 
   /// Whether what a scheduler wrote counts. Of two processes the one that owned the shard last speaks for it.
   bool counts(machine& m, std::uint16_t shard, const ports::kv_batch& batch) {
@@ -321,7 +331,21 @@ private:
     else view_.uploads.insert_or_assign(id, counts->second);
   }
 
+  /// The disk of a node that has left is wiped: nobody needs it any more, or a checker will say who does.
+  void on_storage_left(const node_name& node) {
+    ++storages_left_;
+    if (lost_last_ == node) lost_last_.clear();
+    acks_[node].emplace_back(time_.now(), std::numeric_limits<std::uint32_t>::max());
+    // Its claims stay in the view: what was granted on its word may still be on its way to a disk.
+    for (auto& [id, held] : view_.upload_records) {
+      held.erase(node);
+      which_counts(id);
+    }
+  }
+
   void on_storage_lost(const node_name& node) {
+    const auto in_cluster = std::any_of(machines_.begin(), machines_.end(), [&](const auto& m) { return m->name() == node && m->in_cluster(); });
+    if (!in_cluster) return on_storage_left(node);
     lost_last_ = node;
     lost_at_ = time_.now();
     ++disks_lost_;
@@ -336,15 +360,20 @@ private:
   }
 
   /// Whether a storage node's disk may be lost without breaking the promise: what is on it is on as many others as one lost
-  /// disk may take, and the one that was lost before has all of it again.
+  /// disk may take, and the one that was lost before has all of it again. Not while nodes join or leave.
   bool may_lose_disk(const machine& m) const {
     if (m.role() != node_role::storage) return true;
-    if (plan_.nodes.storages < 2) return false;
-    if (lost_last_.empty()) return true;
+    if (membership_->busy() || !m.in_cluster() || membership_->told().storages.size() < 2) return false;
+    if (lost_last_.empty() && !has_changes()) return true;
     if (!lost_claims_.empty()) return false;
+    for (const auto& node : membership_->told().storages)
+      for (const auto& [where, claim] : view_.claims) {
+        const auto known = view_.claims.find({node, where.second});
+        if (has_changes() && (known == view_.claims.end() || known->second.generation < claim.generation)) return false;
+      }
     std::map<blob_id, std::int64_t> sealed;
     for (const auto& other : machines_)
-      if (other->role() == node_role::storage) {
+      if (other->role() == node_role::storage && other->in_cluster()) {
         if (other->name() == lost_last_ && !other->runs()) return false;
         for (const auto& stat : other->storage().blobs_as_they_are().contents()) sealed[stat.blob] += stat.sealed ? 1 : 0;
       }
@@ -354,9 +383,25 @@ private:
       const auto& held = view_.upload_records.at(id);
       const auto like_it = std::count_if(held.begin(), held.end(), [&](const auto& r) { return r.second.state == upload.state; });
       if (upload.state == upload_state::complete && (like_it < 2 || sealed[upload.what.source.blob] < 2)) return false;
-      if (upload.state == upload_state::removed && (like_it < 2 || !held.contains(lost_last_))) return false;
+      if (upload.state == upload_state::removed && (like_it < 2 || (!lost_last_.empty() && !held.contains(lost_last_)))) return false;
     }
     return true;
+  }
+
+  [[nodiscard]] bool has_changes() const {
+    return std::any_of(plan_.faults.begin(), plan_.faults.end(), [](const fault& f) { return f.kind == "grow" || f.kind == "shrink"; });
+  }
+
+  [[nodiscard]] static copy_rules rules_of(const cluster_config& told) { return make_copy_rules({}, told.storages, told.draining, 0, 0); }
+
+  /// What a node promised counts until its clients have heard of it.
+  std::uint32_t acks_lately() {
+    auto least = std::numeric_limits<std::uint32_t>::max();
+    for (auto& [node, all] : acks_) {
+      while (all.size() > 1 && all[1].first + acks_counted_lately < time_.now()) all.pop_front();
+      for (const auto& [since, acks] : all) least = std::min(least, acks);
+    }
+    return least;
   }
 
   // ---- Checks --------------------------------------------------------------------------------------------------------
@@ -367,7 +412,10 @@ private:
       while (!answered) step();
     };
     view_.disk_lost_lately = [this] { return disks_lost_ > 0 && time_.now() - lost_at_ < disk_counted_lately; };
-    view_.storage_up = [this] { return std::all_of(machines_.begin(), machines_.end(), [](const auto& m) { return m->role() != node_role::storage || m->runs(); }); };
+    view_.storage_up = [this] { return std::all_of(machines_.begin(), machines_.end(), [](const auto& m) { return m->role() != node_role::storage || m->runs() || !m->in_cluster(); }); };
+    view_.storages = [this] { return membership_->told().storages; };
+    view_.storages_of = [this](std::uint16_t shard) { return speaks_for_.at(shard)->configured().storages; };
+    view_.acks_lately = [this] { return acks_lately(); };
     view_.queues.emplace_back("the world's events", [this] { return time_.size(); });
     checkers_ = make_checkers(view_);
   }
@@ -387,6 +435,7 @@ private:
   std::string unfinished() {
     std::string out;
     everything_else_ended_ = false;
+    if (membership_->busy()) out += " " + membership_->under_way() + ";";
     if (!clients_->finished()) out += clients_->unfinished();
     for (const auto& m : machines_)
       if ((m->wanted() && !m->runs()) || acts_as_twin(*m)) out += " " + m->name() + (m->wanted() ? " is down;" : " runs twice;");
@@ -421,6 +470,7 @@ private:
     n["grants"] = grants_;
     n["commits"] = commits_;
     n["storage_disks_lost"] = disks_lost_;
+    n["storages_left"] = storages_left_;
     n["videos"] = view_.videos.size();
     const auto& c = clients_->count();
     n["uploads"] = c.uploads;
@@ -454,6 +504,9 @@ private:
   std::vector<std::unique_ptr<machine>> machines_;
   std::unique_ptr<workload> clients_;
   std::unique_ptr<faults> faults_;
+  std::unique_ptr<membership> membership_;
+  std::map<node_name, std::deque<std::pair<nanoseconds, std::uint32_t>>> acks_;  // of each storage node: what its lives promised, and from when on
+  std::uint64_t storages_left_ = 0;
   std::vector<node_index> dirty_;
   std::vector<machine*> ready_;
   std::map<std::uint16_t, machine*> speaks_for_;      // of each shard: whose disk says what is
