@@ -67,7 +67,7 @@ int main(int argc, char** argv) {
   auto* s = cli.add_subcommand("serve", "Run a node. Without options: everything in one process, data in ./data, http://127.0.0.1:8000");
   s->add_option("--data", serve.data, "Directory for everything that must survive")->envname("LATHAM_DATA")->capture_default_str();
   s->add_option("--listen", http, "Address of page, API and media; \":8000\" is every address")->envname("LATHAM_LISTEN")->capture_default_str();
-  s->add_option("--admin", admin, "Address of /live, /ready and /metrics")->envname("LATHAM_ADMIN")->capture_default_str();
+  s->add_option("--admin", admin, "Address of /live, /ready, /metrics and /leave")->envname("LATHAM_ADMIN")->capture_default_str();
   s->add_option("--roles", roles, "What this node does: gateway, storage, scheduler, worker (default: all)")->delimiter(',')->envname("LATHAM_ROLES");
   s->add_option("--name", serve.name, "This node's name, unique in its cluster")->envname("LATHAM_NAME")->capture_default_str();
   s->add_option("--cluster", cluster, "Address where other nodes reach this one, e.g. 127.0.0.1:8020")->envname("LATHAM_CLUSTER");
@@ -115,6 +115,17 @@ int main(int argc, char** argv) {
   t->add_option("--server", status.server, "The server")->envname("LATHAM_SERVER")->capture_default_str();
   t->add_option("--token", status.token, "Its bearer token")->envname("LATHAM_TOKEN");
   t->add_flag("--json", status.json, "Print JSON");
+
+  http::leave_command leave;
+  leave.admin = "127.0.0.1:8010";
+  auto* o = cli.add_subcommand("leave", "Ask a storage node that is being emptied whether it may be switched off for good");
+  o->add_option("--admin", leave.admin, "The node's admin port")->envname("LATHAM_ADMIN")->capture_default_str();
+  o->add_flag("--wait", leave.wait, "Stay until it may, with a progress bar");
+  o->add_flag("--json", leave.json, "Print the answer as JSON");
+  o->footer("Says \"may leave\" and ends with 0, or says what holds the node back and ends with 1. Before: restart all nodes with\n"
+            "--draining NAME, those with --roles storage last. After: stop the node, and restart all others without it in --storage\n"
+            "and --draining. A node that was told that it may leave takes nothing new; restart it without --draining to keep it.\n"
+            "Examples:\n  latham leave --admin 127.0.0.1:8112 --wait && kill $(cat storage-2.pid)\n  latham leave --admin 127.0.0.1:8112 --json");
 
   app::encode_options local;
   auto* l = cli.add_subcommand("encode", "Make the ladder of a file on this machine, without a server");
@@ -167,6 +178,10 @@ int main(int argc, char** argv) {
   }
   if (u->parsed()) return http::run_submit(submit);
   if (t->parsed()) return http::run_status(status);
+  if (o->parsed()) {
+    if (auto where = app::parse_endpoint(leave.admin); !where) return fail(where.error());
+    return http::run_leave(leave);
+  }
   if (x->parsed()) return run_sim(x->remaining());
   return 0;
 }

@@ -1,8 +1,11 @@
 // The admin server, for operators and orchestrators: /live (this process answers), /ready (it can do its work; says what is
-// missing), /metrics. On a port of its own and with threads of its own. It shows no user's data and takes no commands.
+// missing), /metrics, and /leave (whether it may be switched off for good, or what holds it back; a node that may takes nothing
+// new from then on). On a port of its own and with threads of its own. It shows no user's data.
 #pragma once
 
+#include "core/cluster/leave.hpp"
 #include "core/expected.hpp"
+#include "core/ports/completion.hpp"
 #include "core/units.hpp"
 
 #include <cstdint>
@@ -21,6 +24,7 @@ struct admin_options {
   std::function<expected<void>()> live;     // empty: always alive
   std::function<expected<void>()> ready;    // empty: always ready
   std::function<std::string()> metrics;     // text exposition format
+  std::function<void(ports::completion<leave_report>)> leave;  // empty: this node keeps nothing
 };
 
 class admin_server {

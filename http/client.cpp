@@ -193,6 +193,7 @@ expected<void> api_client::remove(const std::string& id) {
 }
 
 expected<json> api_client::version() { return parsed(options_, connect(options_)->Get("/version")); }
+expected<json> api_client::leave() { return parsed(options_, connect(options_)->Get("/leave")); }
 
 expected<void> api_client::events(const std::function<bool(std::string_view, const json&)>& on_event) {
   auto client = connect(options_);

@@ -44,6 +44,8 @@ public:
   [[nodiscard]] expected<nlohmann::json> retry(const std::string& id);
   [[nodiscard]] expected<void> remove(const std::string& id);
   [[nodiscard]] expected<nlohmann::json> version();
+  /// Of a node's admin port: whether it may be switched off for good.
+  [[nodiscard]] expected<nlohmann::json> leave();
 
   /// Follows events until `on_event(name, data)` answers false (success) or the connection ends (errc::unavailable).
   [[nodiscard]] expected<void> events(const std::function<bool(std::string_view, const nlohmann::json&)>& on_event);

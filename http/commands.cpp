@@ -178,4 +178,50 @@ int run_status(const status_command& c) {
   return 0;
 }
 
+int run_leave(const leave_command& c) {
+  api_client node{{"http://" + c.admin, ""}};
+  double most = 0;
+  int unheard = 0;
+  for (;;) {
+    const auto answer = node.leave();
+    if (!answer) {
+      // A node that is being restarted, or asks peers that are: for a minute, when somebody waits.
+      if (c.wait && is_transient(answer.error().code) && ++unheard < reconnects_max) {
+        std::this_thread::sleep_for(std::chrono::seconds{1});
+        continue;
+      }
+      end_line();
+      std::fprintf(stderr, "latham: %s (admin port %s)%s\n", answer.error().message.c_str(), c.admin.c_str(),
+                   answer.error().code == errc::unavailable ? "\nIs the node running, and is this its --admin address?" : "");
+      return exit_failed;
+    }
+    unheard = 0;
+    const auto& reasons = answer->at("reasons");
+    const bool may = answer->value("may_leave", false);
+    double left = 0;
+    bool hopeless = false;  // nothing changes while one waits
+    for (const auto& reason : reasons) {
+      left += number(reason, "count");
+      const auto what = text(reason, "what");
+      hopeless = hopeless || what == "not_draining" || what == "only_node";
+    }
+    if (!may && c.wait && !hopeless) {
+      most = std::max(most, left);
+      const auto& first = reasons.at(0);
+      show(fmt::format("{} {} {}", draw_bar(most > 0 ? 1 - left / most : 0, 30), static_cast<std::uint64_t>(number(first, "count")), text(first, "detail")));
+      std::this_thread::sleep_for(std::chrono::seconds{1});
+      continue;
+    }
+    end_line();
+    if (c.json) std::printf("%s\n", answer->dump().c_str());
+    else if (may) std::printf("may leave\n");
+    else
+      for (const auto& reason : reasons) {
+        const auto count = static_cast<std::uint64_t>(number(reason, "count"));
+        std::printf("%s%s\n", count == 0 ? "" : fmt::format("{}: ", count).c_str(), text(reason, "detail").c_str());
+      }
+    return may ? 0 : exit_failed;
+  }
+}
+
 }  // namespace latham::http

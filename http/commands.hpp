@@ -1,6 +1,6 @@
-// What a person types: `latham submit` and `latham status`, on the API client. Progress bars on standard error when it is
+// What a person types: `latham submit`, `latham status` and `latham leave`, on the API client. Progress bars on standard error when it is
 // a terminal, one JSON document on standard output for scripts, errors with the next step. Answers are exit codes:
-// 0 done, 1 the request failed, 3 the video failed.
+// 0 done, 1 the request failed or the node may not leave, 3 the video failed.
 #pragma once
 
 #include <cstdint>
@@ -30,6 +30,13 @@ struct status_command {
   bool json = false;
 };
 [[nodiscard]] int run_status(const status_command& command);
+
+struct leave_command {
+  std::string admin;   // HOST:PORT
+  bool wait = false;   // until it may
+  bool json = false;
+};
+[[nodiscard]] int run_leave(const leave_command& command);
 
 /// "[=====>    ]  52 %", `width` characters in all; pure.
 [[nodiscard]] std::string draw_bar(double done, std::size_t width);

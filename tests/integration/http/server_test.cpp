@@ -1,6 +1,7 @@
 // The public server over real loopback sockets, with an in-memory service behind it.
 #include "http/admin.hpp"
 #include "http/client.hpp"
+#include "http/commands.hpp"
 #include "http/metrics.hpp"
 #include "http/server.hpp"
 #include "tests/support/fake_service.hpp"
@@ -669,6 +670,33 @@ TEST(Admin, AnswersOrchestrators) {
   EXPECT_EQ(c.ask("GET /ready").status, 200);
   EXPECT_NE(c.ask("GET /metrics").body.find("latham_things_total 1"), std::string::npos);
   EXPECT_EQ(c.ask("GET /api/v1/videos").status, 404);
+}
+
+TEST(Admin, SaysWhatHoldsANodeBack) {
+  leave_report report{false, {{"blobs", 3, "blobs are on this node's disk"}}};
+  admin_options o;
+  o.addresses = {"127.0.0.1"};
+  o.port = 0;
+  o.leave = [&](ports::completion<leave_report> done) { done(report); };
+  admin_server admin{o};
+  const auto port = admin.start();
+  ASSERT_TRUE(port) << port.error().message;
+  api_client node{{"http://127.0.0.1:" + std::to_string(*port), ""}};
+  EXPECT_EQ(node.leave()->dump(), R"({"may_leave":false,"reasons":[{"count":3,"detail":"blobs are on this node's disk","what":"blobs"}]})");
+  const leave_command command{"127.0.0.1:" + std::to_string(*port), false, true};
+  EXPECT_EQ(run_leave(command), 1);
+  report = {true, {}};
+  EXPECT_EQ(run_leave(command), 0);
+  report = {false, {{"not_draining", 0, "it is not being emptied"}}};
+  auto waiting = command;
+  waiting.wait = true;
+  EXPECT_EQ(run_leave(waiting), 1) << "there is nothing to wait for";
+
+  o.leave = {};
+  admin_server keeps_nothing{o};
+  const auto other = keeps_nothing.start();
+  ASSERT_TRUE(other);
+  EXPECT_EQ((api_client{{"http://127.0.0.1:" + std::to_string(*other), ""}}.leave().error().code), errc::unsupported);
 }
 
 TEST(Listening, FailsWithASentenceWhenThePortIsTaken) {
