@@ -192,7 +192,7 @@ int run_leave(const leave_command& c) {
       }
       end_line();
       std::fprintf(stderr, "latham: %s (admin port %s)%s\n", answer.error().message.c_str(), c.admin.c_str(),
-                   answer.error().code == errc::unavailable ? "\nIs the node running, and is this its --admin address?" : "");
+                   answer.error().code == errc::unavailable ? "\nIs this the address that the node has as --admin?" : "");
       return exit_failed;
     }
     unheard = 0;

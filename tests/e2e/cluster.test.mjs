@@ -2,15 +2,20 @@
 // copies of what is stored, and workers serve them all. What one of them loses, its process or its disk, costs time and no
 // byte; and of two processes of one name one stops.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { chance, digests, json, request, scenario, seconds, until, upload, within } from './harness.mjs';
+import { chance, digests, free_port, json, latham, request, scenario, seconds, until, upload, within } from './harness.mjs';
 import { make_source } from './sources.mjs';
 
 const source = { width: 640, height: 360, rate: [25, 1], frames: 300, noise: 20 };
 
 /// The node whose log says that it took the video.
 const home_of = (cluster, id) => cluster.schedulers.find((node) => node.runs.some((run) => run.lines.some((line) => line.includes(`video queued video=${id}`))));
+
+/// The options of that name among `args`, with their values; and all but those.
+const pairs = (args, option) => args.flatMap((word, i) => (word === option ? [word, args[i + 1]] : []));
+const without = (args, option) => args.filter((word, i) => word !== option && args[i - 1] !== option);
 
 const listed = async (url) => json(await request(`${url}/api/v1/videos?limit=200`)).videos;
 
@@ -90,6 +95,66 @@ scenario('of two processes of one name the later works on and the earlier stops'
   assert.ok(first.now.lines.some((line) => /a later process of its name is alive/.test(line)), first.now.lines.join('\n'));
   await w.follow(cluster.url).ends((await upload(cluster.url, file)).id);
   assert.equal(second.now.end, undefined);
+});
+
+scenario('one storage node becomes three, and one again, and every byte is still there', 420 * seconds, async (w) => {
+  const file = w.file('source.mp4');
+  await make_source(file, { ...source, frames: 200 });
+  const cluster = await w.cluster({ storages: 1, workers: 1, slots: 2 });
+  const follower = w.follow(cluster.url);
+  const before = (await upload(cluster.url, file, { title: 'before' })).id;
+  const wanted = await digests(cluster.url, await follower.ends(before, 'ready', 120 * seconds));
+  const [first] = cluster.storages;
+  const address = { [first.name]: first.args[first.args.indexOf('--cluster') + 1] };
+  const joined = [];
+  for (const name of ['storage-1', 'storage-2']) {
+    const at = await free_port();
+    address[name] = `127.0.0.1:${at}`;
+    const node = await w.add(name, ['--roles', 'storage', '--name', name, '--cluster', address[name], '--data', w.file(name), '--free-reserve', '64MB', ...pairs(first.args, '--scheduler')]);
+    node.data = w.file(name);
+    joined.push(node);
+  }
+  const leave = (node, ...words) =>
+    new Promise((resolve) => execFile(latham, ['leave', '--admin', `127.0.0.1:${node.admin}`, ...words], (error, out) => resolve({ code: error?.code ?? 0, out })));
+  /// As the guide says: who asks and writes first, who keeps last.
+  const tell = async (names, draining, nodes) => {
+    for (const node of nodes) {
+      const others = names.filter((name) => name !== node.name).flatMap((name) => ['--storage', `${name}=${address[name]}`]);
+      node.args = [...without(without(node.args, '--storage'), '--draining'), ...others, ...draining.flatMap((name) => ['--draining', name])];
+      if (node.now && !node.now.end) await node.restart('SIGTERM');
+      else await node.start();
+    }
+  };
+  const clients = [...cluster.schedulers, ...cluster.workers, cluster.gateway];
+  const plays = async (ids) => {
+    for (const id of ids) {
+      await until(90 * seconds, `${id} is ready`, async () => {
+        const answer = await request(`${cluster.url}/api/v1/videos/${id}`).catch(() => ({}));
+        return answer.status === 200 && json(answer).state === 'ready';
+      });
+      assert.deepEqual(await digests(cluster.url, json(await request(`${cluster.url}/api/v1/videos/${id}`))), wanted, id);
+    }
+  };
+  const all = Object.keys(address);
+  await tell(all, [], [...joined, ...clients, first]);
+  await cluster.ready();
+  const refused = await leave(joined[0]);
+  assert.equal(refused.code, 1);
+  assert.match(refused.out, /--draining/);
+  const during = (await upload(cluster.url, file, { title: 'during' })).id;
+  await plays([before, during]);
+
+  await tell(all, ['storage-1', 'storage-2'], [...clients, ...joined, first]);
+  for (const node of joined) assert.deepEqual(await leave(node, '--wait'), { code: 0, out: 'may leave\n' });
+  for (const node of joined) {
+    await node.kill('SIGTERM');
+    await rm(node.data, { recursive: true });
+  }
+  await tell([first.name], [], [...clients, first]);
+  await cluster.ready();
+  await plays([before, during]);
+  const after = (await upload(cluster.url, file, { title: 'after' })).id;
+  await plays([after]);
 });
 
 scenario('two storage nodes: each loses its disk in turn, and every byte is still there', 300 * seconds, async (w) => {
