@@ -359,7 +359,8 @@ private:
     const auto at = storages_.find(wanted);
     if (at != storages_.end() && !silent_storages_.contains(wanted)) return at;
     const auto other = std::find_if(storages_.begin(), storages_.end(), [&](const auto& s) { return !silent_storages_.contains(s.first); });
-    return other != storages_.end() ? other : at;
+    if (other != storages_.end()) return other;
+    return at != storages_.end() ? at : storages_.begin();
   }
 
   /// Forgotten by every configured storage node, for whoever of them missed it would announce the video again. The record

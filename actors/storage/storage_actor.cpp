@@ -283,8 +283,11 @@ private:
   /// a tombstone, which the next remove finishes.
   caf::result<bool> forget(video_id id, bool receiving_only) {
     if (!loaded_) return to_caf(starting());
-    if (LATHAM_REACHED_IF("forget_at_a_leaving_storage", leaves() && !receiving_only)) return to_caf(gone());
+    if (LATHAM_REACHED_IF("forget_at_a_leaving_storage", left_ && !receiving_only)) return to_caf(gone());
+    ++taken_;
     const auto* record = uploads_.find(id);
+    // That it is gone here is no promise that it is gone.
+    if (record != nullptr && receiving_only && record->state == upload_state::removed) return to_caf({errc::not_found, "there is no upload " + to_string(id)});
     if (record == nullptr) {
       if (receiving_only && (!memory_.knows_marks() || elsewhere_.contains(id))) return to_caf(blank());
       if (receiving_only) return to_caf({errc::not_found, "there is no upload " + to_string(id)});
@@ -367,6 +370,7 @@ private:
   /// At least once: what the scheduler has not confirmed is said again, after a wait or when it comes back. Not before its
   /// record is on as many nodes as are promised: with one disk less the scheduler's video would be of an upload that nobody knows.
   void announce() {
+    if (left_) return;  // all of it is at others, who know what was deleted since
     for (const auto& event : uploads_.outbox(outbox_parallel, [this](video_id id) { return (settled_ || fresh_.contains(id)) && is_kept(*uploads_.find(id)); })) {
       if (announcing_.size() >= outbox_parallel) return;
       const auto scheduler = schedulers_.of(event.video.shard());
@@ -769,7 +773,9 @@ private:
 
   caf::result<bool> keep(const upload_list& records) {
     if (!loaded_) return to_caf(starting());
-    if (leaves()) return to_caf(gone());
+    // A tombstone is taken all the same: nobody counts on it here, and it keeps a list true.
+    if (left_ && std::any_of(records.begin(), records.end(), [](const upload_record& record) { return record.state != upload_state::removed; })) return to_caf(gone());
+    ++taken_;
     if (records.size() > uploads_max) return to_caf({errc::invalid_argument, "at most 16 uploads at once"});
     ports::kv_batch batch;
     std::vector<blob_id> dead;
@@ -816,28 +822,28 @@ private:
 
   struct leaving {
     leave_count count;
+    std::uint64_t taken = 0;  // when it was begun
     std::size_t left = 0;
     std::function<void()> finish;
   };
 
-  /// Asks all others what they keep, and the own disk for what is left. Meanwhile, and for good once the answer was yes, this
-  /// node takes nothing that nobody else would have: somebody may be about to take its disk away.
+  /// Asks all others what they keep, and the own disk for what is left. Once the answer was yes this node takes nothing that
+  /// nobody else would have, and says nothing that others may have been told to forget: somebody may be about to take its disk
+  /// away.
   caf::result<leave_report> may_leave() {
     if (!loaded_) return to_caf(starting());
     if (!memory_.knows_claims() || !memory_.knows_marks()) return to_caf(blank());
-    auto all = std::make_shared<leaving>(leaving{{rules_, uploads_.marks({}, std::numeric_limits<std::uint32_t>::max()), claims_.list(0, shards_max)}, 0, {}});  // shared by the answers
+    auto all = std::make_shared<leaving>(leaving{{rules_, uploads_.marks({}, std::numeric_limits<std::uint32_t>::max()), claims_.list(0, shards_max)}, taken_, 0, {}});  // shared by the answers
     auto answer = make_response_promise<leave_report>();
     if (!rules_.draining.contains(rules_.self)) {
       answer.deliver(all->count.report(0, 0));
       return answer;
     }
-    ++leaves_asked_;
     all->left = peers_.size();
     all->finish = [this, answer, weak = std::weak_ptr{all}]() mutable {
       env_.own_blobs->list({}, 1000, here<std::vector<ports::blob_stat>>([this, answer, a = weak.lock()](expected<std::vector<ports::blob_stat>> blobs) mutable {
-        --leaves_asked_;
         if (!blobs) return deny(answer, blobs.error());
-        auto report = a->count.report(blobs->size(), removing_.size());
+        auto report = a->count.report(blobs->size(), removing_.size() + (taken_ - a->taken));
         if (report.may_leave && !std::exchange(left_, true)) log(ports::log_level::info, "storage may leave: all that it kept is on the others");
         answer.deliver(std::move(report));
       }));
@@ -847,8 +853,6 @@ private:
     return answer;
   }
 
-  /// Somebody may be about to take the disk away.
-  [[nodiscard]] bool leaves() const noexcept { return left_ || leaves_asked_ > 0; }
   [[nodiscard]] static error gone() { return {errc::unavailable, "this storage node is about to be switched off and takes nothing new; try again at another"}; }
 
   void ask_what_is_kept(const std::shared_ptr<leaving>& all, const node_name& node, const storage_actor& handle) {
@@ -895,7 +899,8 @@ private:
     if (request.wanted.shard >= shards_max || !is_valid_node_name(request.wanted.holder)) return to_caf({errc::invalid_argument, "this is no claim of a shard"});
     if (!memory_.knows_claims()) return to_caf(blank());
     const auto* kept = claims_.find(request.wanted.shard);
-    if (LATHAM_REACHED_IF("claim_at_a_leaving_storage", leaves() && (kept == nullptr || *kept != request.wanted))) return to_caf(gone());
+    if (LATHAM_REACHED_IF("claim_at_a_leaving_storage", left_ && (kept == nullptr || *kept != request.wanted))) return to_caf(gone());
+    taken_ += kept == nullptr || *kept != request.wanted ? 1 : 0;
     auto out = claims_.on_claim(request, now());
     auto answer = make_response_promise<claim_answer>();
     ports::kv_batch batch;
@@ -1227,8 +1232,8 @@ private:
   std::uint16_t reaped_shard_ = 0;  // asked about last
   bool sweeping_ = false;
   bool keeping_claims_ = false;
-  std::uint32_t leaves_asked_ = 0;  // not answered yet
-  bool left_ = false;               // it was told that it may leave
+  std::uint64_t taken_ = 0;  // deletes, records and claims so far: what came while others were asked was not asked for
+  bool left_ = false;        // it was told that it may leave
 };
 
 }  // namespace

@@ -34,7 +34,7 @@ void leave_count::on_claims(const node_name& node, const std::vector<shard_claim
   }
 }
 
-leave_report leave_count::report(std::uint64_t blobs, std::uint64_t removing) const {
+leave_report leave_count::report(std::uint64_t blobs, std::uint64_t changes) const {
   leave_report out;
   const auto because = [&](const char* what, std::uint64_t count, std::string detail) { out.reasons.push_back({what, count, std::move(detail)}); };
   if (!rules_.draining.contains(rules_.self)) {
@@ -52,7 +52,7 @@ leave_report leave_count::report(std::uint64_t blobs, std::uint64_t removing) co
   if (!differ_.empty())
     because("nodes_differ", differ_.size(), fmt::format("{} runs with another --storage, --draining, --copies or --ack-copies; restart it with those of {}", fmt::join(differ_, ", "), rules_.self));
   if (receiving_ > 0) because("uploads_receiving", receiving_, "uploads are still coming in here; they end, or expire when nobody sends any more");
-  if (removing > 0) because("deletes", removing, "deletes are under way here");
+  if (changes > 0) because("changes", changes, "records and deletes came in just now; ask again in a second");
   if (blobs > 0) because("blobs", blobs, "blobs are on this node's disk; they go once the others have their copies");
   const auto lacking = static_cast<std::uint64_t>(std::count_if(uploads_.begin(), uploads_.end(), [this](const auto& u) { return u.second < rules_.copies; }));
   if (lacking > 0) because("uploads", lacking, "records of uploads and deletes are on too few of the nodes that stay; they are handed over");

@@ -31,8 +31,9 @@ public:
   void on_claims(const node_name& node, const std::vector<shard_claim>& claims);
   void on_heard(const node_name& node) { heard_.insert(node); }
 
-  /// `blobs`: how many are on the own disk; `removing`: deletes that are under way here.
-  [[nodiscard]] leave_report report(std::uint64_t blobs, std::uint64_t removing) const;
+  /// `blobs`: how many are on the own disk; `changes`: deletes that are under way here, and what came since the
+  /// others were asked.
+  [[nodiscard]] leave_report report(std::uint64_t blobs, std::uint64_t changes) const;
 
 private:
   struct mark_less {

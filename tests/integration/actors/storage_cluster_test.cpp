@@ -558,7 +558,7 @@ TEST_F(StorageCluster, ANodeThatMayLeaveTakesNothingThatOthersDoNotHave) {
   EXPECT_EQ(ask<bool>(leaving, forget_atom::value, u->video).error().code, errc::unavailable);
   upload_record record;
   record.what.video = {7, 7};
-  record.state = upload_state::removed;
+  record.state = upload_state::complete;
   EXPECT_EQ(ask<bool>(leaving, keep_atom::value, upload_list{record}).error().code, errc::unavailable);
   EXPECT_EQ(ask<claim_answer>(leaving, claim_request{{0, 2, "scheduler-0", 8}, 7}).error().code, errc::unavailable);
   EXPECT_TRUE(ask<claim_answer>(leaving, claim_request{{0, 1, "scheduler-0", 7}, 0})->granted) << "who owns the shard already goes on";

@@ -39,7 +39,7 @@ TEST_F(Leaving, WhatAllOthersHaveHoldsNobodyBack) { EXPECT_EQ(all_well().report(
 
 TEST_F(Leaving, WhatIsOnTheDiskDoes) {
   EXPECT_EQ(why(all_well().report(3, 0)), words{"blobs 3"});
-  EXPECT_EQ(why(all_well().report(0, 1)), words{"deletes 1"});
+  EXPECT_EQ(why(all_well().report(0, 1)), words{"changes 1"});
 }
 
 TEST_F(Leaving, AnUploadThatStillComesInDoes) {
