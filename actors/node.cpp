@@ -12,6 +12,9 @@
 
 #include <caf/io/middleman.hpp>
 
+#include <iterator>
+#include <vector>
+
 namespace latham {
 
 std::string_view to_string(node_role role) noexcept {
@@ -132,23 +135,45 @@ bool node::drain(milliseconds deadline) {
 
 void node::leave(ports::completion<leave_report> answer) {
   auto& p = *parts_;
-  const auto& roles = p.e.config.roles;
-  const bool stores = roles.contains(node_role::storage), schedules = roles.contains(node_role::scheduler);
-  if (!stores && !schedules) return answer(error{errc::unsupported, "this node keeps nothing that others would miss; stop it when you like"});
-  if (stores && schedules) return answer(error{errc::unsupported, "a node that is storage and scheduler is a whole cluster; there is nobody to leave it to"});
-  p.system.spawn([directory = p.directory, stores, patience = p.e.config.request_timeout, answer = std::move(answer)](caf::event_based_actor* self) {
-    self->request(directory, patience, resolve_atom::value, std::string{stores ? service_storage : service_scheduler})
-      .then(
-        [self, stores, patience, answer](const caf::strong_actor_ptr& handle) {
-          if (!handle) return answer(error{errc::unavailable, "this node is starting; try again in a second"});
-          const auto told = [answer](leave_report& report) { answer(std::move(report)); };
-          const auto failed = [answer](caf::error& e) { answer(from_caf(e)); };
-          // Storage asks its peers in turn for three things, each with that patience.
-          if (stores) self->request(caf::actor_cast<storage_actor>(handle), 4 * patience, leave_atom::value).then(told, failed);
-          else self->request(caf::actor_cast<scheduler_actor>(handle), patience, leave_atom::value).then(told, failed);
-        },
-        [answer](caf::error& e) { answer(from_caf(e)); });
-  });
+  std::vector<std::string> asked;
+  if (p.e.config.roles.contains(node_role::storage)) asked.emplace_back(service_storage);
+  if (p.e.config.roles.contains(node_role::scheduler)) asked.emplace_back(service_scheduler);
+  if (asked.empty()) return answer(error{errc::unsupported, "this node keeps nothing that others would miss; stop it when you like"});
+  struct asking {
+    std::size_t left;
+    leave_report all;
+    error last;
+  };
+  auto state = std::make_shared<asking>(asking{asked.size(), {}, {}});  // shared by the answers
+  const auto step = [state, answer = std::move(answer)] {
+    if (--state->left > 0) return;
+    if (state->last.code != errc::none) return answer(state->last);
+    state->all.may_leave = state->all.reasons.empty();
+    answer(std::move(state->all));
+  };
+  const auto told = [state, step](leave_report& report) {
+    std::move(report.reasons.begin(), report.reasons.end(), std::back_inserter(state->all.reasons));
+    step();
+  };
+  const auto failed = [state, step](caf::error& e) {
+    state->last = from_caf(e);
+    step();
+  };
+  for (const auto& service : asked)
+    p.system.spawn([directory = p.directory, service, patience = p.e.config.request_timeout, state, step, told, failed](caf::event_based_actor* self) {
+      self->request(directory, patience, resolve_atom::value, service)
+        .then(
+          [self, service, patience, state, step, told, failed](const caf::strong_actor_ptr& handle) {
+            if (!handle) {
+              state->last = {errc::unavailable, "the " + service + " of this node is starting; try again in a second"};
+              return step();
+            }
+            // Storage asks its peers in turn for three things, each with that patience.
+            if (service == service_storage) self->request(caf::actor_cast<storage_actor>(handle), 4 * patience, leave_atom::value).then(told, failed);
+            else self->request(caf::actor_cast<scheduler_actor>(handle), patience, leave_atom::value).then(told, failed);
+          },
+          failed);
+    });
 }
 
 ports::service& node::service() { return *parts_->service; }

@@ -118,13 +118,14 @@ int main(int argc, char** argv) {
 
   http::leave_command leave;
   leave.admin = "127.0.0.1:8010";
-  auto* o = cli.add_subcommand("leave", "Ask a storage node that is being emptied whether it may be switched off for good");
+  auto* o = cli.add_subcommand("leave", "Ask a storage node or scheduler that is being emptied whether it may be switched off for good");
   o->add_option("--admin", leave.admin, "The node's admin port")->envname("LATHAM_ADMIN")->capture_default_str();
   o->add_flag("--wait", leave.wait, "Stay until it may, with a progress bar");
   o->add_flag("--json", leave.json, "Print the answer as JSON");
   o->footer("Says \"may leave\" and ends with 0, or says what holds the node back and ends with 1. Before: restart all nodes with\n"
-            "--draining NAME, those with --roles storage last. After: stop the node, and restart all others without it in --storage\n"
-            "and --draining. A node that was told that it may leave takes nothing new; restart it without --draining to keep it.\n"
+            "--draining NAME, those with --roles storage last; for a scheduler only that one, with another by --scheduler. After: stop\n"
+            "the node, and restart all others without it in --storage, --scheduler and --draining. A node that was told that it may\n"
+            "leave takes nothing new; restart it without --draining to keep it.\n"
             "Examples:\n  latham leave --admin 127.0.0.1:8112 --wait && kill $(cat storage-2.pid)\n  latham leave --admin 127.0.0.1:8112 --json");
 
   app::encode_options local;

@@ -231,7 +231,7 @@ int serve(const serve_options& o) {
       return has("gateway") ? tree->service().ready() : expected<void>{};
     };
     admin_options.metrics = [&] { return metrics.text(); };
-    if (has("storage")) admin_options.leave = [&](ports::completion<leave_report> done) { tree->leave(std::move(done)); };
+    if (has("storage") || has("scheduler")) admin_options.leave = [&](ports::completion<leave_report> done) { tree->leave(std::move(done)); };
     http::admin_server admin{admin_options};
     std::unique_ptr<http::http_server> web;
     const auto stop_tree = [&] {

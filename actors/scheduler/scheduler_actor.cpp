@@ -727,13 +727,13 @@ private:
   caf::result<leave_report> may_leave() {
     if (!loaded_) return to_caf(starting());
     leave_report out;
-    if (!is_emptied()) out.reasons.push_back({"configuration", 0, "this scheduler is not being emptied: name it in --draining on all nodes first"});
+    if (env_.config.schedulers.size() < 2 && !hold_->shards().empty()) out.reasons.push_back({"only_node", 0, "there is no other scheduler that could take its shards: name one by --scheduler"});
+    else if (!is_emptied()) out.reasons.push_back({"not_draining", 0, "this scheduler is not being emptied: restart it with --draining " + env_.config.name});
     if (!hold_->shards().empty()) {
       std::string detail = "its shards go to another scheduler";
       if (given_) detail = "shard " + std::to_string(given_->shard) + " goes to " + given_->to + ": " + given_->what;
       else if (!may_decide()) detail = refusal().message;
       else if (!knows_all()) detail = "not every storage node has told this scheduler of its uploads; bring back those that are away, or take them out of the configuration";
-      else if (env_.config.schedulers.size() < 2) detail = "there is no other scheduler in its configuration that could take its shards";
       else if (!last_refusal_.empty()) detail = last_refusal_;
       out.reasons.push_back({"shards", hold_->shards().size(), detail});
     }

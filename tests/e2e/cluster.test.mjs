@@ -17,6 +17,10 @@ const home_of = (cluster, id) => cluster.schedulers.find((node) => node.runs.som
 const pairs = (args, option) => args.flatMap((word, i) => (word === option ? [word, args[i + 1]] : []));
 const without = (args, option) => args.filter((word, i) => word !== option && args[i - 1] !== option);
 
+/// What `latham leave` says of a node: { code, out }.
+const leave = (node, ...words) =>
+  new Promise((resolve) => execFile(latham, ['leave', '--admin', `127.0.0.1:${node.admin}`, ...words], (error, out) => resolve({ code: error?.code ?? 0, out })));
+
 const listed = async (url) => json(await request(`${url}/api/v1/videos?limit=200`)).videos;
 
 /// Uploads until each scheduler has at least `least` of them: where one goes is drawn by chance. { id, home } of each.
@@ -114,8 +118,6 @@ scenario('one storage node becomes three, and one again, and every byte is still
     node.data = w.file(name);
     joined.push(node);
   }
-  const leave = (node, ...words) =>
-    new Promise((resolve) => execFile(latham, ['leave', '--admin', `127.0.0.1:${node.admin}`, ...words], (error, out) => resolve({ code: error?.code ?? 0, out })));
   /// As the guide says: who asks and writes first, who keeps last.
   const tell = async (names, draining, nodes) => {
     for (const node of nodes) {
@@ -155,6 +157,56 @@ scenario('one storage node becomes three, and one again, and every byte is still
   await plays([before, during]);
   const after = (await upload(cluster.url, file, { title: 'after' })).id;
   await plays([after]);
+});
+
+scenario('a scheduler gives its videos away before it leaves, and gets them back when it returns', 300 * seconds, async (w) => {
+  const file = w.file('source.mp4');
+  await make_source(file, { ...source, frames: 100 });
+  const cluster = await w.cluster({ schedulers: 2, workers: 1, slots: 2 });
+  const [heir, leaving] = cluster.schedulers;
+  const follower = w.follow(cluster.url);
+  const videos = await upload_to_all(cluster, file, 1, 'before');
+  let wanted;
+  for (const { id } of videos) wanted = await digests(cluster.url, await follower.ends(id, 'ready', 120 * seconds));
+  const theirs = videos.filter(({ home }) => home === leaving).map(({ id }) => id);
+  // While a scheduler begins anew, what is asked of it fails with a 503 or 504, and a player asks again.
+  const play = async (ids) => {
+    for (const id of ids) {
+      let found;
+      await until(60 * seconds, `${id} plays`, async () => {
+        const answer = await request(`${cluster.url}/api/v1/videos/${id}`);
+        found = answer.status === 200 && json(answer).state === 'ready' && (await digests(cluster.url, json(answer)).catch(() => undefined));
+        return Boolean(found);
+      });
+      assert.deepEqual(found, wanted, id);
+    }
+  };
+  const as_it_was = leaving.args;
+  const other = ['--scheduler', `${heir.name}=${heir.args[heir.args.indexOf('--cluster') + 1]}`];
+  leaving.args = [...as_it_was, ...other, '--draining', leaving.name];
+  await leaving.restart('SIGTERM');
+  assert.deepEqual(await leave(leaving, '--wait'), { code: 0, out: 'may leave\n' });
+  await leaving.kill('SIGTERM');
+  await rm(leaving.data, { recursive: true });
+  const { gateway } = cluster;
+  const with_both = gateway.args;
+  const gone = pairs(with_both, '--scheduler').find((word) => word.startsWith(`${leaving.name}=`));
+  gateway.args = with_both.filter((word, i) => word !== gone && with_both[i + 1] !== gone);
+  await gateway.restart('SIGTERM');
+  await cluster.ready();
+  await play(videos.map(({ id }) => id));
+  await until(30 * seconds, 'a list of all', async () => (await listed(cluster.url).catch(() => [])).length === videos.length);
+  const granted = heir.runs.flatMap((run) => run.lines).filter((line) => /lease granted/.test(line));
+  for (const id of theirs) assert.ok(!granted.some((line) => line.includes(id)), 'what came with its shard is not encoded again');
+
+  leaving.args = [...as_it_was, ...other];
+  await leaving.start();
+  gateway.args = with_both;
+  await gateway.restart('SIGTERM');
+  await until(60 * seconds, 'its shard is its own again', () => leaving.now.lines.some((line) => /shard owned shard=1/.test(line)));
+  await play(videos.map(({ id }) => id));
+  // The one that gave it away begins anew just then: try again, as the answer says.
+  for (const { id } of videos) await until(30 * seconds, `${id} is deleted`, async () => (await request(`${cluster.url}/api/v1/videos/${id}`, { method: 'DELETE' })).status === 204);
 });
 
 scenario('two storage nodes: each loses its disk in turn, and every byte is still there', 300 * seconds, async (w) => {

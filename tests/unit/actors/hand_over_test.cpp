@@ -197,7 +197,7 @@ const auto another = make_id<video_id>({2}, 1, 2);
 
 TEST_F(HandOver, OfASchedulerThatIsEmptiedAndComesBack) {
   ASSERT_EQ(announce("scheduler-1", video), errc::none);
-  EXPECT_FALSE(ask<leave_report>("scheduler-1", leave_atom::value)->may_leave) << "nobody said that it should";
+  EXPECT_EQ(ask<leave_report>("scheduler-1", leave_atom::value)->reasons.front().what, "not_draining");
   draining_ = {"scheduler-1"};
   kill("scheduler-1");
   cut_off_ = true;
