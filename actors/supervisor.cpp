@@ -54,9 +54,9 @@ private:
     // After a failed write nobody knows what is durable, and the store takes no more until it is opened anew: a restart of
     // the actor alone would serve what a power cut may still undo.
     // Nor does a restart help a node whose name or shard is another's now.
-    const auto code = from_caf(message.reason).code;
+    const auto code = message.reason ? from_caf(message.reason).code : errc::none;
     if (!normal && (code == errc::io || code == errc::fenced)) decided.escalate = true;
-    const auto reason = system().render(message.reason);
+    const auto reason = message.reason ? system().render(message.reason) : std::string{"none"};
     if (decided.escalate) {
       LATHAM_REACHED("supervisor_escalated");
       log(ports::log_level::error, fmt::format("supervisor escalates supervisor={} child={} reason=\"{}\"", name_, specs_[index].name, reason));
@@ -67,7 +67,9 @@ private:
     if (decided.start.empty()) return;
     LATHAM_REACHED("child_restarted");
     if (env_.metrics != nullptr) env_.metrics->add("latham_actor_restarts_total", 1, {{"child", specs_[index].name}});
-    log(ports::log_level::warn, fmt::format("child restarts supervisor={} child={} reason=\"{}\" delay_ms={}", name_, specs_[index].name, reason, decided.delay.count()));
+    // One that meant to end, and to begin anew with what it has on its disk, is no trouble.
+    if (normal) log(ports::log_level::info, fmt::format("child begins anew supervisor={} child={} delay_ms={}", name_, specs_[index].name, decided.delay.count()));
+    else log(ports::log_level::warn, fmt::format("child restarts supervisor={} child={} reason=\"{}\" delay_ms={}", name_, specs_[index].name, reason, decided.delay.count()));
     for (auto i : decided.stop) stop(i);
     delayed_send(caf::actor_cast<caf::actor>(this), decided.delay, local_call{[this, start_list = decided.start] {
       for (auto i : start_list)

@@ -180,7 +180,7 @@ private:
       for (const auto& [shard, adoption] : adoptions_)
         if (!hold_->has(shard) && is_mine(shard)) {
           log(ports::log_level::info, "shard was handed over to this scheduler, which begins anew with it shard={}", shard);
-          return quit(to_caf({errc::unavailable, "the scheduler begins anew, with shard " + std::to_string(shard)}));
+          return quit();
         }
       return;
     }
@@ -920,7 +920,7 @@ private:
 
   void erase_given(const std::string& prefix, const std::string& after) {
     erase_shard(given_->shard, prefix, after, [this] {
-      journal_.join({}, [this] { quit(to_caf({errc::unavailable, "the scheduler begins anew, without shard " + std::to_string(given_->shard)})); });
+      journal_.join({}, [this] { quit(); });
     });
   }
 

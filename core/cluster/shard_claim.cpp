@@ -74,7 +74,9 @@ void shard_hold::on_answer(const node_name& storage, const claim_request& asked,
     // A claimant that got hold of a minority does not end an owner, nor does one that is dead: perhaps this node's own earlier
     // life, which asked for the same generation and never owned it.
     if (answer.known.generation < wanted_.generation || holds(now)) return;
-    (answer.wait_ms > 0 ? lost_ : outdated_) = true;
+    // Nor does an earlier life of its own that a storage node, restarted, takes to have been heard just now.
+    const bool own_earlier = answer.known.holder == wanted_.holder && answer.known.incarnation < wanted_.incarnation;
+    (answer.wait_ms > 0 && !own_earlier ? lost_ : outdated_) = true;
     return;
   }
   if (answer.known.generation >= wanted_.generation) {

@@ -89,6 +89,24 @@ TEST(ShardHolds, WithoutAnyShardHasNothingToWaitFor) {
   EXPECT_TRUE(holds.requests(start).empty());
 }
 
+TEST(ShardHold, IsNotEndedByAnEarlierLifeOfItsOwn) {
+  shard_hold hold{1, "me", 9, {1, 3, "me", 7}, members};
+  for (const auto& node : members) hold.on_answer(node, *hold.request(start), {true, hold.claim(), 0}, start, start);
+  ASSERT_TRUE(hold.holds(start));
+  const auto late = start + claim_ttl;
+  ASSERT_FALSE(hold.holds(late));
+  // A storage node that has restarted keeps what a dead life of the same generation asked for, as if it had been heard just now.
+  auto earlier = hold.claim();
+  earlier.incarnation = 8;
+  auto of_another = hold;
+  hold.on_answer("a", *hold.request(late), {false, earlier, 5'000}, late, late);
+  EXPECT_FALSE(hold.lost());
+  EXPECT_TRUE(hold.outdated());
+  earlier.holder = "other";
+  of_another.on_answer("a", *of_another.request(late), {false, earlier, 5'000}, late, late);
+  EXPECT_TRUE(of_another.lost());
+}
+
 TEST(ShardClaim, OfWhoGotTheShardTakesOverFromThatLifeAlone) {
   shard_claims storage;
   storage.load({1, 5, "giver", 50}, start);
