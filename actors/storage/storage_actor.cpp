@@ -228,6 +228,7 @@ private:
   caf::result<upload_ticket> resume(video_id id) {
     if (!loaded_) return to_caf(starting());
     const auto* record = uploads_.find(id);
+    if (record == nullptr && LATHAM_REACHED_IF("upload_perhaps_lost_here", may_be_lost(id))) return to_caf(blank());
     if (record == nullptr || record->state == upload_state::removed) return to_caf({errc::not_found, "there is no upload " + to_string(id)});
     auto answer = make_response_promise<upload_ticket>();
     if (record->state == upload_state::complete) {
@@ -246,9 +247,17 @@ private:
   caf::result<video_view> finish(video_id id, std::uint64_t bytes) {
     if (!loaded_) return to_caf(starting());
     const auto* record = uploads_.find(id);
+    if (record == nullptr && LATHAM_REACHED_IF("upload_perhaps_lost_here", may_be_lost(id))) return to_caf(blank());
     if (record == nullptr || record->state == upload_state::removed) return to_caf({errc::not_found, "there is no upload " + to_string(id)});
     if (bytes == 0) return to_caf({errc::unprocessable, "the file is empty; upload a video"});
     auto answer = make_response_promise<video_view>();
+    if (LATHAM_REACHED_IF("complete_upload_finished_again", record->state == upload_state::complete)) {
+      // Sealed before, here or, when this disk was lost since, at others: all that can be missing is copies of the record.
+      if (bytes != record->what.source.bytes) return to_caf({errc::conflict, "the upload is complete with " + std::to_string(record->what.source.bytes) + " bytes, not " + std::to_string(bytes)});
+      if (removing_.contains(id)) return to_caf({errc::not_found, "there is no upload " + to_string(id)});
+      journal_.join({}, [this, answer, record = *record] { tell_when_kept(record, answer); });  // after its own copy is durable
+      return answer;
+    }
     env_.blobs->seal(record->token, bytes, here<ports::blob_stat>([this, answer, id](expected<ports::blob_stat> sealed) mutable {
       if (!sealed) return deny(answer, sealed.error());
       // An abort that came while the blob was sealed has won: its bytes are going.
@@ -271,11 +280,15 @@ private:
         count("latham_uploads_total");
         count("latham_upload_bytes_total", static_cast<double>(record.what.source.bytes));
       }
-      spread(record, [this, answer, record](const expected<void>& kept) mutable {
-        if (!kept) return deny(answer, kept.error());
-        announce();
-        answer.deliver(view_of(record, record.what.source.bytes));
-      });
+      tell_when_kept(record, answer);
+    });
+  }
+
+  void tell_when_kept(const upload_record& record, promise<video_view> answer) {
+    spread(record, [this, answer, record](const expected<void>& kept) mutable {
+      if (!kept) return deny(answer, kept.error());
+      announce();
+      answer.deliver(view_of(record, record.what.source.bytes));
     });
   }
 
@@ -289,7 +302,7 @@ private:
     // That it is gone here is no promise that it is gone.
     if (record != nullptr && receiving_only && record->state == upload_state::removed) return to_caf({errc::not_found, "there is no upload " + to_string(id)});
     if (record == nullptr) {
-      if (receiving_only && (!memory_.knows_marks() || elsewhere_.contains(id))) return to_caf(blank());
+      if (receiving_only && may_be_lost(id)) return to_caf(blank());
       if (receiving_only) return to_caf({errc::not_found, "there is no upload " + to_string(id)});
       if (rules_.members.size() == 1) return true;
       // Another node may just be sending the record here.
@@ -332,7 +345,7 @@ private:
   caf::result<video_view> find(video_id id) {
     if (!loaded_) return to_caf(starting());
     const auto* record = uploads_.find(id);
-    if (record == nullptr && LATHAM_REACHED_IF("upload_known_elsewhere", !memory_.knows_marks() || elsewhere_.contains(id))) return to_caf(blank());
+    if (record == nullptr && LATHAM_REACHED_IF("upload_known_elsewhere", may_be_lost(id))) return to_caf(blank());
     if (record == nullptr || record->state == upload_state::removed) return to_caf({errc::not_found, "there is no video " + to_string(id)});
     // To show it as accepted would be to accept it.
     if (LATHAM_REACHED_IF("upload_on_too_few_nodes", !is_kept(*record))) return to_caf({errc::unavailable, "the upload is complete and on too few storage nodes yet; finish it again, or try again in a second"});
@@ -355,6 +368,9 @@ private:
     journal_.join({}, [answer, views = std::move(views)]() mutable { answer.deliver(std::move(views)); });
     return answer;
   }
+
+  /// It is not known here, and this disk was lost: others may have it, complete.
+  [[nodiscard]] bool may_be_lost(video_id id) const { return !memory_.knows_marks() || elsewhere_.contains(id); }
 
   /// Of what this disk lost, not all is back here, or on so many others that whoever asks enough nodes asks one of those.
   [[nodiscard]] bool lacks_records() const {
