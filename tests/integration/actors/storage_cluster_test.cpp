@@ -389,6 +389,24 @@ TEST_F(StorageCluster, ANodeThatReturnsEmptyGetsItsCopiesAndRecordsBack) {
   EXPECT_EQ(copies(u->blob), 2u);
 }
 
+TEST_F(StorageCluster, AnUploadIsFinishedAgainWhereItsBytesAreLost) {
+  const std::string bytes = "some bytes";
+  const auto u = upload("storage-0", bytes);
+  ASSERT_TRUE(u);
+  // Its record comes back before its bytes, and the client, whose answer was lost, asks again.
+  lose_disk("storage-0");
+  start("storage-0");
+  const auto early = ask<video_view>(nodes_.at("storage-0").storage, finish_atom::value, u->video, std::uint64_t{bytes.size()});
+  ASSERT_FALSE(early);
+  EXPECT_EQ(early.error().code, errc::unavailable) << "it does not know yet what it had";
+  link_all();
+  pass(seconds{8});
+  EXPECT_TRUE(ask<video_view>(nodes_.at("storage-0").storage, finish_atom::value, u->video, std::uint64_t{bytes.size()}));
+  const auto other = ask<video_view>(nodes_.at("storage-0").storage, finish_atom::value, u->video, std::uint64_t{bytes.size() + 1});
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().code, errc::conflict);
+}
+
 TEST_F(StorageCluster, AStandInGivesUpItsCopyOnceTheHomesHaveTheirs) {
   kill("storage-2");
   std::vector<uploaded> made;
