@@ -250,14 +250,15 @@ private:
     if (record == nullptr && LATHAM_REACHED_IF("upload_perhaps_lost_here", may_be_lost(id))) return to_caf(blank());
     if (record == nullptr || record->state == upload_state::removed) return to_caf({errc::not_found, "there is no upload " + to_string(id)});
     if (bytes == 0) return to_caf({errc::unprocessable, "the file is empty; upload a video"});
-    auto answer = make_response_promise<video_view>();
     if (LATHAM_REACHED_IF("complete_upload_finished_again", record->state == upload_state::complete)) {
       // Sealed before, here or, when this disk was lost since, at others: all that can be missing is copies of the record.
       if (bytes != record->what.source.bytes) return to_caf({errc::conflict, "the upload is complete with " + std::to_string(record->what.source.bytes) + " bytes, not " + std::to_string(bytes)});
       if (removing_.contains(id)) return to_caf({errc::not_found, "there is no upload " + to_string(id)});
+      auto answer = make_response_promise<video_view>();
       journal_.join({}, [this, answer, record = *record] { tell_when_kept(record, answer); });  // after its own copy is durable
       return answer;
     }
+    auto answer = make_response_promise<video_view>();
     env_.blobs->seal(record->token, bytes, here<ports::blob_stat>([this, answer, id](expected<ports::blob_stat> sealed) mutable {
       if (!sealed) return deny(answer, sealed.error());
       // An abort that came while the blob was sealed has won: its bytes are going.
