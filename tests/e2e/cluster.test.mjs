@@ -230,8 +230,7 @@ scenario('two storage nodes: each loses its disk in turn, and every byte is stil
   const all = await blobs(cluster.storages[0]);
   assert.ok(all.length >= 3, `${all.length} blobs`);
 
-  // Nothing is under way: what a chunk leaves at the other node when the disk of its first home is lost stays there for now
-  // (docs/architecture.md, known weaknesses).
+  // Nothing is under way, so that what is on the two disks can be compared.
   const another = (await upload(cluster.url, file, { title: 'another' })).id;
   await follower.ends(another, 'ready', 120 * seconds);
   await until(60 * seconds, 'two copies of every blob', alike);
