@@ -136,7 +136,6 @@ private:
   void loaded() {
     loaded_ = true;
     memory_.begin(rules_, claims_.empty(), now());
-    began_blank_ = !memory_.knows_marks();
     if (LATHAM_REACHED_IF("storage_begins_blank", !memory_.knows_marks())) log(ports::log_level::info, "storage is new or has lost its disk, and asks the others what they keep");
     log(ports::log_level::info, "storage ready uploads_open={} outputs_unconfirmed={}", uploads_.open(), outputs_.size());
     listen(directory_, service_claimant, [this](const service_change& change) {
@@ -609,13 +608,7 @@ private:
           for (const auto id : found.bury) bury(id);
           for (const auto& mark : theirs)
             if (mark.state == upload_state::complete) note_keeper(mark.video, node);
-          mark_list lacking;
-          for (const auto& mark : theirs) {
-            if (mark.state == upload_state::removed) elsewhere_.erase(mark.video);
-            if (!began_blank_ || mark.state != upload_state::complete || uploads_.find(mark.video) != nullptr) continue;
-            elsewhere_[mark.video].insert(node);
-            if (!memory_.knows_claims()) lacking.push_back(mark);
-          }
+          auto lacking = note_elsewhere(node, after, theirs, last);
           fetch_from(node, number, std::move(lacking), [this, node, number, last, push_these = found.push, next = theirs.empty() ? after : theirs.back().video] {
             upload_list records;
             for (const auto id : push_these)
@@ -636,6 +629,29 @@ private:
           });
         },
         [this, node, number, after](caf::error&) { later(milliseconds{1'000}, [this, node, number, after] { exchange_page(node, number, after); }); });
+  }
+
+  /// A page of a peer's marks, of ids greater than `after`: what of it this node, which came with an empty disk, may have lost.
+  /// What the peer does not have any more, because it lost its own disk since, it is not waited for.
+  mark_list note_elsewhere(const node_name& node, video_id after, const mark_list& theirs, bool last) {
+    mark_list lacking;
+    std::set<video_id> complete;
+    for (const auto& mark : theirs) {
+      if (mark.state == upload_state::removed) elsewhere_.erase(mark.video);
+      if (mark.state != upload_state::complete || uploads_.find(mark.video) != nullptr) continue;
+      complete.insert(mark.video);
+      if (memory_.knows_claims()) {
+        if (const auto at = elsewhere_.find(mark.video); at != elsewhere_.end()) at->second.insert(node);
+        continue;
+      }
+      elsewhere_[mark.video].insert(node);
+      lacking.push_back(mark);
+    }
+    for (auto at = elsewhere_.upper_bound(after); at != elsewhere_.end() && (last || at->first <= theirs.back().video);) {
+      if (!complete.contains(at->first)) at->second.erase(node);
+      at = LATHAM_REACHED_IF("lost_record_is_nowhere", at->second.empty()) ? elsewhere_.erase(at) : std::next(at);
+    }
+    return lacking;
   }
 
   /// A node that came with an empty disk takes the records that belong to it before its word counts: until it is pushed to, two
@@ -1240,7 +1256,6 @@ private:
   blob_id swept_;                       // where the next look goes on
   recollection memory_;
   std::map<node_name, std::vector<shard_claim>> recalled_;  // pages of an answer so far
-  bool began_blank_ = false;
   std::map<video_id, std::set<node_name>> elsewhere_;  // complete at these, and unknown here since this node began with an empty disk: perhaps lost here
   std::set<video_id> announcing_;
   std::set<video_id> removing_;  // their blobs are on the way out

@@ -389,6 +389,28 @@ TEST_F(StorageCluster, ANodeThatReturnsEmptyGetsItsCopiesAndRecordsBack) {
   EXPECT_EQ(copies(u->blob), 2u);
 }
 
+TEST_F(StorageCluster, ALostRecordThatIsNowhereAnyMoreIsNotWaitedFor) {
+  auto u = upload("storage-0", "bytes");
+  while (u && u->order[1] != "storage-2") u = upload("storage-0", "bytes");
+  ASSERT_TRUE(u);
+  const auto lists = [&] { return ask<view_list>(nodes_.at("storage-1").storage, list_atom::value, std::string{}, video_id{}, std::uint32_t{10}); };
+  lose_disk("storage-1");
+  kill("storage-2");
+  restart("storage-1");
+  pass(seconds{3});
+  EXPECT_FALSE(lists()) << "it has heard of a record of one node, and has not heard the third";
+  // More disks are lost than anybody promises to survive; what is gone must not keep the rest from answering.
+  lose_disk("storage-0");
+  lose_disk("storage-2");
+  restart("storage-0");
+  restart("storage-2");
+  pass(seconds{90});
+  EXPECT_TRUE(lists());
+  const auto found = ask<video_view>(nodes_.at("storage-1").storage, find_atom::value, u->video);
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().code, errc::not_found);
+}
+
 TEST_F(StorageCluster, AnUploadIsFinishedAgainWhereItsBytesAreLost) {
   const std::string bytes = "some bytes";
   const auto u = upload("storage-0", bytes);
