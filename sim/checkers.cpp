@@ -293,7 +293,9 @@ class no_slot_leaks : public checker {
 public:
   using checker::checker;
   void at_end() override {
-    if (!view_.leases.empty()) throw violation{"no_slot_leaks", fmt::format("{} leases are left when all work is done", view_.leases.size())};
+    std::string left;
+    for (const auto& [where, lease] : view_.leases) left += fmt::format(" {} of {} at {}, shard {};", to_string(where.second), to_string(lease.video), lease.worker, where.first);
+    if (!left.empty()) throw violation{"no_slot_leaks", "leases are left when all work is done:" + left};
     for (const auto& busy : view_.slots_busy)
       if (busy() > 0) throw violation{"no_slot_leaks", fmt::format("{} slots of a worker are busy when all work is done", busy())};
   }

@@ -528,6 +528,8 @@ private:
     for (const auto& [id, upload] : view_.uploads) {
       if (upload.state == upload_state::receiving) out += " " + to_string(id) + " is still receiving;";
       if (upload.state == upload_state::complete && !upload.announced) out += " " + to_string(id) + " was never announced;";
+      // A scheduler that has just lost its disk is told again of what storage believes that it has.
+      if (upload.state == upload_state::complete && upload.announced && !view_.videos.contains(id)) out += " " + to_string(id) + " is not with its scheduler;";
     }
     if (!out.empty()) return out;
     everything_else_ended_ = true;
