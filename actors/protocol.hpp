@@ -95,7 +95,7 @@ inline constexpr std::size_t claims_max = 256;     // in one message
 /// begins anew.
 struct shard_page {
   std::uint16_t shard = 0;
-  std::uint64_t from = 0;           // incarnation of the giver
+  predecessor giver = {};
   std::uint32_t attempt = 0;        // of that life of it; what is left of earlier ones on some link counts no more
   std::uint32_t number = 0;
   bool last = false;
@@ -105,7 +105,7 @@ struct shard_page {
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, shard_page& x) {
-  return f(x.shard, x.from, x.attempt, x.number, x.last, x.videos, x.tasks);
+  return f(x.shard, x.giver, x.attempt, x.number, x.last, x.videos, x.tasks);
 }
 inline constexpr std::uint32_t shard_page_videos = 32;
 inline constexpr std::uint32_t shard_page_tasks = 256;

@@ -26,6 +26,8 @@ constexpr milliseconds census_period{2'000};
 constexpr seconds claims_tried_for{20};      // in vain; then the storage nodes are asked anew whose the shards are
 constexpr seconds leases_awaited_for{20};    // before a shard is handed over
 constexpr std::uint32_t page_tries_max = 20; // of one page, a second apart; then the hand-over is given up
+constexpr std::uint32_t first_page_tries_max = 2;  // nobody is kept waiting for a receiver that is away
+constexpr seconds tried_again_after{15};     // what was given up
 constexpr seconds adoption_awaited_for{30};  // during which a shard that was sent whole may be nobody's
 
 class scheduler_shell : public role_actor<scheduler_actor> {
@@ -189,10 +191,10 @@ private:
     for (const auto shard : mine) {
       if (!is_mine(shard)) continue;
       const auto adoption = adoptions_.find(shard);
-      hold_->add(shard, census_->newest(shard).front().generation, adoption == adoptions_.end() ? 0 : adoption->second.from);
+      hold_->add(shard, census_->newest(shard).front().generation, adoption == adoptions_.end() ? predecessor{} : adoption->second.giver);
     }
     const auto home = env_.config.shard;
-    if (const auto newest = census_->newest(home); newest.empty()) hold_->add(home, 0, 0);
+    if (const auto newest = census_->newest(home); newest.empty()) hold_->add(home, 0, {});
     else if (!hold_->has(home)) log(ports::log_level::info, "home shard belongs to another scheduler shard={} holder={}", home, newest.front().holder);
     for (const auto& node : storages_up()) claim_at(node);
     if (hold_->holds(now())) own();  // nothing to claim
@@ -512,15 +514,23 @@ private:
   void get_to_know(const node_name& node) {
     if (known_storages_.contains(node) || !storages_.contains(node)) return;
     const auto shards = hold_->shards();
-    auto left = std::make_shared<std::size_t>(shards.size());  // shared by the answers
+    struct asking {
+      std::size_t left;
+      bool all_told = true;
+    };
+    auto all = std::make_shared<asking>(asking{shards.size()});  // shared by the answers
+    const auto step = [this, node, all] {
+      if (--all->left > 0) return;
+      if (!all->all_told) return later(milliseconds{1'000}, [this, node] { get_to_know(node); });
+      if (known_storages_.insert(node).second) journal_.join({{store::storage_known_key(node), to_record(storage_known{node})}}, [] {});
+    };
     for (const auto shard : shards)
       request(storages_.at(node), env_.config.request_timeout, again_atom::value, shard)
-        .then(
-          [this, node, left](bool) {
-            if (--*left > 0 || !known_storages_.insert(node).second) return;
-            journal_.join({{store::storage_known_key(node), to_record(storage_known{node})}}, [] {});
-          },
-          [this, node](caf::error&) { later(milliseconds{1'000}, [this, node] { get_to_know(node); }); });
+        .then([step](bool) { step(); },
+              [all, step](caf::error&) {
+                all->all_told = false;
+                step();
+              });
   }
 
   caf::result<work_answer> on_work_request(const work_request& what, const caf::strong_actor_ptr& worker) {
@@ -713,6 +723,7 @@ private:
     if (is_emptied()) {
       const auto& all = env_.config.schedulers;
       const auto heir = std::find_if(all.begin(), all.end(), [this](const node_name& n) { return !env_.config.draining.contains(n); });
+      if (gave_up_at_ && now() - *gave_up_at_ < tried_again_after) return;
       if (heir != all.end() && !hold_->shards().empty() && knows_all()) begin_hand_over(hold_->shards().front(), *heir);
       return;
     }
@@ -813,6 +824,7 @@ private:
     log(ports::log_level::warn, "shard is not handed over shard={} to={} reason=\"{}\"", given_->shard, given_->to, why);
     LATHAM_REACHED("hand_over_given_up");
     last_refusal_ = "shard " + std::to_string(given_->shard) + " could not be given to " + given_->to + ": " + why + "; tried again";
+    gave_up_at_ = now();
     const bool was_frozen = given_->frozen;
     given_.reset();
     rules_->grant_work(true);
@@ -827,7 +839,7 @@ private:
     const bool of_videos = prefix == store::prefix_videos;
     env_.records->scan(prefix, after, of_videos ? shard_page_videos : shard_page_tasks, here<ports::kv_pairs>([this, prefix, of_videos](expected<ports::kv_pairs> pairs) {
       if (!pairs) return stop("records cannot be read", pairs.error());
-      shard_page some{given_->shard, env_.config.incarnation, given_->attempt, given_->number, false, {}, {}};
+      shard_page some{given_->shard, {env_.config.incarnation, hold_->generation()}, given_->attempt, given_->number, false, {}, {}};
       for (const auto& [key, value] : *pairs) {
         if (store::shard_of_key(key) != given_->shard) continue;
         if (of_videos) {
@@ -859,7 +871,7 @@ private:
 
   void send_page(shard_page some, std::function<void()> next) {
     const auto again = [this, some, next](const std::string& why) {
-      if (++given_->tries > page_tries_max) return give_up(why);
+      if (++given_->tries > (some.number == 0 ? first_page_tries_max : page_tries_max)) return give_up(why);
       later(milliseconds{1'000}, [this, some, next] { send_page(some, next); });
     };
     // Any storage node will do; the next one if this one does not reach the receiver.
@@ -890,7 +902,7 @@ private:
     const auto storage = storages_.find(node);
     if (storage == storages_.end() || given_->taken) return;
     if (!given_->granted.contains(node)) {
-      request(storage->second, env_.config.request_timeout, claim_request{given_->claim, env_.config.incarnation, 0})
+      request(storage->second, env_.config.request_timeout, claim_request{given_->claim, env_.config.incarnation, {}})
         .then(
           [this, node](const claim_answer& answer) {
             if (!given_ || given_->taken) return;
@@ -946,9 +958,9 @@ private:
     if (given_) return adopt_answer{errc::limited, env_.config.incarnation};
     if (hold_->has(some.shard)) return adopt_answer{errc::conflict, env_.config.incarnation};
     if (some.videos.size() > shard_page_videos || some.tasks.size() > shard_page_tasks) return to_caf({errc::invalid_argument, "too many records at once"});
-    const auto giver = std::pair{some.from, some.attempt};
+    const auto giver = std::pair{some.giver.incarnation, some.attempt};
     // Pages that come late, by another way, from an attempt that is over or is further on.
-    if (const auto whole = adoptions_.find(some.shard); whole != adoptions_.end() && giver <= std::pair{whole->second.from, whole->second.attempt} && !some.last) return adopt_answer{errc::conflict, env_.config.incarnation};
+    if (const auto whole = adoptions_.find(some.shard); whole != adoptions_.end() && giver <= std::pair{whole->second.giver.incarnation, whole->second.attempt} && !some.last) return adopt_answer{errc::conflict, env_.config.incarnation};
     auto& coming = adopting_[some.shard];
     const bool begins = some.number == 0 && (giver > coming.giver || (giver == coming.giver && coming.next <= 1));
     const bool goes_on = giver == coming.giver && some.number > 0 && (some.number == coming.next || some.number + 1 == coming.next);
@@ -976,7 +988,7 @@ private:
       if (task.id.video.shard() == some.shard) writes.emplace_back(task);
     ports::kv_batch batch;
     store::append_writes(writes, batch);
-    const shard_adoption whole{some.shard, some.from, some.attempt};
+    const shard_adoption whole{some.shard, some.giver, some.attempt};
     if (some.last) batch.push_back({store::adoption_key(some.shard), to_record(whole)});
     journal_.join(std::move(batch), [this, answer, whole, last = some.last]() mutable {
       if (last) {
@@ -998,6 +1010,7 @@ private:
   std::optional<giving> given_;          // a shard on its way to another scheduler
   std::uint32_t attempts_to_give_ = 0;
   std::string last_refusal_;             // why it did not go
+  std::optional<instant> gave_up_at_;    // when that was
   struct coming_shard {
     std::pair<std::uint64_t, std::uint32_t> giver;  // life and attempt of the giver
     std::uint32_t next = 0;

@@ -29,8 +29,9 @@ shard_claims::outcome shard_claims::on_claim(const claim_request& request, insta
       return {{true, e.kept, 0}, std::nullopt};
     }
     const bool own = e.kept.incarnation == wanted.incarnation || (request.previous != 0 && e.kept.incarnation == request.previous) ||
-                     (request.from != 0 && e.kept.incarnation == request.from);
-    if (!own && request.from != 0 && e.kept.holder != wanted.holder) return {{false, e.kept, static_cast<std::uint32_t>(claim_ttl.count())}, std::nullopt};
+                     (request.from.incarnation != 0 && e.kept.incarnation == request.from.incarnation);
+    // The giver's later life, or somebody after it, went on: what the claimant was sent is old. An earlier claim only missed the giver's.
+    if (!own && request.from.incarnation != 0 && e.kept.holder != wanted.holder && e.kept.generation >= request.from.generation) return {{false, e.kept, static_cast<std::uint32_t>(claim_ttl.count())}, std::nullopt};
     const auto silent = now - e.heard;
     if (!own && silent < claim_ttl) {
       const auto left = std::chrono::ceil<milliseconds>(nanoseconds{claim_ttl} - silent);
@@ -44,7 +45,7 @@ shard_claims::outcome shard_claims::on_claim(const claim_request& request, insta
 
 // ---- Scheduler -----------------------------------------------------------------------------------------------------
 
-shard_hold::shard_hold(std::uint16_t shard, node_name self, std::uint64_t incarnation, shard_claim last, std::vector<node_name> members, std::uint64_t from)
+shard_hold::shard_hold(std::uint16_t shard, node_name self, std::uint64_t incarnation, shard_claim last, std::vector<node_name> members, predecessor from)
   : wanted_{shard, last.generation + 1, std::move(self), incarnation}, previous_{last.incarnation}, from_{from}, members_{members.begin(), members.end()} {
   LATHAM_ASSERT(!members_.empty());
 }

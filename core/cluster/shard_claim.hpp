@@ -41,10 +41,21 @@ typename Inspector::result_type inspect(Inspector& f, shard_claim& x) {
   return f(x.shard, x.generation, x.holder, x.incarnation);
 }
 
+/// The life of a scheduler that handed a shard over, and its generation. Incarnation 0: nobody did.
+struct predecessor {
+  std::uint64_t incarnation = 0;
+  std::uint32_t generation = 0;
+  friend bool operator==(const predecessor&, const predecessor&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, predecessor& x) {
+  return f(x.incarnation, x.generation);
+}
+
 struct claim_request {
   shard_claim wanted;
   std::uint64_t previous = 0;       // incarnation of the claimant's earlier life, from its disk; 0: none
-  std::uint64_t from = 0;           // of the life that handed the shard over to the claimant: from nobody else then; 0: it did not
+  predecessor from = {};            // who handed the shard over to the claimant; from nobody later then
   friend bool operator==(const claim_request&, const claim_request&) = default;
 };
 template <class Inspector>
@@ -92,7 +103,7 @@ public:
   /// `members`: the configured storage nodes, not empty. `last`: the claim of this scheduler's earlier life, from its disk;
   /// generation 0 when there was none. `from`: see `claim_request`.
   shard_hold(std::uint16_t shard, node_name self, std::uint64_t incarnation, shard_claim last, std::vector<node_name> members,
-             std::uint64_t from = 0);
+             predecessor from = {});
 
   /// What to ask every storage node now, and again each claim_period. None while this scheduler steps back: of two that
   /// hold some storage nodes each and block one another, the one that started earlier lets its claims lapse.
@@ -117,7 +128,7 @@ public:
 private:
   shard_claim wanted_;
   std::uint64_t previous_;
-  std::uint64_t from_;
+  predecessor from_;
   std::set<node_name> members_;
   std::map<node_name, instant> confirmed_;  // when the newest confirmed request was sent
   instant silent_until_;

@@ -7,7 +7,7 @@ namespace latham {
 shard_holds::shard_holds(node_name self, std::uint64_t incarnation, shard_claim last, std::vector<node_name> members)
   : self_{std::move(self)}, incarnation_{incarnation}, last_{std::move(last)}, members_{std::move(members)}, generation_{last_.generation + 1} {}
 
-void shard_holds::add(std::uint16_t shard, std::uint32_t newest, std::uint64_t from) {
+void shard_holds::add(std::uint16_t shard, std::uint32_t newest, predecessor from) {
   auto last = last_;
   last.shard = shard;
   holds_.insert_or_assign(shard, shard_hold{shard, self_, incarnation_, std::move(last), members_, from});

@@ -11,9 +11,9 @@ public:
   /// `last`: the claim of this scheduler's earlier life, from its disk; generation 0 when there was none.
   shard_holds(node_name self, std::uint64_t incarnation, shard_claim last, std::vector<node_name> members);
 
-  /// Before the first request. `newest`: the greatest generation of it that a storage node keeps. `from`: the incarnation of the
-  /// scheduler that handed it over, 0 when it was held before.
-  void add(std::uint16_t shard, std::uint32_t newest, std::uint64_t from);
+  /// Before the first request. `newest`: the greatest generation of it that a storage node keeps. `from`: who handed it
+  /// over, nobody when it was held before.
+  void add(std::uint16_t shard, std::uint32_t newest, predecessor from);
 
   [[nodiscard]] std::vector<claim_request> requests(instant now) const;
   void on_answer(const node_name& storage, const claim_request& asked, const claim_answer& answer, instant sent, instant now);

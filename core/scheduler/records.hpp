@@ -2,6 +2,7 @@
 // gives each a key; the payload is `inspect` inside a checksummed envelope (core/codec.hpp). Golden bytes are tested.
 #pragma once
 
+#include "core/cluster/shard_claim.hpp"
 #include "core/expected.hpp"
 #include "core/model.hpp"
 #include "core/ports/media_engine.hpp"
@@ -134,13 +135,13 @@ struct shard_adoption {
   static constexpr std::uint8_t record_format = 1;
 
   std::uint16_t shard = 0;
-  std::uint64_t from = 0;           // incarnation of the giver: if another life of it went on, these records are old
+  predecessor giver;                // if a later life of it went on, these records are old
   std::uint32_t attempt = 0;        // of that life to give it away
   friend bool operator==(const shard_adoption&, const shard_adoption&) = default;
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, shard_adoption& x) {
-  return f(x.shard, x.from, x.attempt);
+  return f(x.shard, x.giver, x.attempt);
 }
 
 /// A storage node that told this scheduler of all its uploads since the scheduler's disk was new. One that is not known is

@@ -210,7 +210,7 @@ TEST_F(HandOver, OfASchedulerThatIsEmptiedAndComesBack) {
   EXPECT_EQ(early->reasons[0].what, "shards");
   EXPECT_EQ(early->reasons[0].count, 1u);
   cut_off_ = false;
-  pass(seconds{4});
+  pass(seconds{20});
   ASSERT_TRUE(nodes_.at("scheduler-0").ended) << "it begins anew, with the shard";
   EXPECT_FALSE(ask<leave_report>("scheduler-1", leave_atom::value)->may_leave) << "the other does not go on from there yet";
   start("scheduler-0", 0);
@@ -257,7 +257,7 @@ TEST_F(HandOver, OfSomebodyWhoIsAwayIsGivenUpAndTheShardGoesOn) {
   ASSERT_EQ(announce("scheduler-1", video), errc::none);
   cut_off_ = true;
   ASSERT_TRUE(hand_over("scheduler-1", 1, "scheduler-0"));
-  pass(seconds{2});
+  pass(milliseconds{500});
   EXPECT_EQ(announce("scheduler-1", another), errc::unavailable) << "while it is sent nothing changes";
   EXPECT_FALSE(hand_over("scheduler-1", 1, "scheduler-0")->done);
   pass(seconds{25});

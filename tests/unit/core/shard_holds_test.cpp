@@ -49,8 +49,8 @@ TEST(ShardHolds, DecideWithOneGenerationAboveAllThatWasEverUsed) {
     storages[node].load({2, 20, "giver", 8}, start);
   }
   shard_holds holds{"me", 9, {1, 3, "me", 7}, members};
-  holds.add(1, 3, 0);
-  holds.add(2, 20, 8);
+  holds.add(1, 3, {});
+  holds.add(2, 20, {8, 20});
   EXPECT_FALSE(holds.holds(start));
   ask_all(holds, storages, start);
   ASSERT_TRUE(holds.holds(start)) << "its own earlier life and the giver's, at once";
@@ -64,8 +64,8 @@ TEST(ShardHolds, AllRiseWithTheOneThatMust) {
   std::map<node_name, shard_claims> storages;
   for (const auto& node : members) storages[node].load({2, 30, "me", 7}, start);  // further than the census heard
   shard_holds holds{"me", 9, {1, 3, "me", 7}, members};
-  holds.add(1, 3, 0);
-  holds.add(2, 5, 0);
+  holds.add(1, 3, {});
+  holds.add(2, 5, {});
   for (int i = 0; i < 3; ++i) ask_all(holds, storages, start);
   ASSERT_TRUE(holds.holds(start));
   EXPECT_EQ(holds.generation(), 31u);
@@ -76,8 +76,8 @@ TEST(ShardHolds, NeedEveryOne) {
   std::map<node_name, shard_claims> storages;
   for (const auto& node : members) storages[node].load({2, 5, "other", 70}, start);
   shard_holds holds{"me", 9, {}, members};
-  holds.add(1, 0, 0);
-  holds.add(2, 5, 0);
+  holds.add(1, 0, {});
+  holds.add(2, 5, {});
   ask_all(holds, storages, start);
   EXPECT_FALSE(holds.holds(start));
   EXPECT_FALSE(holds.lost());
@@ -110,17 +110,20 @@ TEST(ShardHold, IsNotEndedByAnEarlierLifeOfItsOwn) {
 TEST(ShardClaim, OfWhoGotTheShardTakesOverFromThatLifeAlone) {
   shard_claims storage;
   storage.load({1, 5, "giver", 50}, start);
-  const claim_request wanted{{1, 7, "receiver", 60}, 0, 50};
+  const claim_request wanted{{1, 7, "receiver", 60}, 0, {50, 5}};
   const auto late = start + seconds{60};
   EXPECT_TRUE(shard_claims{storage}.on_claim(wanted, start).answer.granted) << "at once: that life has promised to be silent";
   storage.load({1, 6, "giver", 51}, start);  // its next life went on
   const auto refused = storage.on_claim(wanted, late);
   EXPECT_FALSE(refused.answer.granted) << "however long it is silent";
   EXPECT_GT(refused.answer.wait_ms, 0u);
-  EXPECT_TRUE(storage.on_claim({{1, 7, "anybody", 61}, 0, 0}, late).answer.granted);
+  EXPECT_TRUE(storage.on_claim({{1, 7, "anybody", 61}, 0, {}}, late).answer.granted);
+  storage.load({1, 4, "giver", 40}, start);
+  EXPECT_FALSE(storage.on_claim(wanted, start).answer.granted);
+  EXPECT_TRUE(shard_claims{storage}.on_claim(wanted, late).answer.granted) << "an earlier life of it: this node only missed the later claims";
   storage.load({1, 8, "receiver", 59}, start);
-  EXPECT_FALSE(storage.on_claim({{1, 9, "receiver", 60}, 0, 50}, start).answer.granted);
-  EXPECT_TRUE(storage.on_claim({{1, 9, "receiver", 60}, 0, 50}, late).answer.granted) << "an earlier life of its own, which its disk does not name";
+  EXPECT_FALSE(storage.on_claim({{1, 9, "receiver", 60}, 0, {50, 5}}, start).answer.granted);
+  EXPECT_TRUE(storage.on_claim({{1, 9, "receiver", 60}, 0, {50, 5}}, late).answer.granted) << "an earlier life of its own, which its disk does not name";
 }
 
 }  // namespace latham
