@@ -280,8 +280,9 @@ using storage_actor = caf::typed_actor<
   /// Every complete upload of this shard is to be announced again. Answered when that is durable.
   caf::replies_to<again_atom, std::uint16_t>::with<bool>,
   // ---- Of storage nodes among one another
-  /// Another storage node is there: the one that dialed makes itself known to the one that was dialed.
-  caf::reacts_to<storage_up_atom, node_name, caf::strong_actor_ptr>,
+  /// Another storage node, with a disk that was begun then, is there: the one that dialed makes itself known to the one that was
+  /// dialed, and both say which disk they have (core/cluster/shard_claim).
+  caf::reacts_to<storage_up_atom, node_name, std::uint64_t, caf::strong_actor_ptr>,
   /// What is on this node's own disk, one answer per blob.
   caf::replies_to<have_atom, blob_list>::with<look_list>,
   /// Keep these records of complete and removed uploads, too. Answered when they are durable. Idempotent.

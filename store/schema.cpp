@@ -20,6 +20,8 @@ std::string claim_key(std::uint16_t shard) { return fmt::format("{}{:04x}", pref
 
 std::string storage_known_key(const node_name& storage) { return prefix_storages_known + storage; }
 
+std::string storage_disk_key(const node_name& storage) { return prefix_storage_disks + storage; }
+
 std::string adoption_key(std::uint16_t shard) { return fmt::format("{}{:04x}", prefix_adoptions, shard); }
 
 std::optional<std::uint16_t> shard_of_key(const std::string& key) {

@@ -11,6 +11,7 @@
 //   u/s/{video}                             record upload_record (also tombstones)   storage
 //   u/o/{blob}                              record output_grant                      storage
 //   u/g/{shard}                             record shard_claim                       storage
+//   u/d/{storage node}                      record storage_disk: its own, the others'  storage
 //   b/...                                   see store/blob_record.hpp                blob store
 //
 // Ids are their 26 characters (they sort by time), numbers are fixed-width hexadecimal, so keys sort as their numbers do
@@ -34,6 +35,7 @@ inline constexpr const char* prefix_leases = "s/l/";
 inline constexpr const char* prefix_uploads = "u/s/";
 inline constexpr const char* prefix_outputs = "u/o/";
 inline constexpr const char* prefix_claims = "u/g/";
+inline constexpr const char* prefix_storage_disks = "u/d/";
 
 [[nodiscard]] std::string video_key(video_id video);
 [[nodiscard]] std::string task_key(const task_id& task);
@@ -42,6 +44,7 @@ inline constexpr const char* prefix_claims = "u/g/";
 [[nodiscard]] std::string output_key(blob_id blob);
 [[nodiscard]] std::string claim_key(std::uint16_t shard);
 [[nodiscard]] std::string storage_known_key(const node_name& storage);
+[[nodiscard]] std::string storage_disk_key(const node_name& storage);
 [[nodiscard]] std::string adoption_key(std::uint16_t shard);
 /// The shard that a key of a video or a task belongs to; none for other keys.
 [[nodiscard]] std::optional<std::uint16_t> shard_of_key(const std::string& key);

@@ -61,7 +61,7 @@ public:
       [this](list_atom, const std::string& tenant, video_id before, std::uint32_t limit) { return list(tenant, before, limit); },
       [this](const claim_request& request) { return claim(request); },
       [this](again_atom, std::uint16_t shard) { return announce_again(shard); },
-      [this](storage_up_atom, const node_name& node, const caf::strong_actor_ptr& peer) { on_introduced(node, peer); },
+      [this](storage_up_atom, const node_name& node, std::uint64_t disk, const caf::strong_actor_ptr& peer) { on_introduced(node, disk, peer); },
       [this](have_atom, const blob_list& blobs) { return have(blobs); },
       [this](keep_atom, const upload_list& records) { return keep(records); },
       [this](marks_atom, video_id after) { return marks(after); },
@@ -124,6 +124,23 @@ private:
         if (!record) return cannot_load(record.error());
         claims_.load(std::move(*record), now());
       }
+      load_disks();
+    }));
+  }
+
+  void load_disks() {
+    env_.records->scan(store::prefix_storage_disks, {}, page, here<ports::kv_pairs>([this](expected<ports::kv_pairs> pairs) {
+      if (!pairs) return cannot_load(pairs.error());
+      bool begun = !claims_.empty();
+      for (const auto& [key, value] : *pairs) {
+        auto record = from_record<storage_disk>(value);
+        if (!record) return cannot_load(record.error());
+        const bool own = record->node == rules_.self;
+        begun = begun || own;
+        if (own) disk_ = record->begun;
+        else if (std::find(rules_.members.begin(), rules_.members.end(), record->node) != rules_.members.end()) disks_.emplace(record->node, record->begun);  // what was heard since wins
+      }
+      if (!begun) disk_ = env_.config.incarnation;
       loaded();
     }));
   }
@@ -137,6 +154,10 @@ private:
     loaded_ = true;
     memory_.begin(rules_, claims_.empty(), now());
     if (LATHAM_REACHED_IF("storage_begins_blank", !memory_.knows_marks())) log(ports::log_level::info, "storage is new or has lost its disk, and asks the others what they keep");
+    // Before its word counts, and before anybody is told what it asks for next.
+    ports::kv_batch batch{disk_record({rules_.self, disk_})};
+    for (const auto& [node, begun] : disks_) batch.push_back(disk_record({node, begun}));
+    journal_.join(std::move(batch), [] {});
     log(ports::log_level::info, "storage ready uploads_open={} outputs_unconfirmed={}", uploads_.open(), outputs_.size());
     listen(directory_, service_claimant, [this](const service_change& change) {
       if (change.handle) caf::anon_send(caf::actor_cast<scheduler_actor>(change.handle), storage_up_atom::value, env_.config.name, caf::actor_cast<caf::strong_actor_ptr>(this));
@@ -457,8 +478,9 @@ private:
   [[nodiscard]] static error emptied() { return {errc::unavailable, "this storage node is being emptied and takes nothing new; try again at another"}; }
 
   /// Those that dialed us are put into the directory as if we had dialed them, so that everybody here finds them there.
-  void on_introduced(const node_name& node, const caf::strong_actor_ptr& peer) {
+  void on_introduced(const node_name& node, std::uint64_t disk, const caf::strong_actor_ptr& peer) {
     if (!peer || node == rules_.self || std::find(rules_.members.begin(), rules_.members.end(), node) == rules_.members.end()) return;
+    keep_disk({node, disk});
     auto handle = caf::actor_cast<storage_actor>(peer);
     // One that was here before this actor was restarted is in the directory, and nobody watches it yet.
     if (is_peer(node, handle) && introduced_.contains(node)) return;
@@ -467,6 +489,14 @@ private:
     monitor(handle);
     known = handle;
     caf::anon_send(directory_, service_change{service_storage, node, peer});
+  }
+
+  static ports::kv_write disk_record(const storage_disk& disk) { return {store::storage_disk_key(disk.node), to_record(disk)}; }
+
+  /// What the other asks next it is told by one that will not forget its disk.
+  void keep_disk(const storage_disk& disk) {
+    auto& known = disks_[disk.node];
+    if (std::exchange(known, disk.begun) != disk.begun && loaded_) journal_.join({disk_record(disk)}, [] {});
   }
 
   void on_down(const caf::down_msg& down) {
@@ -493,7 +523,7 @@ private:
     if (!fresh) return;
     exchanged_.erase(node);
     log(ports::log_level::info, "storage peer here node={}", node);
-    caf::anon_send(handle, storage_up_atom::value, rules_.self, caf::actor_cast<caf::strong_actor_ptr>(this));
+    introduce_to(handle);
     exchange(node);
     recollect(node, handle, 0);
   }
@@ -565,9 +595,13 @@ private:
     return at != peers_.end() && at->second == handle;
   }
 
+  void introduce_to(const storage_actor& peer) {
+    caf::anon_send(peer, storage_up_atom::value, rules_.self, disk_, caf::actor_cast<caf::strong_actor_ptr>(this));
+  }
+
   /// Says again who we are, because an introduction can be lost with the link, and compares again, because a record can.
   void look_around() {
-    for (const auto& [node, handle] : peers_) caf::anon_send(handle, storage_up_atom::value, rules_.self, caf::actor_cast<caf::strong_actor_ptr>(this));
+    for (const auto& [node, handle] : peers_) introduce_to(handle);
     if (now() - compared_ >= env_.config.repair_period) {
       compared_ = now();
       for (const auto& [node, handle] : peers_)
@@ -935,6 +969,8 @@ private:
     if (LATHAM_REACHED_IF("claim_at_a_leaving_storage", left_ && (kept == nullptr || *kept != request.wanted))) return to_caf(gone());
     taken_ += kept == nullptr || *kept != request.wanted ? 1 : 0;
     auto out = claims_.on_claim(request, now());
+    out.answer.disk = disk_;
+    for (const auto& [node, begun] : disks_) out.answer.others.push_back({node, begun});
     auto answer = make_response_promise<claim_answer>();
     ports::kv_batch batch;
     if (out.write) {
@@ -1238,6 +1274,8 @@ private:
   const copy_rules rules_;
   std::map<node_name, storage_actor> peers_;       // other storage nodes that are up
   std::map<node_name, storage_actor> introduced_;  // of them, those that dialed us
+  std::uint64_t disk_ = 0;                         // when it was begun: core/cluster/shard_claim
+  std::map<node_name, std::uint64_t> disks_;       // of the others, as they were heard last
   std::set<node_name> exchanged_;                  // and those that were compared with since they came
   std::map<node_name, std::uint64_t> exchanges_;   // under way, by number
   std::uint64_t exchanges_begun_ = 0;

@@ -1,8 +1,16 @@
 #include "core/cluster/shard_claim.hpp"
 
 #include "core/assert.hpp"
+#include "core/reach.hpp"
 
 namespace latham {
+
+namespace {
+
+/// A tenth early, because clocks differ.
+bool is_fresh(instant sent, instant now) noexcept { return now - sent < claim_ttl * 9 / 10; }
+
+}  // namespace
 
 // ---- Storage -------------------------------------------------------------------------------------------------------
 
@@ -65,8 +73,7 @@ std::optional<claim_request> shard_hold::request(instant now) const {
 void shard_hold::on_answer(const node_name& storage, const claim_request& asked, const claim_answer& answer, instant sent, instant now) {
   if (!members_.contains(storage) || asked.wanted != wanted_ || answer.known.shard != wanted_.shard) return;
   if (answer.granted) {
-    auto& newest = confirmed_[storage];
-    newest = std::max(newest, sent);
+    if (auto& c = confirmed_[storage]; c.sent <= sent) c = {sent, answer.disk, answer.others};
     held_once_ = held_once_ || holds(now);
     return;
   }
@@ -94,8 +101,15 @@ void shard_hold::on_answer(const node_name& storage, const claim_request& asked,
 bool shard_hold::holds(instant now) const {
   if (lost_ || outdated_) return false;
   std::size_t fresh = 0;
-  for (const auto& [name, sent] : confirmed_) fresh += now - sent < claim_ttl * 9 / 10 ? 1 : 0;
+  for (const auto& [name, c] : confirmed_) fresh += is_fresh(c.sent, now) && !is_outdated(name, c, now) ? 1 : 0;
   return fresh >= members_.size() / 2 + 1;
+}
+
+bool shard_hold::is_outdated(const node_name& storage, const confirmation& c, instant now) const {
+  for (const auto& [teller, told] : confirmed_)
+    for (const auto& other : told.others)
+      if (LATHAM_REACHED_IF("claim_granted_on_an_earlier_disk", other.node == storage && other.begun > c.disk && is_fresh(told.sent, now))) return true;
+  return false;
 }
 
 }  // namespace latham

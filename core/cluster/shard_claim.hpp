@@ -8,6 +8,10 @@
 // one holder, so two never own a shard at once, if clocks run at equal speed to within a tenth: the holder counts from when
 // it sent its claim and gives up a tenth early.
 //
+// A storage node knows one holder only while it has one disk: of two processes that live under its name with a disk each, the
+// later one has asked the others what the earlier one had granted. Since then they know its disk, and each answer to a claim
+// says which disks its node knows; so a majority with the earlier one in it tells on it, and it does not count.
+//
 // Pure: no clock, no message. `shard_claims` is the storage node's side, `shard_hold` the scheduler's.
 #pragma once
 
@@ -63,15 +67,31 @@ typename Inspector::result_type inspect(Inspector& f, claim_request& x) {
   return f(x.wanted, x.previous, x.from);
 }
 
+/// A storage node's disk: `begun` is the incarnation of the process that found it empty, so of two of a name the later one's is
+/// greater. 0: older than such numbers.
+struct storage_disk {
+  static constexpr std::uint8_t record_format = 1;
+
+  node_name node;
+  std::uint64_t begun = 0;
+  friend bool operator==(const storage_disk&, const storage_disk&) = default;
+};
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, storage_disk& x) {
+  return f(x.node, x.begun);
+}
+
 struct claim_answer {
   bool granted = false;
   shard_claim known;                // what is kept now: the wanted claim when granted
   std::uint32_t wait_ms = 0;        // another holds it and was heard lately: until it has been silent for claim_ttl
+  std::uint64_t disk = 0;           // of the storage node that answers: when it was begun
+  std::vector<storage_disk> others = {};  // as it knows them
   friend bool operator==(const claim_answer&, const claim_answer&) = default;
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, claim_answer& x) {
-  return f(x.granted, x.known, x.wait_ms);
+  return f(x.granted, x.known, x.wait_ms, x.disk, x.others);
 }
 
 class shard_claims {
@@ -126,11 +146,19 @@ public:
   [[nodiscard]] const shard_claim& claim() const noexcept { return wanted_; }
 
 private:
+  /// That a storage node granted the claim.
+  struct confirmation {
+    instant sent;  // the newest request that it did
+    std::uint64_t disk = 0;
+    std::vector<storage_disk> others;
+  };
+  [[nodiscard]] bool is_outdated(const node_name& storage, const confirmation& c, instant now) const;
+
   shard_claim wanted_;
   std::uint64_t previous_;
   predecessor from_;
   std::set<node_name> members_;
-  std::map<node_name, instant> confirmed_;  // when the newest confirmed request was sent
+  std::map<node_name, confirmation> confirmed_;
   instant silent_until_;
   bool held_once_ = false;
   bool lost_ = false;

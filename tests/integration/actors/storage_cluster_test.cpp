@@ -148,6 +148,7 @@ protected:
     auto& e = *n.e;
     e.config.name = name;
     e.config.roles = {node_role::storage};
+    e.config.incarnation = ++incarnations_;
     e.config.storages = members_;
     e.config.draining = draining_;
     e.config.repair_period = seconds{10};
@@ -299,6 +300,7 @@ protected:
   std::uint64_t scrub_bytes_s_ = 0;
   milliseconds idle_{24 * 3600 * 1000};
   std::int64_t wall_offset_ms_ = 0;
+  std::uint64_t incarnations_ = 0;
   std::set<video_id> announced_;
   std::set<blob_id> unused_;  // to which the scheduler does not refer
   std::vector<std::uint64_t> cuts_;  // lengths, of truncates at other nodes
@@ -703,6 +705,36 @@ TEST_F(StorageCluster, AClaimIsNotGrantedAnewByANodeThatLostIt) {
   kill("storage-0");
   start("storage-0");
   EXPECT_EQ(claim("storage-0", another)->known, held);
+}
+
+TEST_F(StorageCluster, AnswersToClaimsSayWhichDiskIsTheLatestOfEachName) {
+  const shard_claim held{0, 1, "scheduler-0", 7};
+  const auto disk_of = [&](const node_name& about, const node_name& at) {
+    const auto answer = ask<claim_answer>(nodes_.at(at).storage, claim_request{held, 0});
+    EXPECT_TRUE(answer && answer->granted);
+    if (about == at) return answer->disk;
+    const auto found = std::find_if(answer->others.begin(), answer->others.end(), [&](const storage_disk& d) { return d.node == about; });
+    return found == answer->others.end() ? 0 : found->begun;
+  };
+  const auto first = disk_of("storage-0", "storage-0");
+  EXPECT_NE(first, 0u);
+  for (const auto* at : {"storage-1", "storage-2"}) EXPECT_EQ(disk_of("storage-0", at), first);
+  kill("storage-0");
+  restart("storage-0");
+  EXPECT_EQ(disk_of("storage-0", "storage-0"), first) << "a restart has the same disk";
+  lose_disk("storage-0");
+  start("storage-0");
+  EXPECT_EQ(disk_of("storage-0", "storage-1"), first) << "there is no link yet";
+  link_all();
+  pass(seconds{12});
+  const auto later = disk_of("storage-0", "storage-0");
+  EXPECT_GT(later, first);
+  for (const auto* at : {"storage-1", "storage-2"}) EXPECT_EQ(disk_of("storage-0", at), later) << "before its word counts";
+  // Both lose power, and one comes back with no link to it.
+  kill("storage-0");
+  kill("storage-1");
+  start("storage-1");
+  EXPECT_EQ(disk_of("storage-0", "storage-1"), later);
 }
 
 TEST_F(StorageCluster, ANodeThatLostItsDiskIsNoWitnessOfWhatLives) {

@@ -1,10 +1,13 @@
-// However messages are delayed, lost and answered late, and whoever restarts: a shard has one owner at a time, generations
-// are never used twice, and when all is calm somebody owns it.
+// However messages are delayed, lost and answered late, whoever restarts, and whatever earlier processes of storage nodes go on
+// saying, whose names have moved on to empty disks: a shard has one owner at a time, generations are never used twice, and when
+// all is calm somebody owns it.
+#include "core/cluster/recollection.hpp"
 #include "core/cluster/shard_claim.hpp"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <set>
 
@@ -17,17 +20,31 @@ struct claimant {
   shard_claim disk;
 };
 
+/// A storage node's disk, and the process on it.
+struct storage {
+  node_name name;
+  std::uint64_t disk = 0;
+  shard_claims claims;
+  recollection memory;
+  std::map<node_name, std::uint64_t> disks;  // of the others, durable
+};
+
 struct letter {
   std::size_t from = 0;
-  std::size_t to = 0;
+  std::size_t to = 0;  // a disk
   claim_request asked;
   instant sent;
 };
 
 class council {
 public:
-  council(std::size_t storages, std::size_t claimants) : storages_(storages), claimants_(claimants) {
-    for (std::size_t i = 0; i < storages; ++i) names_.push_back("storage-" + std::to_string(i));
+  council(std::size_t storages, std::size_t claimants) : claimants_(claimants) {
+    for (std::size_t i = 0; i < storages; ++i) {
+      names_.push_back("storage-" + std::to_string(i));
+      current_.push_back(i);
+      storages_.push_back({names_.back(), ++incarnation_, {}, {}, {}});
+      storages_.back().memory.begin({}, false, now_);
+    }
     for (auto& c : claimants_) start(c);
   }
 
@@ -36,7 +53,7 @@ public:
   void step(std::uint8_t what, std::size_t a, std::size_t b, std::int64_t ms) {
     now_ = now_ + milliseconds{ms};
     auto& c = claimants_[a % claimants_.size()];
-    switch (what % 8) {
+    switch (what % 10) {
       case 0:
         start(c);  // killed, and back on its disk
         break;
@@ -44,19 +61,30 @@ public:
         c.disk = {};  // back on an empty one
         start(c);
         break;
-      case 2: {  // a storage node restarts
-        auto& s = storages_[b % storages_.size()];
-        shard_claims again;
-        if (const auto* kept = s.find(0)) again.load(*kept, now_);
-        s = std::move(again);
+      case 2:  // a storage node restarts
+        restart(storages_[b % storages_.size()]);
         break;
-      }
       case 3:  // a letter is lost
         if (!letters_.empty()) letters_.erase(letters_.begin() + static_cast<std::ptrdiff_t>(b % letters_.size()));
         break;
       case 4:
       case 5:
         if (const auto asked = c.rules->request(now_)) letters_.push_back({a % claimants_.size(), b % storages_.size(), *asked, now_});
+        break;
+      case 6:  // a name moves on to an empty disk, and the process on the other one lives on
+        if (names_.size() > 1 && all_know() && storages_.size() < 12) {
+          copy_rules rules;
+          rules.members = names_;
+          rules.acks = 2;
+          auto& seat = current_[b % current_.size()];
+          storages_.push_back({storages_[seat].name, ++incarnation_, {}, {}, {}});
+          storages_.back().memory.begin(rules, true, now_);
+          seat = storages_.size() - 1;
+        }
+        break;
+      case 7:  // and it asks another
+        for (const auto seat : current_)
+          if (!storages_[seat].memory.knows_claims()) ask(storages_[seat], storages_[current_[a % current_.size()]]);
         break;
       default:
         if (!letters_.empty()) deliver(b % letters_.size());
@@ -68,9 +96,34 @@ public:
   void deliver(std::size_t i) {
     const auto l = letters_[i];
     letters_.erase(letters_.begin() + static_cast<std::ptrdiff_t>(i));
-    const auto answer = storages_[l.to].on_claim(l.asked, now_).answer;
-    claimants_[l.from].rules->on_answer(names_[l.to], l.asked, answer, l.sent, now_);
+    auto& s = storages_[l.to];
+    if (!s.memory.knows_claims()) return;
+    auto answer = s.claims.on_claim(l.asked, now_).answer;
+    answer.disk = s.disk;
+    for (const auto& [node, begun] : s.disks) answer.others.push_back({node, begun});
+    claimants_[l.from].rules->on_answer(s.name, l.asked, answer, l.sent, now_);
     check();
+  }
+
+  bool all_know() const {
+    return std::all_of(current_.begin(), current_.end(), [this](std::size_t seat) { return storages_[seat].memory.knows_claims(); });
+  }
+
+  void restart(storage& s) {
+    shard_claims again;
+    if (const auto* kept = s.claims.find(0)) again.load(*kept, now_);
+    s.claims = std::move(again);
+  }
+
+  /// Whoever asks is known to the one that answers before it does.
+  void ask(storage& blank, storage& other) {
+    if (&blank == &other) return;
+    other.disks[blank.name] = blank.disk;
+    blank.disks[other.name] = other.disk;
+    blank.memory.on_claims(other.name, false, other.claims.list(0, 10), now_);
+    if (!blank.memory.may_keep_claims()) return;
+    for (const auto& claim : blank.memory.claims()) blank.claims.load(claim, now_);
+    blank.memory.claims_kept();
   }
 
   void check() {
@@ -87,15 +140,18 @@ public:
     RC_ASSERT(owners.size() <= 1u);
   }
 
-  /// All links are up, everybody asks every second; who lost ends, and stays away.
+  /// All links are up, everybody asks every second; who lost ends, and stays away, as do earlier storage nodes.
   void calm() {
     letters_.clear();
     for (int s = 0; s < 60; ++s) {
       now_ = now_ + seconds{1};
+      for (const auto seat : current_)
+        for (const auto other : current_)
+          if (!storages_[seat].memory.knows_claims()) ask(storages_[seat], storages_[other]);
       for (auto& c : claimants_)
         if (c.rules->outdated()) start(c);
       for (std::size_t i = 0; i < claimants_.size(); ++i)
-        for (std::size_t k = 0; k < storages_.size(); ++k)
+        for (const auto k : current_)
           if (const auto asked = claimants_[i].rules->request(now_)) {
             letters_.push_back({i, k, *asked, now_});
             deliver(letters_.size() - 1);
@@ -111,7 +167,8 @@ public:
   }
 
 private:
-  std::vector<shard_claims> storages_;
+  std::vector<storage> storages_;      // one for each disk that there ever was
+  std::vector<std::size_t> current_;   // where each name points to
   std::vector<claimant> claimants_;
   std::vector<node_name> names_;
   std::vector<letter> letters_;

@@ -107,6 +107,28 @@ TEST(ShardHold, IsNotEndedByAnEarlierLifeOfItsOwn) {
   EXPECT_TRUE(of_another.lost());
 }
 
+TEST(ShardHold, DoesNotCountAStorageNodeWhoseNameHasMovedToAnotherDisk) {
+  shard_hold hold{1, "me", 9, {1, 3, "me", 7}, members};
+  const auto grant = [&](const node_name& from, std::uint64_t disk, std::vector<storage_disk> others, instant at) {
+    hold.on_answer(from, *hold.request(at), {true, hold.claim(), 0, disk, std::move(others)}, at, at);
+  };
+  grant("a", 100, {}, start);
+  EXPECT_FALSE(hold.holds(start));
+  grant("b", 101, {{"a", 100}}, start);
+  EXPECT_TRUE(hold.holds(start));
+  grant("b", 101, {{"a", 200}}, start);
+  EXPECT_FALSE(hold.holds(start)) << "b knows a later disk of a";
+  grant("a", 200, {{"b", 101}}, start);
+  EXPECT_TRUE(hold.holds(start)) << "and this is its word";
+  // Told on by one that is silent itself by now.
+  const auto late = start + seconds{3};
+  grant("b", 101, {{"a", 300}}, start);
+  EXPECT_FALSE(hold.holds(start));
+  grant("a", 200, {}, late);
+  grant("c", 102, {{"a", 200}}, late);
+  EXPECT_TRUE(hold.holds(start + claim_ttl)) << "a later disk that b saw before a's clock was set back must not count for ever";
+}
+
 TEST(ShardClaim, OfWhoGotTheShardTakesOverFromThatLifeAlone) {
   shard_claims storage;
   storage.load({1, 5, "giver", 50}, start);
