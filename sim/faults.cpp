@@ -47,11 +47,17 @@ void faults::restart_later(machine& m, nanoseconds wait) {
 }
 
 /// The name moves to a new process on another machine, with an empty disk, while the first lives on: its pod was deleted by
-/// force because nobody could reach its machine.
+/// force because nobody could reach its machine. To a storage node that is the loss of a disk.
 void faults::start_twin(machine& first) {
   for (const auto& other : machines_) {
     if (other->name() != first.name() || other.get() == &first) continue;
-    if (!first.runs() || other->runs()) return;  // nothing to be a twin of, or the last one still lives
+    if (!first.runs() || other->runs() || !first.wanted()) return;  // nothing to be a twin of, or the last one still lives
+    if (!may_lose_disk_(first)) {
+      around_.time.after(looks_for_repair_every, [this, &first] {
+        if (!healed_) start_twin(first);
+      });
+      return;
+    }
     around_.net.point(other->index());
     other->storage().lose();
     start_(*other);

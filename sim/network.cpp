@@ -41,11 +41,11 @@ private:
   const std::uint64_t life_;
 };
 
-/// The blobs of another node: requests go out on one flow, answers come back on another.
+/// The blobs of another node: requests go out on one flow, answers come back on another. A stream stays with the process that
+/// it was dialed to, and its name is looked up again when it is lost.
 class sim_store : public ports::blob_store {
 public:
-  sim_store(network& net, node_index from, std::uint64_t life, node_index to, bool own)
-    : net_{net}, from_{from}, life_{life}, to_{to}, own_{own}, requests_{net.make_flow(from, to)}, answers_{net.make_flow(to, from)} {}
+  sim_store(network& net, node_index from, std::uint64_t life, node_name name, bool own) : net_{net}, from_{from}, life_{life}, name_{std::move(name)}, own_{own} { connect(); }
 
   void reserve(ports::write_token token, ports::completion<void> done) override {
     call<void>("reserve", 64, std::move(done), [token](ports::blob_store& s, ports::completion<void> d) { s.reserve(token, std::move(d)); });
@@ -79,6 +79,14 @@ public:
   }
 
 private:
+  void connect() {
+    const auto where = net_.index_of(name_);
+    if (requests_ != nullptr && where == to_) return;
+    to_ = where;
+    requests_ = net_.make_flow(from_, to_);
+    answers_ = net_.make_flow(to_, from_);
+  }
+
   struct open_state {
     bool open = true;
   };
@@ -118,6 +126,7 @@ private:
 
   template <class T, class F>
   void call(const char* what, std::size_t bytes, ports::completion<T> done, F f) {
+    if (std::exchange(lost_, false)) connect();
     auto c = std::make_shared<state<T>>();  // shared by request, answer and deadline
     c->done = std::move(done);
     c->id = net_.next_call_++;
@@ -130,26 +139,31 @@ private:
     };
     net_.calls_[c->id] = {from_, to_, [this, c, finish](error why) {
       c->late = net_.time_.draw(4) == 0;
+      lost_ = true;
       finish(std::move(why));
     }};
     deadlines_.push_back({net_.time_.now() + call_deadline, c, [this, c, finish] {
       c->late = net_.time_.draw(4) == 0;
+      lost_ = true;
       finish(error{errc::unavailable, "the storage node does not answer"});
     }});
     if (!std::exchange(watching_, true)) watch();
     if (net_.trace_.keeps()) net_.trace_.say(net_.time_.now(), trace::what::data, from_, to_, what);
-    net_.send(requests_, bytes, [this, c, finish, f = std::move(f)] {
+    net_.send(requests_, bytes, [this, c, finish, to = to_, answers = answers_, f = std::move(f)] {
       if (!c->done && !c->late) return;
-      auto& station = net_.stations_[to_];
+      auto& station = net_.stations_[to];
       auto* store = own_ ? station.own : station.blobs;
       if (!station.up || store == nullptr) {
         // Nobody listens: the kernel of a machine that is on says so.
-        net_.time_.after(net_.draw_latency(), [finish] { finish(error{errc::unavailable, "the storage node is away"}); });
+        net_.time_.after(net_.draw_latency(), [this, finish] {
+          lost_ = true;
+          finish(error{errc::unavailable, "the storage node is away"});
+        });
         return;
       }
-      f(*store, [this, finish](expected<T> result) {
+      f(*store, [this, finish, answers](expected<T> result) {
         const auto size = size_of(result);
-        net_.send(answers_, size, [finish, result = std::move(result)] { finish(result); });
+        net_.send(answers, size, [finish, result = std::move(result)] { finish(result); });
       });
     });
   }
@@ -157,7 +171,9 @@ private:
   network& net_;
   const node_index from_;
   const std::uint64_t life_;
-  const node_index to_;
+  const node_name name_;
+  node_index to_ = trace::nobody;
+  bool lost_ = false;
   const bool own_;  // of the node's own copies alone
   network::flow_ptr requests_;
   network::flow_ptr answers_;
@@ -200,7 +216,7 @@ private:
     if (to == trace::nobody)
       found = std::make_shared<nowhere>();
     else
-      found = std::make_shared<sim_store>(net_, node_, life_, to, own);
+      found = std::make_shared<sim_store>(net_, node_, life_, name, own);
     return found;
   }
 

@@ -71,7 +71,7 @@ const std::vector<fault_kind>& fault_kinds() {
     {"grow", "milliseconds between two nodes", {300, 4'000}, {300, 3'000}, "sc", 0},
     {"shrink", "the same", {300, 4'000}, {300, 3'000}, "sc", 0},
     // -- two processes of one name
-    {"twin", "1: the first is cut off from the others, 0: it is not", {0, 1}, {2'000, 20'000}, "gcw", 0},
+    {"twin", "1: the first is cut off from the others, 0: it is not", {0, 1}, {2'000, 20'000}, "gscw", 0},
     {"twin_shared", "the same", {0, 1}, {2'000, 20'000}, "sc", 0},
   };
   return all;

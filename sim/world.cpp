@@ -158,7 +158,7 @@ private:
     const auto name = std::string{to_string(role)} + "-" + std::to_string(number);
     disk::watcher watch = [](const ports::kv_batch&) {};
     if (role == node_role::scheduler) watch = [this, at = machines_.size()](const ports::kv_batch& batch) { on_scheduler_batch(*machines_[at], batch); };
-    if (role == node_role::storage) watch = [this, name](const ports::kv_batch& batch) { on_storage_batch(name, batch); };
+    if (role == node_role::storage) watch = [this, at = machines_.size()](const ports::kv_batch& batch) { on_storage_batch(*machines_[at], batch); };
     std::function<void()> lost = [] {};
     if (role == node_role::scheduler)
       lost = [this, at = machines_.size()] {
@@ -173,7 +173,7 @@ private:
     verdict_.nodes.push_back(second ? name + "'" : name);
     if (role == node_role::scheduler && !second) speaks_for_[static_cast<std::uint16_t>(number)] = &m;
     if (role == node_role::worker) view_.slots_busy.push_back([&m] { return m.gauge("latham_slots_busy"); });
-    if (role == node_role::storage) view_.blobs[name] = [&m]() -> store::memory_blobs& { return m.storage().blobs_as_they_are(); };
+    if (role == node_role::storage) view_.blobs[name] = [this, name]() -> store::memory_blobs& { return machines_[net_.index_of(name)]->storage().blobs_as_they_are(); };
     view_.queues.emplace_back("runnable actors of " + name, [&m] { return m.runnable(); });
     view_.queues.emplace_back("commits of " + name, [&m] { return m.storage().commits_waiting(); });
     return m;
@@ -383,8 +383,10 @@ private:
     clients_->on_shard_lost(shard);
   }
 
-  void on_storage_batch(const node_name& node, const ports::kv_batch& batch) {
+  void on_storage_batch(const machine& m, const ports::kv_batch& batch) {
     note(batch);
+    if (m.superseded()) return on_earlier_storage_batch(m.name(), batch);
+    const auto& node = m.name();
     for (const auto& write : batch) {
       if (write.key.starts_with(store::prefix_claims) && write.value) {
         auto claim = read<shard_claim>(write);
@@ -400,6 +402,20 @@ private:
       if (write.value) held.insert_or_assign(node, read<upload_record>(write));
       else held.erase(node);
       which_counts(*id);
+    }
+  }
+
+  /// The earlier of two storage nodes of a name: what it keeps goes with its disk. But its word on claims counts with those
+  /// that have a link to it, until the later one's does.
+  void on_earlier_storage_batch(const node_name& node, const ports::kv_batch& batch) {
+    for (const auto& write : batch) {
+      if (!write.key.starts_with(store::prefix_claims) || !write.value) continue;
+      auto claim = read<shard_claim>(write);
+      const std::pair where{node, claim.shard};
+      if (view_.claims.contains(where) && !lost_claims_.contains(claim.shard)) continue;
+      lost_claims_.insert(claim.shard);
+      view_.claims.insert_or_assign(where, std::move(claim));
+      look_whose(where.second);
     }
   }
 
@@ -444,7 +460,7 @@ private:
   /// disk may take, and the one that was lost before has all of it again. Not while nodes join or leave.
   bool may_lose_disk(const machine& m) const {
     if (m.role() != node_role::storage) return true;
-    if (membership_->busy() || !m.in_cluster() || membership_->told().storages.size() < 2) return false;
+    if (membership_->busy() || !m.in_cluster() || membership_->told().storages.size() < 2 || storage_acts_twice()) return false;
     if (lost_last_.empty() && !has_changes()) return true;
     if (!lost_claims_.empty()) return false;
     for (const auto& node : membership_->told().storages)
@@ -454,7 +470,7 @@ private:
       }
     std::map<blob_id, std::int64_t> sealed;
     for (const auto& other : machines_)
-      if (other->role() == node_role::storage && other->in_cluster()) {
+      if (other->role() == node_role::storage && other->wanted()) {
         if (other->name() == lost_last_ && !other->runs()) return false;
         for (const auto& stat : other->storage().blobs_as_they_are().contents()) sealed[stat.blob] += stat.sealed ? 1 : 0;
       }
@@ -467,6 +483,11 @@ private:
       if (upload.state == upload_state::removed && (like_it < 2 || (!lost_last_.empty() && !held.contains(lost_last_)))) return false;
     }
     return true;
+  }
+
+  /// An earlier storage node still takes part, so of what is on two disks one may be that of its process, which goes with it.
+  [[nodiscard]] bool storage_acts_twice() const {
+    return std::any_of(machines_.begin(), machines_.end(), [this](const auto& m) { return m->role() == node_role::storage && acts_as_twin(*m); });
   }
 
   [[nodiscard]] bool has_changes() const {
@@ -493,7 +514,7 @@ private:
       for (const auto until = time_.now() + checks_wait_for; !answered() && time_.now() < until;) step();
     };
     view_.disk_lost_lately = [this] { return disks_lost_ > 0 && time_.now() - lost_at_ < disk_counted_lately; };
-    view_.storage_up = [this] { return std::all_of(machines_.begin(), machines_.end(), [](const auto& m) { return m->role() != node_role::storage || m->runs() || !m->in_cluster(); }); };
+    view_.storage_up = [this] { return std::all_of(machines_.begin(), machines_.end(), [](const auto& m) { return m->role() != node_role::storage || m->runs() || !m->wanted(); }); };
     view_.storages = [this] { return membership_->told().storages; };
     view_.storages_of = [this](std::uint16_t shard) { return speaks_for_.at(shard)->configured().storages; };
     view_.acks_lately = [this] { return acks_lately(); };
@@ -504,6 +525,7 @@ private:
   void every_second() {
     time_.after(a_second, [this] {
       every_second();
+      if (storage_acts_twice()) lost_at_ = time_.now();
       for (const auto& m : machines_)
         if (acts_as_twin(*m) && faults_->healed() && time_.now() > faults_->healed_at() + twins_end_within)
           throw violation{"twins_end", m->name() + ": the earlier of two processes is still heard"};
