@@ -106,6 +106,8 @@ errc scheduler::on_media_ready(const media_ready& event, instant now, decision& 
     LATHAM_REACHED("media_ready_said_again");
     return errc::none;
   }
+  while (!gone_.empty() && now - gone_.front().first > config_.gone_for) gone_.pop_front();
+  if (LATHAM_REACHED_IF("media_ready_of_a_gone_video", std::any_of(gone_.begin(), gone_.end(), [&](const auto& g) { return g.second == event.video; }))) return errc::none;
   if (videos_.size() >= config_.videos_max) return errc::limited;
   auto& v = videos_[event.video];
   v.record.request = event;
@@ -686,11 +688,13 @@ void scheduler::start_removal(const video_entry& v, decision& out) const {
   out.effects.push_back(std::move(effect));
 }
 
-void scheduler::on_video_removed(video_id id, instant, decision& out) {
+void scheduler::on_video_removed(video_id id, instant now, decision& out) {
   auto* v = find(id);
   if (v == nullptr || v->record.state != video_state::deleting) return;
   out.writes.push_back(erase_video{id, v->record.chunks, static_cast<std::uint32_t>(v->record.plan.audio.size()), v->record.plan.text.empty() ? 0u : 1u});
   videos_.erase(id);
+  gone_.emplace_back(now, id);
+  if (gone_.size() > config_.gone_max) gone_.pop_front();
 }
 
 // ---- Small things --------------------------------------------------------------------------------------------------

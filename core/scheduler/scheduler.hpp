@@ -26,6 +26,7 @@
 #include "core/scheduler/ready_queue.hpp"
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -42,6 +43,8 @@ struct scheduler_config {
   backoff_policy retry{milliseconds{200}, milliseconds{10'000}};
   milliseconds ageing{600'000};         // a job that waited so long is taken one class higher
   std::uint32_t videos_max = 100'000;   // beyond it media_ready is refused with errc::limited and stays in the outbox
+  milliseconds gone_for{20 * 60'000};   // a deleted video is remembered: longer than a connection lives that nobody hears of
+  std::uint32_t gone_max = 10'000;      // of those the last ones
 };
 
 // Effects, performed in order once the records before them are durable.
@@ -106,6 +109,7 @@ public:
 
   // -- Uploads
   /// At least once; the second time is ok and changes nothing. errc::limited: keep it and come again.
+  /// None also for a video that was deleted a moment ago: it had been said before, and was held up on its way.
   [[nodiscard]] errc on_media_ready(const media_ready& event, instant now, decision& out);
 
   // -- Workers
@@ -227,6 +231,7 @@ private:
   bool grants_ = true;
   epoch last_;
   std::map<video_id, video_entry> videos_;
+  std::deque<std::pair<instant, video_id>> gone_;   // deleted a while ago: what is still on its way must not begin them anew
   ready_queue ready_;                               // videos that have something to grant
   std::map<engine_id, std::size_t> due_;            // tasks that may be granted now, by the engine of their video
   std::set<std::tuple<instant, video_id, task_key>> resting_;  // pending tasks that wait for their back-off

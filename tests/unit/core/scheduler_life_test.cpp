@@ -690,6 +690,42 @@ TEST_F(SchedulerLife, ADeleteTakesOutputsThatAreThereAndNothingElse) {
   EXPECT_EQ(kept.erased[0].text, 0u);
 }
 
+TEST_F(SchedulerLife, ADeletedVideoThatIsAnnouncedLateDoesNotBeginAnew) {
+  const auto remove = [&] {
+    EXPECT_EQ(rules.on_delete(video, now, out), errc::none);
+    rules.on_video_removed(video, now, out);
+    EXPECT_FALSE(rules.knows(video));
+  };
+  media_ready late;
+  late.video = video;
+  late.source = {{5, 5}, "storage-0", 1000, {}};
+  accept();
+  remove();
+  now = now + scheduler_config{}.gone_for;
+  out = {};
+  EXPECT_EQ(rules.on_media_ready(late, now, out), errc::none);
+  EXPECT_TRUE(out.writes.empty() && out.effects.empty());
+  EXPECT_FALSE(rules.knows(video));
+  now = now + milliseconds{1};
+  EXPECT_EQ(rules.on_media_ready(late, now, out), errc::none);
+  EXPECT_TRUE(rules.knows(video)) << "remembered for so long and not longer";
+  // Of many the last ones.
+  remove();
+  const auto another = [&](std::uint64_t i) {
+    auto other = late;
+    other.video = {9, i};
+    EXPECT_EQ(rules.on_media_ready(other, now, out), errc::none);
+    EXPECT_EQ(rules.on_delete(other.video, now, out), errc::none);
+    rules.on_video_removed(other.video, now, out);
+  };
+  for (std::uint64_t i = 1; i < scheduler_config{}.gone_max; ++i) another(i);
+  EXPECT_EQ(rules.on_media_ready(late, now, out), errc::none);
+  EXPECT_FALSE(rules.knows(video));
+  another(scheduler_config{}.gone_max);
+  EXPECT_EQ(rules.on_media_ready(late, now, out), errc::none);
+  EXPECT_TRUE(rules.knows(video));
+}
+
 TEST_F(SchedulerLife, OnlyADeletedVideoIsRemoved) {
   (void)first_chunk();
   rules.on_video_removed(video, now, out);
