@@ -480,7 +480,7 @@ private:
   /// Those that dialed us are put into the directory as if we had dialed them, so that everybody here finds them there.
   void on_introduced(const node_name& node, std::uint64_t disk, const caf::strong_actor_ptr& peer) {
     if (!peer || node == rules_.self || std::find(rules_.members.begin(), rules_.members.end(), node) == rules_.members.end()) return;
-    keep_disk({node, disk});
+    if (!keep_disk({node, disk})) return;
     auto handle = caf::actor_cast<storage_actor>(peer);
     // One that was here before this actor was restarted is in the directory, and nobody watches it yet.
     if (is_peer(node, handle) && introduced_.contains(node)) return;
@@ -493,10 +493,26 @@ private:
 
   static ports::kv_write disk_record(const storage_disk& disk) { return {store::storage_disk_key(disk.node), to_record(disk)}; }
 
-  /// What the other asks next it is told by one that will not forget its disk.
-  void keep_disk(const storage_disk& disk) {
+  /// What the other asks next it is told by one that will not forget its disk. False: this is the earlier of two of its name, or
+  /// had been said by it before the later one came.
+  bool keep_disk(const storage_disk& disk) {
     auto& known = disks_[disk.node];
+    if (LATHAM_REACHED_IF("introduced_by_an_earlier_storage", disk.begun < known)) return false;
     if (std::exchange(known, disk.begun) != disk.begun && loaded_) journal_.join({disk_record(disk)}, [] {});
+    return true;
+  }
+
+  /// The others know of a later disk of this name, though this one is empty: some clock was set back. All of them have to hear of
+  /// its new number before what they say counts.
+  bool rise_above(const std::vector<storage_disk>& disks) {
+    const auto known = std::find_if(disks.begin(), disks.end(), [this](const storage_disk& d) { return d.node == rules_.self && d.begun > disk_; });
+    if (!LATHAM_REACHED_IF("storage_disk_is_numbered_anew", known != disks.end())) return false;
+    disk_ = known->begun + 1;
+    memory_.begin(rules_, true, now());
+    journal_.join({disk_record({rules_.self, disk_})}, [this] {
+      for (const auto& [node, handle] : peers_) introduce_to(handle);
+    });
+    return true;
   }
 
   void on_down(const caf::down_msg& down) {
@@ -543,6 +559,7 @@ private:
       .then(
         [this, node, handle, again, sent = now()](const kept_claims& kept) {
           if (!is_peer(node, handle)) return;
+          if (rise_above(kept.disks)) return again();
           auto& all = recalled_[node];
           all.insert(all.end(), kept.claims.begin(), kept.claims.end());
           if (kept.claims.size() == claims_max && kept.claims.back().shard < shards_max) return recollect(node, handle, static_cast<std::uint16_t>(kept.claims.back().shard + 1));
@@ -576,6 +593,7 @@ private:
     // What is not known to be all of them must not be taken for it.
     out.known = memory_.knows_claims();
     if (out.known) out.claims = claims_.list(from, claims_max);
+    for (const auto& [node, begun] : disks_) out.disks.push_back({node, begun});
     auto answer = make_response_promise<kept_claims>();
     journal_.join({}, [answer, out = std::move(out)]() mutable { answer.deliver(std::move(out)); });
     return answer;

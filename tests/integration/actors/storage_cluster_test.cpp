@@ -255,6 +255,15 @@ protected:
     for (const auto& [name, n] : nodes_) EXPECT_TRUE(ask<claim_answer>(n.storage, claim_request{{0, 1, "scheduler-0", 7}, 0})->granted);
   }
 
+  /// The number of `about`'s disk, as `at` says in its answer to a claim.
+  std::uint64_t disk_of(const node_name& about, const node_name& at) {
+    const auto answer = ask<claim_answer>(nodes_.at(at).storage, claim_request{{0, 1, "scheduler-0", 7}, 0});
+    EXPECT_TRUE(answer && answer->granted);
+    if (!answer || about == at) return answer ? answer->disk : 0;
+    const auto found = std::find_if(answer->others.begin(), answer->others.end(), [&](const storage_disk& d) { return d.node == about; });
+    return found == answer->others.end() ? 0 : found->begun;
+  }
+
   /// A complete upload whose first home is `name`.
   struct uploaded {
     video_id video;
@@ -708,14 +717,6 @@ TEST_F(StorageCluster, AClaimIsNotGrantedAnewByANodeThatLostIt) {
 }
 
 TEST_F(StorageCluster, AnswersToClaimsSayWhichDiskIsTheLatestOfEachName) {
-  const shard_claim held{0, 1, "scheduler-0", 7};
-  const auto disk_of = [&](const node_name& about, const node_name& at) {
-    const auto answer = ask<claim_answer>(nodes_.at(at).storage, claim_request{held, 0});
-    EXPECT_TRUE(answer && answer->granted);
-    if (about == at) return answer->disk;
-    const auto found = std::find_if(answer->others.begin(), answer->others.end(), [&](const storage_disk& d) { return d.node == about; });
-    return found == answer->others.end() ? 0 : found->begun;
-  };
   const auto first = disk_of("storage-0", "storage-0");
   EXPECT_NE(first, 0u);
   for (const auto* at : {"storage-1", "storage-2"}) EXPECT_EQ(disk_of("storage-0", at), first);
@@ -735,6 +736,31 @@ TEST_F(StorageCluster, AnswersToClaimsSayWhichDiskIsTheLatestOfEachName) {
   kill("storage-1");
   start("storage-1");
   EXPECT_EQ(disk_of("storage-0", "storage-1"), later);
+}
+
+TEST_F(StorageCluster, AnEarlierStorageNodeThatIsHeardLateIsNotTakenForTheLater) {
+  live_with_a_scheduler();
+  const auto earlier = nodes_.at("storage-0").storage;
+  const auto disk = disk_of("storage-0", "storage-0");
+  lose_disk("storage-0");
+  restart("storage-0");
+  pass(seconds{12});
+  caf::anon_send(nodes_.at("storage-1").storage, storage_up_atom::value, node_name{"storage-0"}, disk, caf::actor_cast<caf::strong_actor_ptr>(earlier));
+  settle();
+  EXPECT_GT(disk_of("storage-0", "storage-1"), disk);
+}
+
+TEST_F(StorageCluster, ADiskThatIsNewWhileTheClockWasSetBackHasAGreaterNumberAllTheSame) {
+  live_with_a_scheduler();
+  const auto before = disk_of("storage-2", "storage-2");
+  lose_disk("storage-2");  // which is dialed by the others
+  incarnations_ = 0;
+  restart("storage-2");
+  pass(seconds{20});
+  const auto after = disk_of("storage-2", "storage-2");
+  EXPECT_GT(after, before);
+  EXPECT_EQ(disk_of("storage-2", "storage-0"), after);
+  EXPECT_EQ(disk_of("storage-2", "storage-1"), after);
 }
 
 TEST_F(StorageCluster, ANodeThatLostItsDiskIsNoWitnessOfWhatLives) {
