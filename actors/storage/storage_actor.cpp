@@ -78,6 +78,7 @@ public:
 
   /// An ended actor lives as long as somebody holds it, and the scheduler holds us as we hold it.
   void on_exit() override {
+    answer_all({errc::unavailable, "storage begins anew; try again in a second"});
     journal_.drop();
     schedulers_.clear();
     peers_.clear();
@@ -85,9 +86,6 @@ public:
   }
 
 private:
-  template <class T>
-  using promise = caf::typed_response_promise<T>;
-
   // ---- Start -------------------------------------------------------------------------------------------------------
 
   void load_uploads(const std::string& after) {

@@ -219,4 +219,18 @@ TEST_F(Storage, UploadWhoseReservationWasRefusedHalfWayIsRemovedWithItsRecord) {
   EXPECT_EQ(records(), 0u);
 }
 
+/// No time passes here: a caller that had to wait for its deadline would not hear anything.
+TEST_F(Storage, ThatEndsWithItsRecordsAnswersWhoeverWaits) {
+  std::vector<errc> answers;
+  const auto hear = [&](errc code) { answers.push_back(code); };
+  records_.fail_commits(errc::io);
+  system_.spawn([&](caf::event_based_actor* self) {
+    self->request(actor_, caf::infinite, begin_atom::value, upload_request{}).then([=](const upload_ticket&) { hear(errc::none); }, [=](const caf::error& e) { hear(from_caf(e).code); });
+    self->request(actor_, caf::infinite, list_atom::value, std::string{"default"}, video_id{}, std::uint32_t{10})
+      .then([=](const view_list&) { hear(errc::none); }, [=](const caf::error& e) { hear(from_caf(e).code); });
+  });
+  run();
+  EXPECT_EQ(answers, (std::vector<errc>{errc::unavailable, errc::unavailable}));
+}
+
 }  // namespace latham
