@@ -177,6 +177,7 @@ private:
     if (!loaded_) return to_caf(starting());
     if (rules_.draining.contains(rules_.self)) return to_caf(emptied());
     if (LATHAM_REACHED_IF("upload_at_a_blank_storage", !memory_.knows_marks())) return to_caf(blank());
+    if (auto taken = takes_new(); LATHAM_REACHED_IF("upload_at_a_bad_disk", !taken)) return to_caf(taken.error());
     const auto wall = env_.clock->wall();
     const auto shard = schedulers_.pick(env_.random->next(), env_.config.shard);
     const auto id = make_id<video_id>(wall, shard, env_.random->next());
@@ -199,6 +200,9 @@ private:
     });
     return answer;
   }
+
+  /// Asked before a record is written, because that goes to the same disk.
+  [[nodiscard]] expected<void> takes_new() { return env_.own_blobs == nullptr ? expected<void>{} : env_.own_blobs->takes_new(); }
 
   /// A refused reservation can leave something behind, on a disk that fails just then, say; without its record nobody would
   /// look for it again. So the record goes last.
@@ -962,6 +966,7 @@ private:
       return to_caf({errc::not_found, "the video " + to_string(video) + " is deleted"});
     if (rules_.draining.contains(rules_.self)) return to_caf(emptied());
     if (!memory_.knows_marks()) return to_caf(blank());
+    if (auto taken = takes_new(); LATHAM_REACHED_IF("output_at_a_bad_disk", !taken)) return to_caf(taken.error());
     const auto blob = draw_blob(env_.clock->wall(), video.shard());
     const ports::write_token token{blob, env_.random->next(), bytes_max};
     auto answer = make_response_promise<output_ticket>();
@@ -1061,6 +1066,7 @@ private:
     }
     reap();
     sweep();
+    (void)takes_new();  // a disk in trouble is tried again, also while nobody wants anything
     later(milliseconds{5'000}, [this] { tick(); });
   }
 
