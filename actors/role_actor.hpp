@@ -2,10 +2,14 @@
 //
 // `here(f)` makes a completion that runs `f` inside this actor, whichever thread the port calls it from; if the actor is
 // gone by then, nothing runs. `later` is a timer on the actor's clock, so the same code runs in virtual time.
+//
+// Answers that are owed when the actor ends are given by `answer_all`, which an actor that persists before it answers calls
+// in `on_exit`: what waited for its store would wait for ever, and its caller until a deadline.
 #pragma once
 
 #include "actors/cluster/directory.hpp"
 #include "actors/env.hpp"
+#include "actors/promise.hpp"
 #include "actors/protocol.hpp"
 
 #include <fmt/format.h>
@@ -100,10 +104,19 @@ protected:
     caf::anon_send(directory, listen_atom::value, std::string{service}, ear);
   }
 
+  /// Instead of CAF's, whose copies could each answer.
   template <class T>
-  static void deny(caf::typed_response_promise<T>& promise, const error& e) {
-    promise.deliver(to_caf(e));
+  [[nodiscard]] promise<T> make_response_promise() {
+    return owed_.add(promise<T>{base::template make_response_promise<T>()});
   }
+
+  template <class T>
+  static void deny(const promise<T>& answer, const error& e) {
+    answer.deliver(to_caf(e));
+  }
+
+  /// Before anything that holds promises is dropped: one that is gone answers nobody.
+  void answer_all(const error& why) { owed_.answer_all(to_caf(why)); }
 
   template <class... Ts>
   void log(ports::log_level level, fmt::format_string<Ts...> format, Ts&&... xs) const {
@@ -115,6 +128,9 @@ protected:
   }
 
   const env& env_;
+
+private:
+  owed_answers owed_;
 };
 
 }  // namespace latham

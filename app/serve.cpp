@@ -24,6 +24,7 @@
 #include "store/disk/file_system.hpp"
 #include "store/disk/rocks_kv.hpp"
 #include "store/disk/thread_pool.hpp"
+#include "store/guarded_blobs.hpp"
 #include "store/replicated_blobs.hpp"
 
 #include <cstdio>
@@ -118,6 +119,7 @@ int serve(const serve_options& o) {
   store::posix_file_system files;
   std::unique_ptr<store::rocks_kv> records;
   std::unique_ptr<store::file_blobs> blobs;
+  std::unique_ptr<store::guarded_blobs> own;
   if (has("storage") || has("scheduler")) {
     if (auto made = files.make_directory(o.data); !made)
       return fail({errc::io, "the data directory " + o.data + " cannot be made (" + made.error().message + "); choose another with --data"});
@@ -139,7 +141,11 @@ int serve(const serve_options& o) {
     const auto& found = blobs->recovered();
     say(ports::log_level::info, fmt::format("blobs ready count={} open={} bytes={} bytes_cut={} files_removed={} damaged={}", found.blobs, found.blobs_open, found.bytes,
                                             found.bytes_cut, found.files_removed, found.blobs_damaged));
-    e.blobs = e.own_blobs = blobs.get();
+    store::guarded_blobs_options guarding;
+    guarding.metrics = &metrics;
+    guarding.log = log.get();
+    own = std::make_unique<store::guarded_blobs>(*blobs, clock, guarding);
+    e.blobs = e.own_blobs = own.get();
   }
 
   // -- Network: control, data and child processes on loops of their own, so that bulk delays neither
@@ -160,18 +166,18 @@ int serve(const serve_options& o) {
   // A storage node of several keeps copies at the others; one alone is its own store and nothing else.
   std::optional<net::transport> transport;
   std::unique_ptr<store::replicated_blobs> copies;
-  if (blobs && e.config.rules_of_copies().members.size() > 1) {
+  if (own && e.config.rules_of_copies().members.size() > 1) {
     store::replicated_blobs_options options;
     options.metrics = &metrics;
     options.log = log.get();
-    copies = std::make_unique<store::replicated_blobs>(*blobs, [&transport](const node_name& node) { return transport->own_of(node); }, e.config.rules_of_copies(), clock, options);
+    copies = std::make_unique<store::replicated_blobs>(*own, [&transport](const node_name& node) { return transport->own_of(node); }, e.config.rules_of_copies(), clock, options);
     e.blobs = copies.get();
   }
   const auto unowned = [](ports::blob_store* store) { return std::shared_ptr<ports::blob_store>{std::shared_ptr<void>{}, store}; };
-  transport.emplace(o.name, unowned(e.blobs), unowned(blobs.get()), net::blob_client_context{data_loop, resolver, lookup, random, dialing});
+  transport.emplace(o.name, unowned(e.blobs), unowned(own.get()), net::blob_client_context{data_loop, resolver, lookup, random, dialing});
   e.transport = &*transport;
   std::unique_ptr<net::blob_server> data_server;
-  if (blobs && o.cluster) data_server = std::make_unique<net::blob_server>(data_loop, *e.blobs, *blobs);
+  if (own && o.cluster) data_server = std::make_unique<net::blob_server>(data_loop, *e.blobs, *own);
   std::unique_ptr<net::peer_streams> links;
   if (o.cluster || !members.empty()) {
     net::peer_streams_options options;
@@ -278,6 +284,7 @@ int serve(const serve_options& o) {
   data_server.reset();
   copies.reset();
   blobs.reset();
+  own.reset();
   records.reset();
   say(ports::log_level::info, "stopped");
   return code;

@@ -102,7 +102,7 @@ private:
       fail(std::move(done), errc::disk_full, "no space left");
       return true;
     }
-    if (!disk_.strikes(ill::write_error)) return false;
+    if (!disk_.strikes(ill::write_error) && !disk_.strikes(ill::blob_write_error)) return false;
     fail(std::move(done), errc::io, "a write failed");
     return true;
   }

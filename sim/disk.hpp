@@ -36,7 +36,7 @@ public:
   /// A new, empty disk.
   void lose();
 
-  enum class ill : std::uint8_t { slow, read_error, write_error, full, corrupt_read };
+  enum class ill : std::uint8_t { slow, read_error, write_error, blob_write_error, full, corrupt_read };
   void afflict(std::size_t fault, ill what, std::int64_t amount) { afflictions_.push_back({fault, what, amount}); }
   void heal(std::size_t fault) {
     std::erase_if(afflictions_, [fault](const affliction& a) { return a.fault == fault; });

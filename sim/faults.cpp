@@ -180,6 +180,7 @@ void faults::inject(std::size_t which) {
     if (f.kind == "disk_slow") m->storage().afflict(which, ill::slow, f.amount);
     if (f.kind == "disk_read_error") m->storage().afflict(which, ill::read_error, f.amount);
     if (f.kind == "disk_write_error") m->storage().afflict(which, ill::write_error, f.amount);
+    if (f.kind == "blob_write_error") m->storage().afflict(which, ill::blob_write_error, f.amount);
     if (f.kind == "disk_full") m->storage().afflict(which, ill::full, 0);
     if (f.kind == "corrupt_read") m->storage().afflict(which, ill::corrupt_read, f.amount);
     auto& codec = m->codec();

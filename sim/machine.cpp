@@ -237,7 +237,6 @@ void machine::start() {
   e.log = log_.get();
   e.executor = executor_.get();
   e.records = &disk_.records();
-  e.blobs = e.own_blobs = &disk_.blobs();
   e.resolver = resolver_.get();
   p->metrics = std::make_unique<metrics_port>(*p);
   e.metrics = p->metrics.get();
@@ -248,11 +247,15 @@ void machine::start() {
   clock_set_ = {};
   set_clock();
   const auto stores = role_ == node_role::storage;
+  if (stores) {
+    p->disk = std::make_unique<store::guarded_blobs>(disk_.blobs(), *clock_, store::guarded_blobs_options{e.metrics, e.log});
+    e.blobs = e.own_blobs = p->disk.get();
+  }
   if (stores && e.config.rules_of_copies().members.size() > 1) {
-    p->copies = std::make_unique<store::replicated_blobs>(disk_.blobs(), [p](const node_name& node) { return p->transport->own_of(node); }, e.config.rules_of_copies(), *clock_);
+    p->copies = std::make_unique<store::replicated_blobs>(*p->disk, [p](const node_name& node) { return p->transport->own_of(node); }, e.config.rules_of_copies(), *clock_);
     e.blobs = p->copies.get();
   }
-  around_.net.up(index_, life_, p->wire, stores ? e.blobs : nullptr, stores ? &disk_.blobs() : nullptr);
+  around_.net.up(index_, life_, p->wire, stores ? e.blobs : nullptr, stores ? p->disk.get() : nullptr);
   p->links = around_.net.links_of(index_);
   p->transport = around_.net.transport_of(index_);
   e.links = p->links.get();

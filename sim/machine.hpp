@@ -10,6 +10,7 @@
 #include "sim/model_engine.hpp"
 #include "sim/network.hpp"
 #include "sim/scenario.hpp"
+#include "store/guarded_blobs.hpp"
 #include "store/replicated_blobs.hpp"
 
 #include <caf/scheduler/test_coordinator.hpp>
@@ -133,6 +134,7 @@ private:
     std::unique_ptr<node> tree;
     std::unique_ptr<ports::peer_links> links;
     std::unique_ptr<ports::blob_transport> transport;
+    std::unique_ptr<store::guarded_blobs> disk;
     std::unique_ptr<store::replicated_blobs> copies;  // of a storage node among several
     std::unique_ptr<ports::media_engine> engine;
     std::unique_ptr<ports::metrics> metrics;

@@ -56,6 +56,7 @@ const std::vector<fault_kind>& fault_kinds() {
     {"disk_slow", "milliseconds more, at most", {5, 500}, {2'000, 20'000}, "sc", 4},
     {"disk_read_error", "of a thousand reads", {20, 600}, {1'000, 10'000}, "sc", 3},
     {"disk_write_error", "of a thousand writes", {20, 500}, {500, 5'000}, "sc", 3},
+    {"blob_write_error", "of a thousand writes of blobs; records are well", {20, 1'000}, {5'000, 90'000}, "s", 0},
     {"disk_full", "", {0, 0}, {1'000, 15'000}, "sc", 4},
     {"corrupt_read", "of a thousand reads", {20, 500}, {1'000, 10'000}, "s", 3},
     {"disk_lost", "", {0, 0}, {500, 5'000}, "sc", 2},

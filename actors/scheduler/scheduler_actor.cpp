@@ -68,6 +68,7 @@ public:
 
   /// An ended actor lives as long as somebody holds it, and those whom we hold hold us.
   void on_exit() override {
+    answer_all({errc::unavailable, "the scheduler begins anew; try again in a second"});
     journal_.drop();
     workers_.clear();
     storages_.clear();
@@ -980,7 +981,7 @@ private:
     return answer;
   }
 
-  void keep_page(const shard_page& some, caf::typed_response_promise<adopt_answer> answer) {
+  void keep_page(const shard_page& some, promise<adopt_answer> answer) {
     std::vector<scheduler_write> writes;
     for (const auto& video : some.videos)
       if (video.request.video.shard() == some.shard) writes.emplace_back(video);
@@ -1019,7 +1020,7 @@ private:
   std::map<std::uint16_t, shard_adoption> adoptions_;  // that came whole, and are not owned yet
   std::optional<instant> adopted_at_;                  // when the last one did
   std::set<node_name> known_storages_;
-  std::multimap<video_id, std::pair<std::uint64_t, caf::typed_response_promise<bool>>> deletes_;  // asked for, and not confirmed by storage
+  std::multimap<video_id, std::pair<std::uint64_t, promise<bool>>> deletes_;  // asked for, and not confirmed by storage
   std::uint64_t deletes_asked_ = 0;
   std::set<video_id> forgotten_;  // being deleted, with tombstones on enough storage nodes
   journal journal_;

@@ -78,6 +78,7 @@ public:
 
   /// An ended actor lives as long as somebody holds it, and the scheduler holds us as we hold it.
   void on_exit() override {
+    answer_all({errc::unavailable, "storage begins anew; try again in a second"});
     journal_.drop();
     schedulers_.clear();
     peers_.clear();
@@ -85,9 +86,6 @@ public:
   }
 
 private:
-  template <class T>
-  using promise = caf::typed_response_promise<T>;
-
   // ---- Start -------------------------------------------------------------------------------------------------------
 
   void load_uploads(const std::string& after) {
@@ -200,6 +198,7 @@ private:
     if (!loaded_) return to_caf(starting());
     if (rules_.draining.contains(rules_.self)) return to_caf(emptied());
     if (LATHAM_REACHED_IF("upload_at_a_blank_storage", !memory_.knows_marks())) return to_caf(blank());
+    if (auto taken = takes_new(); LATHAM_REACHED_IF("upload_at_a_bad_disk", !taken)) return to_caf(taken.error());
     const auto wall = env_.clock->wall();
     const auto shard = schedulers_.pick(env_.random->next(), env_.config.shard);
     const auto id = make_id<video_id>(wall, shard, env_.random->next());
@@ -222,6 +221,9 @@ private:
     });
     return answer;
   }
+
+  /// Asked before a record is written, because that goes to the same disk.
+  [[nodiscard]] expected<void> takes_new() { return env_.own_blobs == nullptr ? expected<void>{} : env_.own_blobs->takes_new(); }
 
   /// A refused reservation can leave something behind, on a disk that fails just then, say; without its record nobody would
   /// look for it again. So the record goes last.
@@ -1018,6 +1020,7 @@ private:
       return to_caf({errc::not_found, "the video " + to_string(video) + " is deleted"});
     if (rules_.draining.contains(rules_.self)) return to_caf(emptied());
     if (!memory_.knows_marks()) return to_caf(blank());
+    if (auto taken = takes_new(); LATHAM_REACHED_IF("output_at_a_bad_disk", !taken)) return to_caf(taken.error());
     const auto blob = draw_blob(env_.clock->wall(), video.shard());
     const ports::write_token token{blob, env_.random->next(), bytes_max};
     auto answer = make_response_promise<output_ticket>();
@@ -1117,6 +1120,7 @@ private:
     }
     reap();
     sweep();
+    (void)takes_new();  // a disk in trouble is tried again, also while nobody wants anything
     later(milliseconds{5'000}, [this] { tick(); });
   }
 

@@ -351,7 +351,7 @@ private:
     return answer;
   }
 
-  void send_plan(const plan_page& page, caf::typed_response_promise<errc> answer) {
+  void send_plan(const plan_page& page, promise<errc> answer) {
     if (!running_.contains(key_of(page.video, page.held))) {
       answer.deliver(errc::fenced);
       return;
@@ -376,7 +376,7 @@ private:
 
   struct open_commit {
     task_commit message;
-    caf::typed_response_promise<errc> answer;
+    promise<errc> answer;
   };
 
   /// One batch of a shard is under way at a time; what comes meanwhile joins the next.

@@ -35,7 +35,7 @@ public:
 
 private:
   /// Sealing is idempotent, so a lost answer is asked for again.
-  void finish(std::uint64_t bytes, caf::typed_response_promise<video_view> answer, std::uint32_t attempt) {
+  void finish(std::uint64_t bytes, promise<video_view> answer, std::uint32_t attempt) {
     request(storage_, env_.config.request_timeout * 2, finish_atom::value, video_, bytes)
       .then(
         [this, answer](video_view& view) mutable {
@@ -54,7 +54,7 @@ private:
         });
   }
 
-  void drop(caf::typed_response_promise<bool> answer) {
+  void drop(promise<bool> answer) {
     request(storage_, env_.config.request_timeout, abort_atom::value, video_)
       .then(
         [this, answer](bool gone) mutable {

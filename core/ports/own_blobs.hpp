@@ -43,6 +43,11 @@ public:
   /// nothing else. Durable when completed. Fails with corrupt (other bytes), invalid_argument (no such block), conflict (not
   /// sealed), not_found, disk_full, io.
   virtual void mend(blob_id blob, std::uint64_t offset, buffer bytes, completion<void> done) = 0;
+
+  /// Whether a new blob would be taken just now; fails with unavailable while the disk is in trouble. Answers at once, from
+  /// memory, so that nothing has to be written before it is refused. To be asked now and then: it is what makes a disk in
+  /// trouble be tried again. Any thread.
+  [[nodiscard]] virtual expected<void> takes_new() { return {}; }
 };
 
 }  // namespace latham::ports

@@ -1,9 +1,11 @@
 // The stores on a disk that fails at chosen calls, and at their limits. Power cuts have a test of their own.
 #include "store/blob_record.hpp"
 #include "store/disk/file_blobs.hpp"
+#include "core/cluster/disk_trouble.hpp"
 #include "core/codec.hpp"
 #include "store/disk/rocks_kv.hpp"
 #include "store/disk/thread_pool.hpp"
+#include "store/guarded_blobs.hpp"
 #include "store/memory_kv.hpp"
 #include "tests/integration/store/simulated_files.hpp"
 #include "tests/support/await.hpp"
@@ -221,6 +223,30 @@ TEST_F(FileBlobs, AFailedSyncAcknowledgesNothingAndTheBlobRecovers) {
   ASSERT_EQ(*append(t, 5, "kept!"), 10u);
   ASSERT_TRUE(seal(t, 10));
   EXPECT_EQ(read(t, 0, 100)->view(), "firstkept!");
+}
+
+TEST_F(FileBlobs, BehindItsGuardABadDiskIsTriedWithAFileThatLeavesNothingBehind) {
+  struct : ports::clock {
+    std::atomic<std::int64_t> ns{1};
+    [[nodiscard]] instant now() const noexcept override { return {ns}; }
+    [[nodiscard]] utc_ms wall() const noexcept override { return {}; }
+  } clock;
+  const auto t = reserved();
+  ASSERT_TRUE(append(t, 0, "first"));
+  {
+    guarded_blobs guarded{*blobs, clock};
+    disk.inject([](disk_call call, const std::string&) { return call == disk_call::sync ? errc::io : errc::none; });
+    const std::string bytes = "lost";
+    EXPECT_EQ(code_of(await<std::uint64_t>([&](auto done) { guarded.append(t, 5, buffer{bytes}, crc32c(bytes), done); })), errc::io);
+    EXPECT_EQ(code_of(await<void>([&](auto done) { guarded.reserve({blob_id{1, 99}, 1, 10}, done); })), errc::unavailable);
+    disk.inject(nullptr);
+    clock.ns += nanoseconds{disk_trouble::wait_first}.count();
+    while (!guarded.takes_new()) std::this_thread::yield();
+    EXPECT_TRUE(await<void>([&](auto done) { guarded.reserve({blob_id{1, 99}, 1, 10}, done); }));
+  }
+  start();
+  EXPECT_EQ(blobs->recovered().blobs, 2u);
+  EXPECT_EQ(blobs->recovered().files_removed, 0u);
 }
 
 TEST_F(FileBlobs, AfterAnIndexErrorNothingIsWrittenButReadsGoOn) {

@@ -162,6 +162,38 @@ TEST_F(SchedulerOfThreeStorages, AnswersADeleteWhenAsManyHaveItsTombstoneAsKeepA
   EXPECT_EQ(ask<video_view>(find_atom::value, video), errc::not_found);
 }
 
+/// No time passes here: a caller that had to wait for its deadline would not hear anything.
+TEST_F(Scheduler, ThatEndsWithItsStoreAnswersWhoeverWaits) {
+  ASSERT_EQ(ask<errc>(upload()), errc::none);
+  std::vector<errc> answers;
+  const auto hear = [&](errc code) { answers.push_back(code); };
+  auto other = upload();
+  other.video = make_id<video_id>({1}, 0, 2);
+  records_.fail_commits(errc::io);
+  system_.spawn([&](caf::event_based_actor* self) {
+    self->request(actor_, seconds{5}, other).then([=](errc) { hear(errc::none); }, [=](const caf::error& e) { hear(from_caf(e).code); });
+    // Behind a record that is on its way: what it reads may not be durable yet.
+    self->request(actor_, seconds{5}, find_atom::value, other.video).then([=](const video_view&) { hear(errc::none); }, [=](const caf::error& e) { hear(from_caf(e).code); });
+    self->request(actor_, seconds{5}, list_atom::value, std::string{"default"}, video_id{}, std::uint32_t{10})
+      .then([=](const view_list&) { hear(errc::none); }, [=](const caf::error& e) { hear(from_caf(e).code); });
+  });
+  run();
+  EXPECT_EQ(answers, (std::vector<errc>{errc::unavailable, errc::unavailable, errc::unavailable}));
+}
+
+TEST_F(Scheduler, ThatEndsAnswersADeleteThatWaitsForStorage) {
+  ASSERT_EQ(ask<errc>(upload()), errc::none);
+  auto code = errc::internal;
+  system_.spawn([&](caf::event_based_actor* self) {
+    self->request(actor_, seconds{5}, remove_atom::value, upload().video).then([&](bool) { code = errc::none; }, [&](const caf::error& e) { code = from_caf(e).code; });
+  });
+  run();
+  EXPECT_EQ(code, errc::internal) << "the storage node's disk fails";
+  caf::anon_send_exit(actor_, caf::exit_reason::user_shutdown);
+  run();
+  EXPECT_EQ(code, errc::unavailable);
+}
+
 /// A node that does not come back must not be asked for ever: any other answers for what all of them hold.
 TEST_F(SchedulerOfThreeStorages, AsksAnotherStorageNodeWhenOneDoesNotAnswer) {
   const auto fenced = [&] {

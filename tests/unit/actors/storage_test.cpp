@@ -3,6 +3,7 @@
 
 #include "actors/cluster/directory.hpp"
 #include "core/digest.hpp"
+#include "store/guarded_blobs.hpp"
 #include "store/memory_blobs.hpp"
 #include "store/memory_kv.hpp"
 #include "store/schema.hpp"
@@ -217,6 +218,44 @@ TEST_F(Storage, UploadWhoseReservationWasRefusedHalfWayIsRemovedWithItsRecord) {
   pass(seconds{3});
   EXPECT_EQ(blobs_held(), 0u);
   EXPECT_EQ(records(), 0u);
+}
+
+/// No time passes here: a caller that had to wait for its deadline would not hear anything.
+TEST_F(Storage, ThatEndsWithItsRecordsAnswersWhoeverWaits) {
+  std::vector<errc> answers;
+  const auto hear = [&](errc code) { answers.push_back(code); };
+  records_.fail_commits(errc::io);
+  system_.spawn([&](caf::event_based_actor* self) {
+    self->request(actor_, caf::infinite, begin_atom::value, upload_request{}).then([=](const upload_ticket&) { hear(errc::none); }, [=](const caf::error& e) { hear(from_caf(e).code); });
+    self->request(actor_, caf::infinite, list_atom::value, std::string{"default"}, video_id{}, std::uint32_t{10})
+      .then([=](const view_list&) { hear(errc::none); }, [=](const caf::error& e) { hear(from_caf(e).code); });
+  });
+  run();
+  EXPECT_EQ(answers, (std::vector<errc>{errc::unavailable, errc::unavailable}));
+}
+
+/// What its disk is spared: a record of what is refused would go to the same one.
+TEST_F(Storage, OnABadDiskRefusesNewBlobsBeforeItWritesARecord) {
+  store::guarded_blobs guarded{blobs_, clock_};
+  env_.own_blobs = &guarded;
+  blobs_.fail_writes(errc::io);
+  guarded.remove({1, 2}, [](const expected<void>&) {});
+  run();
+  const auto before = records_.contents();
+  auto code = errc::none;
+  system_.spawn([&](caf::event_based_actor* self) {
+    self->request(actor_, caf::infinite, begin_atom::value, upload_request{}).then([](const upload_ticket&) {}, [&](const caf::error& e) { code = from_caf(e).code; });
+  });
+  run();
+  EXPECT_EQ(code, errc::unavailable);
+  code = errc::none;
+  system_.spawn([&](caf::event_based_actor* self) {
+    self->request(actor_, caf::infinite, output_atom::value, video_id{1, 2}, std::uint64_t{10}).then([](const output_ticket&) {}, [&](const caf::error& e) { code = from_caf(e).code; });
+  });
+  run();
+  EXPECT_EQ(code, errc::unavailable);
+  EXPECT_EQ(records_.contents(), before);
+  env_.own_blobs = nullptr;
 }
 
 }  // namespace latham
