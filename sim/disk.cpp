@@ -87,6 +87,17 @@ public:
     if (std::any_of(blobs.begin(), blobs.end(), [this](blob_id) { return disk_.strikes(ill::read_error); })) return fail(std::move(done), errc::io, "a read failed");
     disk_.twin_blobs_->look_all(std::move(blobs), std::move(done));
   }
+  void check_all(std::vector<blob_id> blobs, ports::completion<std::vector<errc>> done) override {
+    // Each of them is a read.
+    std::vector<errc> struck;
+    for (std::size_t i = 0; i < blobs.size(); ++i) struck.push_back(disk_.strikes(ill::read_error) ? errc::io : disk_.strikes(ill::corrupt_read) ? errc::corrupt : errc::none);
+    disk_.twin_blobs_->check_all(std::move(blobs), [struck = std::move(struck), done = std::move(done)](expected<std::vector<errc>> found) {
+      if (found)
+        for (std::size_t i = 0; i < struck.size(); ++i)
+          if (struck[i] != errc::none) (*found)[i] = struck[i];
+      done(std::move(found));
+    });
+  }
   void drop(blob_id blob, ports::completion<void> done) override {
     if (!refuse(done, false)) disk_.twin_blobs_->drop(blob, std::move(done));
   }

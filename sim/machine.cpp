@@ -380,12 +380,17 @@ void machine::drain() {
   around_.net.collect(index_, ran);
 }
 
-nanoseconds machine::next_due() const {
+nanoseconds machine::next_due() {
   if (!runs() || paused_) return never;
   if (!running_->actors->jobs.empty()) return std::max(busy_until_, around_.time.now());
   const auto& schedule = running_->actors->clock().schedule();
   if (schedule.empty()) return never;
-  return std::max(busy_until_, world(std::chrono::duration_cast<nanoseconds>(schedule.begin()->first.time_since_epoch())));
+  // Asked of every machine whenever time moves on, and mostly the same timer.
+  if (const auto timer = std::chrono::duration_cast<nanoseconds>(schedule.begin()->first.time_since_epoch()); timer != timer_) {
+    timer_ = timer;
+    timer_due_ = world(timer);
+  }
+  return std::max(busy_until_, timer_due_);
 }
 
 void machine::wake() {

@@ -113,7 +113,7 @@ public:
   /// Lets its connections work off what they were given, and sends what it wrote.
   void drain();
   /// When it can next do something by itself; the end of time when never.
-  [[nodiscard]] nanoseconds next_due() const;
+  [[nodiscard]] nanoseconds next_due();
   /// Brings its clock to now, if a timer of it is due.
   void wake();
 
@@ -167,6 +167,8 @@ private:
   nanoseconds awake_since_{0};
   nanoseconds busy_until_{0};
   nanoseconds clock_set_{0};  // when its process's clock was set last
+  nanoseconds timer_{0};      // its process's next one, by its own clock, and by the world's
+  nanoseconds timer_due_{0};
   nanoseconds per_step_{0};
   std::size_t stress_fault_ = ledger::no_fault;
   process* running_ = nullptr;  // owned by nobody on purpose: see above

@@ -453,8 +453,8 @@ void network::dial(node_index from, std::uint64_t life, const std::string& host,
     if (!is_up(from, life)) return;
     const auto id = next_link_++;
     auto& l = links_[id];
-    l.a = {from, life, next_handle_++, false, make_flow(from, to)};
-    l.b = {to, server.life, next_handle_++, false, make_flow(to, from)};
+    l.a = {from, life, next_handle_++, false, make_flow(from, to), nullptr};
+    l.b = {to, server.life, next_handle_++, false, make_flow(to, from), nullptr};
     stations_[from].ends.emplace_back(id, true);
     server.ends.emplace_back(id, false);
     server.accepted({id, name_of(from), l.b.handle});
@@ -512,7 +512,8 @@ void network::take(std::uint64_t id, link& l, bool dialing_end) {
   auto& from = dialing_end ? l.a : l.b;
   auto& to = dialing_end ? l.b : l.a;
   if (from.closed) return;
-  auto& out = stations_[from.node].wire->output_buffer(connection::from_int(from.handle));
+  if (from.written == nullptr) from.written = &stations_[from.node].wire->output_buffer(connection::from_int(from.handle));
+  auto& out = *from.written;
   if (out.empty()) return;
   std::vector<char> bytes;
   bytes.swap(out);

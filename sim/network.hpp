@@ -125,6 +125,7 @@ private:
     std::int64_t handle = 0;
     bool closed = false;
     flow_ptr out;
+    std::vector<char>* written = nullptr;  // what its process wrote; a multiplexer keeps it where it is, and lives as long as its process
   };
   struct link {
     end a;  // the dialing one

@@ -22,9 +22,19 @@
 #include <random>
 #include <set>
 
+// tcmalloc's; null where it is not linked. Its own mallinfo2 is younger than Debian 12's, and the C library's would see nothing.
+extern "C" __attribute__((weak)) int MallocExtension_GetNumericProperty(const char* property, std::size_t* value);
+
 namespace latham::sim {
 
 namespace {
+
+/// Bytes that the process has allocated and not freed.
+std::size_t allocated_bytes() {
+  std::size_t bytes = 0;
+  if (MallocExtension_GetNumericProperty != nullptr && MallocExtension_GetNumericProperty("generic.current_allocated_bytes", &bytes) != 0) return bytes;
+  return ::mallinfo2().uordblks;
+}
 
 constexpr nanoseconds latency = milliseconds{1};
 constexpr nanoseconds sync_time = milliseconds{2};
@@ -127,9 +137,9 @@ public:
     result_.first_chunk_s /= static_cast<double>(sources_.size());
     events_ = {};
     for (auto& s : shards_) s.waiting.clear();
-    const auto before = ::mallinfo2().uordblks;
+    const auto before = allocated_bytes();
     for (auto& s : shards_) s.rules.reset();
-    result_.memory_bytes = before - ::mallinfo2().uordblks;
+    result_.memory_bytes = before - allocated_bytes();
     return std::move(result_);
   }
 

@@ -303,8 +303,11 @@ void workload::watch_media() {
       call<ports::media_resource>(any_gateway(), [](expected<ports::media_resource>) {}, [id = id](ports::service& s, auto done) { s.media(id, "master.m3u8", std::move(done)); });
   auto* at = any_gateway();
   if (at == nullptr) return;
-  for (const auto& id : told_ready_[at])
-    if (view_.videos.contains(id) && view_.videos.at(id).state == video_state::ready && view_.known.contains(id) && !view_.known.at(id).delete_asked) ready.push_back(id);
+  for (const auto& id : told_ready_[at]) {
+    const auto record = view_.videos.find(id);
+    if (record == view_.videos.end() || record->second.state != video_state::ready) continue;
+    if (const auto known = view_.known.find(id); known != view_.known.end() && !known->second.delete_asked) ready.push_back(id);
+  }
   if (ready.empty()) return;
   const auto id = ready[around_.time.draw(ready.size())];
   const auto paths = media_paths(view_.known.at(id));

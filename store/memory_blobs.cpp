@@ -19,6 +19,16 @@ struct memory_blobs::state {
     std::string bytes;
     block_digests digests;  // of what was written, so that rot is found
     bool rotten = false;    // only then is a read worth hashing: nothing else changes bytes behind our back
+
+    [[nodiscard]] bool whole(std::uint64_t offset, std::uint64_t count) const {
+      if (!rotten) return true;
+      const auto expected_digests = digests.all();
+      for (auto block = offset / blob_block_bytes; count > 0 && block <= (offset + count - 1) / blob_block_bytes; ++block) {
+        const auto part = as_bytes(bytes).subspan(block * blob_block_bytes);
+        if (sha256::of(part.first(std::min<std::size_t>(part.size(), blob_block_bytes))) != expected_digests[block]) return false;
+      }
+      return true;
+    }
   };
   /// Takes effect under the lock and answers what to call once it is released.
   using operation = std::function<std::function<void()>()>;
@@ -168,13 +178,7 @@ void memory_blobs::read(blob_id id, std::uint64_t offset, std::uint32_t bytes, p
     const auto& blob = at->second;
     const auto count = readable_bytes(blob.bytes.size(), offset, bytes);
     if (!count) return count.error();
-    if (!blob.rotten) return buffer{blob.bytes.substr(offset, *count)};
-    const auto digests = blob.digests.all();
-    for (auto block = offset / blob_block_bytes; *count > 0 && block <= (offset + *count - 1) / blob_block_bytes; ++block) {
-      const auto part = as_bytes(blob.bytes).subspan(block * blob_block_bytes);
-      if (sha256::of(part.first(std::min<std::size_t>(part.size(), blob_block_bytes))) != digests[block])
-        return {errc::corrupt, "a block does not match its digest"};
-    }
+    if (!blob.whole(offset, *count)) return {errc::corrupt, "a block does not match its digest"};
     return buffer{blob.bytes.substr(offset, *count)};
   });
 }
@@ -224,6 +228,20 @@ void memory_blobs::look_all(std::vector<blob_id> blobs, ports::completion<std::v
     std::vector<ports::blob_look> found;
     found.reserve(blobs.size());
     for (const auto id : blobs) found.push_back(look_of(id, s->find(id)));
+    return found;
+  });
+}
+
+void memory_blobs::check_all(std::vector<blob_id> blobs, ports::completion<std::vector<errc>> done) {
+  state::start<std::vector<errc>>(state_, blob_id{}, std::move(done), [s = state_.get(), blobs = std::move(blobs)]() -> expected<std::vector<errc>> {
+    if (blobs.size() > ports::looks_max) return {errc::invalid_argument, "a check is of 1000 blobs at most"};
+    std::vector<errc> found;
+    found.reserve(blobs.size());
+    for (const auto id : blobs) {
+      const auto at = s->blobs.find(id);
+      const bool here = at != s->blobs.end() && at->second.record.state != blob_state::dead;
+      found.push_back(!here ? errc::not_found : at->second.whole(0, std::min<std::uint64_t>(blob_block_bytes, at->second.bytes.size())) ? errc::none : errc::corrupt);
+    }
     return found;
   });
 }

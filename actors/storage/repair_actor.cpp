@@ -381,17 +381,50 @@ private:
       return;
     }
     const auto& blob = (*blobs)[index];
+    if (blob.bytes <= blob_block_bytes) return scrub_small(blobs, index, owed);
     const auto bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(blob_block_bytes, blob.bytes - offset));
     const auto go_on = [this, blobs, index, offset, bytes, owed] {
       count("latham_scrub_bytes_total", bytes);
-      const auto pause = owed + milliseconds{static_cast<std::int64_t>(1 + bytes * 1'000ull / env_.config.scrub_bytes_s)};
-      if (pause < scrub_pause) return scrub(blobs, index, offset + blob_block_bytes, pause);
-      later(pause, [this, blobs, index, offset] { scrub(blobs, index, offset + blob_block_bytes, {}); });
+      scrub_after(owed + scrub_pace(bytes), blobs, index, offset + blob_block_bytes);
     };
     env_.own_blobs->read(blob.blob, offset, bytes, here<buffer>([this, blob, offset, bytes, go_on](expected<buffer> block) {
       if (block || block.error().code != errc::corrupt) return go_on();
       mend(blob, offset, bytes, go_on);
     }));
+  }
+
+  [[nodiscard]] milliseconds scrub_pace(std::uint64_t bytes) const { return milliseconds{static_cast<std::int64_t>(1 + bytes * 1'000ull / env_.config.scrub_bytes_s)}; }
+
+  void scrub_after(milliseconds owed, const scrubbed& blobs, std::size_t index, std::uint64_t offset) {
+    if (owed < scrub_pause) return scrub(blobs, index, offset, owed);
+    later(owed, [this, blobs, index, offset] { scrub(blobs, index, offset, {}); });
+  }
+
+  /// Blobs of one block from `index` on: as many as share a pause are one operation.
+  void scrub_small(const scrubbed& blobs, std::size_t index, milliseconds owed) {
+    auto some = std::make_shared<std::vector<ports::blob_stat>>();  // shared by the mends of what is damaged
+    std::vector<blob_id> ids;
+    for (; index < blobs->size() && (*blobs)[index].bytes <= blob_block_bytes && owed < scrub_pause; ++index) {
+      const auto& blob = (*blobs)[index];
+      if (!blob.sealed || blob.bytes == 0) continue;
+      some->push_back(blob);
+      ids.push_back(blob.blob);
+      owed += scrub_pace(blob.bytes);
+    }
+    env_.own_blobs->check_all(std::move(ids), here<std::vector<errc>>([this, blobs, index, owed, some](const expected<std::vector<errc>>& found) {
+      for (const auto& blob : *some) count("latham_scrub_bytes_total", static_cast<double>(blob.bytes));
+      for (auto i = some->size(); i-- > 0;)
+        if (!found || (*found)[i] != errc::corrupt) some->erase(some->begin() + static_cast<std::ptrdiff_t>(i));
+      mend_all(some, [this, blobs, index, owed] { scrub_after(owed, blobs, index, 0); });
+    }));
+  }
+
+  /// One after the other: each is read from another node.
+  void mend_all(const std::shared_ptr<std::vector<ports::blob_stat>>& damaged, std::function<void()> go_on) {
+    if (damaged->empty()) return go_on();
+    const auto blob = damaged->back();
+    damaged->pop_back();
+    mend(blob, 0, static_cast<std::uint32_t>(blob.bytes), [this, damaged, go_on = std::move(go_on)] { mend_all(damaged, go_on); });
   }
 
   void mend(const ports::blob_stat& blob, std::uint64_t offset, std::uint32_t bytes, std::function<void()> go_on) {

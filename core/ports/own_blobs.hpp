@@ -34,6 +34,10 @@ public:
   /// The same of many at once, at most looks_max: one answer for each, in their order. Fails when one of them cannot be read.
   virtual void look_all(std::vector<blob_id> blobs, completion<std::vector<blob_look>> done) = 0;
 
+  /// Reads the first block of each, at most looks_max of them, and answers what such a read would fail with, in their order:
+  /// errc::none for what is whole, corrupt for what is damaged. For blobs of one block, in one operation.
+  virtual void check_all(std::vector<blob_id> blobs, completion<std::vector<errc>> done) = 0;
+
   /// Gives up this copy without a tombstone: the id may be reserved again. For a copy that others hold, never for a delete.
   /// Unknown ids succeed. Fails with conflict for a dead one: its tombstone stays.
   virtual void drop(blob_id blob, completion<void> done) = 0;

@@ -37,7 +37,7 @@ void copy_session::fail(std::size_t index, const error& why, instant now, copy_a
   r.at = phase::failed;  // what is still under way to it counts for nothing, also when it is tried again: by another attempt
   r.under_way = 0;
   r.failed = now;
-  r.held = r.room = r.stalled = r.gap = false;
+  r.held = r.room = r.stalled = r.gap = r.assumed = false;
   last_ = why;
   out.dropped.emplace_back(r.node, why);
 }
@@ -133,8 +133,10 @@ void copy_session::on_reserved(std::size_t index, std::uint32_t attempt, const e
   if (r == nullptr) return;
   if (result) {
     r->reserved = true;
-    r->at = phase::opening;
-    call(out, index, copy_call::kind::open);
+    r->assumed = own_ == 0 && !sealed_ && r->attempt == 1;
+    r->at = r->assumed ? phase::copying : phase::opening;
+    r->durable = r->sent = 0;
+    if (!r->assumed) call(out, index, copy_call::kind::open);
   } else if (limited(result)) {
     hold(index, now, out);
   } else {
@@ -179,8 +181,13 @@ void copy_session::on_sent(std::size_t index, std::uint32_t attempt, const expec
   // Behind one that was refused, and whose answer may be yet to come.
   const bool behind = !bytes && bytes.error().code == errc::offset_mismatch && (r->held || r->under_way > 0);
   if (bytes) {
+    r->assumed = false;
     r->durable = std::max(r->durable, *bytes);
     r->room = r->held;
+  } else if (r->assumed && bytes.error().code == errc::offset_mismatch) {
+    r->assumed = false;
+    r->at = phase::opening;
+    call(out, index, copy_call::kind::open);
   } else if (limited(bytes)) {
     hold(index, now, out);
   } else if (behind) {
@@ -224,7 +231,8 @@ void copy_session::enlist(instant now, copy_actions& out) {
 
 void copy_session::send(std::size_t index, copy_actions& out) {
   auto& r = replicas_[index];
-  while (r.under_way < sends_max && r.sent < own_) {
+  // Alone while it may be refused: bytes that come behind must not be taken where the first ones were not.
+  while (r.under_way < (r.assumed ? 1 : sends_max) && r.sent < own_) {
     const auto bytes = std::min<std::uint64_t>(ports::append_bytes_max, own_ - r.sent);
     call(out, index, copy_call::kind::send, r.sent, bytes);
     r.sent += bytes;

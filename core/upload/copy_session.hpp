@@ -9,6 +9,9 @@
 // A replica that fails is dropped and the next member in placement order takes its part, from its first byte; it is tried
 // again after `retry_after`, with what it has by then. When too few can be had, those who wait are told so at once.
 //
+// A replica of a blob that has no bytes yet has none either, nearly always: it is not asked. What it refuses because it has some
+// all the same has changed nothing there, and then it is asked.
+//
 // A replica that has too much to do (errc::limited) has not failed, and dropping it would make its load everybody's failure:
 // it is held, and what was refused is asked again once its node has answered something else, or after `retry_after`.
 #pragma once
@@ -102,6 +105,7 @@ private:
     bool room = false;     // held: it may be asked now
     bool stalled = false;  // held: nobody will say when
     bool gap = false;      // copying: refused bytes that come behind others
+    bool assumed = false;  // copying: nobody asked for its length
     instant held_since;
   };
   struct waiter {

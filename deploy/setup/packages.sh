@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what a step needs on Debian 12 or 13: packages.sh build|test|fuzz|mutation
 #   build     compiler, libraries' headers, and node for the page
-#   test      the same, and what the tests use: GoogleTest, the ffmpeg command, a browser, emulated processors
+#   test      the same, and what the tests use: GoogleTest, the ffmpeg command, a browser, emulated processors,
+#             the simulation's allocator
 #   fuzz      what `build` needs, the ffmpeg command, and clang with its run-time libraries
 #   mutation  what `test` needs, and clang's parser for Python
 # Does nothing, quickly, when all of it is there. Needs root, or a user who may use sudo.
@@ -12,7 +13,7 @@ step=${1:?"usage: packages.sh build|test|fuzz|mutation"}
 build="g++ cmake ninja-build ccache pkg-config libcaf-dev librocksdb-dev libuv1-dev libssl-dev libcpp-httplib-dev libhttp-parser-dev
  libspdlog-dev libfmt-dev nlohmann-json3-dev libcli11-dev prometheus-cpp-dev libavformat-dev libavcodec-dev libavutil-dev libavfilter-dev
  libswscale-dev libswresample-dev libseccomp-dev libyaml-cpp-dev"
-test="libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev ffmpeg chromium curl procps python3 qemu-user"
+test="libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev libgoogle-perftools-dev ffmpeg chromium curl procps python3 qemu-user"
 fuzz="clang libclang-rt-dev ffmpeg"
 mutation="clang python3-clang"
 

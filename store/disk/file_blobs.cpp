@@ -193,6 +193,13 @@ struct file_blobs::core {
   expected<ports::blob_look> look(blob_id blob);
   expected<block_page> find_page(blob_id blob, std::uint64_t page, bool sealed);
   expected<buffer> read(blob_id blob, std::uint64_t offset, std::uint32_t bytes);
+  expected<buffer> read_twice(blob_id blob, std::uint64_t offset, std::uint32_t bytes) {
+    auto result = read(blob, offset, bytes);
+    if (result || result.error().code != errc::corrupt) return result;
+    // The blob may have been cut, or deleted, between our looks at index and file; a second, fresh look settles it.
+    forget_cached(blob);
+    return read(blob, offset, bytes);
+  }
   expected<std::vector<ports::blob_stat>> list(blob_id after, std::uint32_t limit);
   void forget_cached(blob_id blob) {
     records.erase_if([&](const blob_id& id) { return id == blob; });
@@ -992,12 +999,19 @@ void on_readers(thread_pool& readers, ports::completion<T> done, std::function<e
 }  // namespace
 
 void file_blobs::read(blob_id blob, std::uint64_t offset, std::uint32_t bytes, ports::completion<buffer> done) {
-  on_readers<buffer>(core_->readers, std::move(done), [c = core_.get(), blob, offset, bytes] {
-    auto result = c->read(blob, offset, bytes);
-    if (result || result.error().code != errc::corrupt) return result;
-    // The blob may have been cut, or deleted, between our looks at index and file; a second, fresh look settles it.
-    c->forget_cached(blob);
-    return c->read(blob, offset, bytes);
+  on_readers<buffer>(core_->readers, std::move(done), [c = core_.get(), blob, offset, bytes] { return c->read_twice(blob, offset, bytes); });
+}
+
+void file_blobs::check_all(std::vector<blob_id> blobs, ports::completion<std::vector<errc>> done) {
+  on_readers<std::vector<errc>>(core_->readers, std::move(done), [c = core_.get(), blobs = std::move(blobs)]() -> expected<std::vector<errc>> {
+    if (blobs.size() > ports::looks_max) return {errc::invalid_argument, "a check is of 1000 blobs at most"};
+    std::vector<errc> found;
+    found.reserve(blobs.size());
+    for (const auto blob : blobs) {
+      const auto block = c->read_twice(blob, 0, static_cast<std::uint32_t>(blob_block_bytes));
+      found.push_back(block ? errc::none : block.error().code);
+    }
+    return found;
   });
 }
 

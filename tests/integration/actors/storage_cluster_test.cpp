@@ -556,6 +556,31 @@ TEST_F(StorageCluster, DamageIsFoundAndMendedFromTheOtherCopy) {
     for (std::uint64_t at = 0; at < 3 * mib; at += mib) EXPECT_TRUE(call<buffer>([&](auto done) { nodes_.at(name).disk->read(u->blob, at, mib, done); })) << name << " " << at;
 }
 
+TEST_F(StorageCluster, DamageAmongManySmallBlobsIsFoundAndMended) {
+  std::vector<uploaded> made;
+  for (int i = 0; i < 40; ++i) {
+    const auto u = upload("storage-0", "small blob " + std::to_string(i));
+    ASSERT_TRUE(u);
+    made.push_back(*u);
+  }
+  const auto large = upload("storage-0", std::string(2 * mib, 'q'));  // small ones before it and after it
+  ASSERT_TRUE(large);
+  for (int i = 40; i < 60; ++i) {
+    const auto u = upload("storage-0", "small blob " + std::to_string(i));
+    ASSERT_TRUE(u);
+    made.push_back(*u);
+  }
+  for (const auto* name : {"storage-0", "storage-1", "storage-2"}) kill(name);
+  scrub_bytes_s_ = 64 * mib;
+  ASSERT_TRUE(nodes_.at(large->order[0]).disk->rot(large->blob, mib + 1));
+  for (std::size_t i = 0; i < made.size(); i += 3) ASSERT_TRUE(nodes_.at(made[i].order[i % 2]).disk->rot(made[i].blob, 5));
+  for (const auto* name : {"storage-0", "storage-1", "storage-2"}) restart(name);
+  pass(seconds{120});
+  for (const auto& u : made)
+    for (const auto& name : {u.order[0], u.order[1]}) EXPECT_TRUE(call<buffer>([&](auto done) { nodes_.at(name).disk->read(u.blob, 0, mib, done); })) << name;
+  EXPECT_TRUE(call<buffer>([&](auto done) { nodes_.at(large->order[0]).disk->read(large->blob, mib, mib, done); }));
+}
+
 TEST_F(StorageCluster, ANodeMayBeSwitchedOffOnceAllOfItIsElsewhere) {
   live_with_a_scheduler();
   std::vector<uploaded> made;

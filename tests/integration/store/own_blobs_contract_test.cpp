@@ -156,6 +156,27 @@ TEST_P(OwnBlobsContract, ALookAtManyIsAsOneAtEach) {
   EXPECT_TRUE(await<std::vector<ports::blob_look>>([&](auto done) { blobs().look_all({}, done); })->empty());
 }
 
+TEST_P(OwnBlobsContract, ACheckOfManyTellsWhichIsDamaged) {
+  std::vector<ports::write_token> tokens;
+  std::vector<blob_id> ids;
+  for (int i = 0; i < 4; ++i) {
+    const auto t = token(mib);
+    tokens.push_back(t);
+    ids.push_back(t.blob);
+    if (i == 0) continue;  // never here
+    write(t, pattern(1'000));
+    seal(t, 1'000);
+  }
+  ASSERT_TRUE(await<void>([&](auto done) { blobs().remove(ids[3], done); }));
+  const auto check = [&] { return *await<std::vector<errc>>([&](auto done) { blobs().check_all(ids, done); }); };
+  EXPECT_EQ(check(), (std::vector{errc::not_found, errc::none, errc::none, errc::not_found}));
+  keeper_->damage(ids[2], 700);
+  if (keeper_->notices()) { EXPECT_EQ(check(), (std::vector{errc::not_found, errc::none, errc::corrupt, errc::not_found})); }
+  EXPECT_EQ(mend(ids[2], 0, pattern(1'000)), errc::none);
+  EXPECT_EQ(check(), (std::vector{errc::not_found, errc::none, errc::none, errc::not_found}));
+  EXPECT_TRUE(await<std::vector<errc>>([&](auto done) { blobs().check_all({}, done); })->empty());
+}
+
 TEST_P(OwnBlobsContract, ACopyGivenUpLeavesNoTraceAndMayBeMadeAgain) {
   const auto t = token(3 * mib);
   const auto bytes = pattern(2 * mib + 5);

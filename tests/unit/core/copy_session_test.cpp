@@ -27,11 +27,14 @@ struct writer {
     EXPECT_EQ(call.what, what);
     return call;
   }
-  void bring_up() {
+  /// `has`: what the replica says that it has, when it is asked.
+  void bring_up(std::uint64_t has = 0) {
     const auto reserve = next(copy_call::kind::reserve);
+    const bool asked = session.own_bytes() > 0 || reserve.attempt > 1;
     session.on_reserved(reserve.replica, reserve.attempt, {}, now, out);
+    if (!asked) return;
     const auto open = next(copy_call::kind::open);
-    session.on_opened(open.replica, open.attempt, std::uint64_t{0}, now, out);
+    session.on_opened(open.replica, open.attempt, has, now, out);
   }
   [[nodiscard]] errc answer_to(std::uint64_t ticket) const {
     for (const auto& [t, result] : out.answers)
@@ -98,11 +101,81 @@ TEST(CopySession, NothingIsSentBeforeTheOwnStoreHasIt) {
   const auto first = w.next(copy_call::kind::reserve), second = w.next(copy_call::kind::reserve);
   w.session.on_reserved(first.replica, first.attempt, {}, w.now, w.out);
   w.session.on_reserved(second.replica, second.attempt, {}, w.now, w.out);
-  const auto open = w.next(copy_call::kind::open);
-  w.session.on_opened(open.replica, open.attempt, std::uint64_t{0}, w.now, w.out);
-  EXPECT_EQ(w.out.calls.size(), 1u);  // the other's open
+  EXPECT_TRUE(w.out.calls.empty());
   w.session.wait(2, copy_goal::length, 10, w.now, w.out);
-  EXPECT_EQ(w.out.calls.size(), 1u);
+  EXPECT_TRUE(w.out.calls.empty());
+}
+
+TEST(CopySession, AReplicaOfABlobWithoutBytesIsNotAskedForItsLength) {
+  writer w{2, 2};
+  w.session.on_own(0, w.now, w.out);
+  w.bring_up();
+  EXPECT_TRUE(w.out.calls.empty());
+  w.session.on_own(3 * mib, w.now, w.out);
+  const auto first = w.next(copy_call::kind::send);
+  EXPECT_EQ(first.offset, 0u);
+  EXPECT_TRUE(w.out.calls.empty()) << "nothing goes behind what may be refused";
+  w.session.on_sent(first.replica, first.attempt, mib, w.now, w.out);
+  EXPECT_EQ(w.next(copy_call::kind::send).offset, mib);
+  EXPECT_EQ(w.next(copy_call::kind::send).offset, 2 * mib);
+}
+
+TEST(CopySession, AReplicaThatHasBytesAllTheSameIsAskedForItsLength) {
+  for (const std::uint64_t has : {mib, 5 * mib}) {
+    writer w{2, 2};
+    w.session.on_own(0, w.now, w.out);
+    w.bring_up();
+    w.session.on_own(3 * mib, w.now, w.out);
+    w.session.wait(1, copy_goal::length, 3 * mib, w.now, w.out);
+    const auto first = w.next(copy_call::kind::send);
+    w.session.on_sent(first.replica, first.attempt, error{errc::offset_mismatch, "it has some"}, w.now, w.out);
+    EXPECT_TRUE(w.out.dropped.empty());
+    auto open = w.next(copy_call::kind::open);
+    w.session.on_opened(open.replica, open.attempt, has, w.now, w.out);
+    if (has > 3 * mib) {
+      const auto cut = w.next(copy_call::kind::cut);
+      EXPECT_EQ(cut.bytes, 3 * mib);
+      w.session.on_cut(cut.replica, cut.attempt, {}, w.now, w.out);
+      open = w.next(copy_call::kind::open);
+      w.session.on_opened(open.replica, open.attempt, 3 * mib, w.now, w.out);
+      EXPECT_TRUE(w.out.calls.empty());
+    } else {
+      const auto second = w.next(copy_call::kind::send), third = w.next(copy_call::kind::send);
+      EXPECT_EQ(second.offset, mib);
+      w.session.on_sent(second.replica, second.attempt, 2 * mib, w.now, w.out);
+      EXPECT_EQ(w.answer_to(1), errc::internal);
+      w.session.on_sent(third.replica, third.attempt, 3 * mib, w.now, w.out);
+    }
+    EXPECT_EQ(w.answer_to(1), errc::none);
+  }
+}
+
+TEST(CopySession, AReplicaThatRefusedForWantOfRoomIsStillNotAsked) {
+  writer w{2, 2};
+  w.session.on_own(0, w.now, w.out);
+  w.bring_up();
+  w.session.on_own(2 * mib, w.now, w.out);
+  const auto first = w.next(copy_call::kind::send);
+  w.session.on_sent(first.replica, first.attempt, busy, w.now, w.out);
+  w.session.on_room(first.node, w.now, w.out);
+  const auto again = w.next(copy_call::kind::send);
+  EXPECT_EQ(again, first);
+  EXPECT_TRUE(w.out.calls.empty());
+  w.session.on_sent(again.replica, again.attempt, error{errc::offset_mismatch, "it has some"}, w.now, w.out);
+  (void)w.next(copy_call::kind::open);
+}
+
+TEST(CopySession, AReplicaThatIsTriedAgainIsAsked) {
+  writer all{2, 2};
+  writer w{2, 2, {all.order[2], all.order[3]}};  // nobody could take its place
+  w.session.on_own(0, w.now, w.out);
+  const auto reserve = w.next(copy_call::kind::reserve);
+  w.session.on_reserved(reserve.replica, reserve.attempt, away, w.now, w.out);
+  w.now = w.now + copy_session::retry_after;
+  w.session.on_own(0, w.now, w.out);
+  const auto again = w.next(copy_call::kind::reserve);
+  w.session.on_reserved(again.replica, again.attempt, {}, w.now, w.out);
+  (void)w.next(copy_call::kind::open);
 }
 
 TEST(CopySession, AReplicaThatFailsIsReplacedByOneThatGetsAllOfIt) {
@@ -112,8 +185,6 @@ TEST(CopySession, AReplicaThatFailsIsReplacedByOneThatGetsAllOfIt) {
   w.session.on_own(3 * mib, w.now, w.out);
   w.session.wait(1, copy_goal::length, 3 * mib, w.now, w.out);
   const auto lost = w.next(copy_call::kind::send);
-  EXPECT_EQ(w.next(copy_call::kind::send).offset, mib);
-  EXPECT_EQ(w.next(copy_call::kind::send).offset, 2 * mib);
   w.session.on_sent(lost.replica, lost.attempt, away, w.now, w.out);
   ASSERT_EQ(w.out.dropped.size(), 1u);
   EXPECT_EQ(w.answer_to(1), errc::internal);
@@ -190,19 +261,19 @@ TEST(CopySession, ASealIsAnsweredWhenEnoughCopiesAreSealedAndEqual) {
 
 TEST(CopySession, AReplicaThatHasTooMuchToDoIsHeldAndGoesOnWhereItWas) {
   writer w{2, 2};
-  w.session.on_own(0, w.now, w.out);
-  w.bring_up();
-  w.session.on_own(3 * mib, w.now, w.out);
-  w.session.wait(1, copy_goal::length, 3 * mib, w.now, w.out);
+  w.session.on_own(mib, w.now, w.out);
+  w.bring_up(mib);
+  w.session.on_own(4 * mib, w.now, w.out);
+  w.session.wait(1, copy_goal::length, 4 * mib, w.now, w.out);
   const auto first = w.next(copy_call::kind::send), refused = w.next(copy_call::kind::send), behind = w.next(copy_call::kind::send);
   // Whatever order the answers come in.
   w.session.on_sent(behind.replica, behind.attempt, error{errc::offset_mismatch, "behind"}, w.now, w.out);
   w.session.on_sent(refused.replica, refused.attempt, busy, w.now, w.out);
   EXPECT_EQ(w.out.held, std::vector<node_name>{w.order[1]});
   EXPECT_TRUE(w.out.calls.empty());
-  w.session.on_sent(first.replica, first.attempt, std::uint64_t{mib}, w.now, w.out);
+  w.session.on_sent(first.replica, first.attempt, 2 * mib, w.now, w.out);
   EXPECT_TRUE(w.out.dropped.empty());
-  for (std::uint64_t at = mib; at < 3 * mib; at += mib) {
+  for (std::uint64_t at = 2 * mib; at < 4 * mib; at += mib) {
     const auto send = w.next(copy_call::kind::send);
     EXPECT_EQ(send.node, w.order[1]);
     EXPECT_EQ(send.offset, at);
@@ -250,10 +321,6 @@ TEST(CopySession, WhereNobodyWillSayThatThereIsRoomTheWriterComesAgain) {
   for (int i = 0; i < 3; ++i) {
     const auto reserve = w.next(copy_call::kind::reserve);
     w.session.on_reserved(reserve.replica, reserve.attempt, {}, w.now, w.out);
-  }
-  for (int i = 0; i < 3; ++i) {
-    const auto open = w.next(copy_call::kind::open);
-    w.session.on_opened(open.replica, open.attempt, std::uint64_t{0}, w.now, w.out);
   }
   w.session.on_own(7, w.now, w.out);
   w.session.wait(1, copy_goal::length, 7, w.now, w.out);
@@ -468,29 +535,29 @@ TEST(CopySession, EveryCallThatFailsDropsItsReplicaAndTheNextOneBegins) {
 
 TEST(CopySession, WhatIsBehindARefusedPieceIsNoFaultUntilAllHaveAnswered) {
   writer w{2, 2};
-  w.session.on_own(0, w.now, w.out);
-  w.bring_up();
-  w.session.on_own(2 * mib, w.now, w.out);
+  w.session.on_own(mib, w.now, w.out);
+  w.bring_up(mib);
+  w.session.on_own(3 * mib, w.now, w.out);
   const auto first = w.next(copy_call::kind::send), second = w.next(copy_call::kind::send);
   w.session.on_sent(second.replica, second.attempt, error{errc::offset_mismatch, "behind"}, w.now, w.out);
   EXPECT_TRUE(w.out.dropped.empty()) << "the first may have been refused";
-  w.session.on_own(3 * mib, w.now, w.out);
+  w.session.on_own(4 * mib, w.now, w.out);
   EXPECT_TRUE(w.out.calls.empty()) << "nothing more goes into a gap";
-  w.session.on_sent(first.replica, first.attempt, std::uint64_t{mib}, w.now, w.out);
+  w.session.on_sent(first.replica, first.attempt, 2 * mib, w.now, w.out);
   ASSERT_EQ(w.out.dropped.size(), 1u) << "but it was not";
   EXPECT_EQ(w.out.dropped[0].second.code, errc::offset_mismatch);
 }
 
 TEST(CopySession, AtMostSoMuchIsUnderWayToOne) {
   writer w{2, 2};
-  w.session.on_own(0, w.now, w.out);
-  w.bring_up();
-  const auto all = (copy_session::sends_max + 2) * ports::append_bytes_max + 5;
+  w.session.on_own(1, w.now, w.out);
+  w.bring_up(1);
+  const auto all = (copy_session::sends_max + 2) * ports::append_bytes_max + 6;
   w.session.on_own(all, w.now, w.out);
   EXPECT_EQ(w.out.calls.size(), copy_session::sends_max);
-  EXPECT_EQ(w.session.sent_to_all(), copy_session::sends_max * ports::append_bytes_max);
+  EXPECT_EQ(w.session.sent_to_all(), 1 + copy_session::sends_max * ports::append_bytes_max);
   EXPECT_EQ(w.session.own_bytes(), all);
-  std::uint64_t sent = 0;
+  std::uint64_t sent = 1;
   while (!w.out.calls.empty()) {
     const auto send = w.next(copy_call::kind::send);
     EXPECT_EQ(send.offset, sent);
@@ -547,17 +614,18 @@ TEST(CopySession, PromisesOfSpaceAreKnownByNode) {
   EXPECT_EQ(w.session.reserved_at(), std::vector<node_name>{w.order[2]}) << "who refused has promised nothing";
   w.session.on_reserved(second.replica, second.attempt, {}, w.now, w.out);
   EXPECT_EQ(w.session.reserved_at(), std::vector<node_name>{w.order[2]});
-  const auto open = w.next(copy_call::kind::open);
-  w.session.on_opened(open.replica, open.attempt, away, w.now, w.out);
+  w.session.on_own(1, w.now, w.out);
+  const auto send = w.next(copy_call::kind::send);
+  w.session.on_sent(send.replica, send.attempt, away, w.now, w.out);
   EXPECT_EQ(w.session.reserved_at(), (std::vector<node_name>{w.order[2], w.order[3]})) << "a promise outlives its session";
 }
 
 TEST(CopySession, WhoIsHeldIsSaidOnceAndAgainWhenThereWasRoom) {
   writer w{2, 2};
-  w.session.on_own(0, w.now, w.out);
-  w.bring_up();
-  w.session.on_own(2 * mib, w.now, w.out);
-  w.session.wait(1, copy_goal::length, 2 * mib, w.now, w.out);
+  w.session.on_own(mib, w.now, w.out);
+  w.bring_up(mib);
+  w.session.on_own(3 * mib, w.now, w.out);
+  w.session.wait(1, copy_goal::length, 3 * mib, w.now, w.out);
   const auto first = w.next(copy_call::kind::send), second = w.next(copy_call::kind::send);
   w.session.on_sent(first.replica, first.attempt, busy, w.now, w.out);
   w.session.on_sent(second.replica, second.attempt, busy, w.now, w.out);
@@ -570,7 +638,7 @@ TEST(CopySession, WhoIsHeldIsSaidOnceAndAgainWhenThereWasRoom) {
   w.session.on_room(w.order[1], w.now, w.out);
   EXPECT_FALSE(w.session.idle());
   const auto again = w.next(copy_call::kind::send);
-  EXPECT_EQ(again.offset, 0u);
+  EXPECT_EQ(again.offset, mib);
   (void)w.next(copy_call::kind::send);
   w.session.on_sent(again.replica, again.attempt, busy, w.now, w.out);
   EXPECT_EQ(w.out.held.size(), 2u) << "held anew";
@@ -641,8 +709,6 @@ TEST(CopySession, ASealThatWasAnsweredLeavesWhatIsMissingToTheRepair) {
   w.session.on_own(0, w.now, w.out);
   const auto first = w.next(copy_call::kind::reserve), second = w.next(copy_call::kind::reserve);
   w.session.on_reserved(first.replica, first.attempt, {}, w.now, w.out);
-  const auto open = w.next(copy_call::kind::open);
-  w.session.on_opened(open.replica, open.attempt, std::uint64_t{0}, w.now, w.out);
   w.session.on_reserved(second.replica, second.attempt, away, w.now, w.out);
   const auto third = w.next(copy_call::kind::reserve);
   w.session.on_reserved(third.replica, third.attempt, away, w.now, w.out);
@@ -696,9 +762,9 @@ TEST(CopySession, AWriterWithoutReplicasWaitsForNobody) {
 TEST(CopySession, AReplicaThatIsTriedAgainKnowsNothingOfItsLastTry) {
   writer all{2, 2};
   writer w{2, 2, {all.order[2], all.order[3]}};  // nobody could take its place
-  w.session.on_own(0, w.now, w.out);
-  w.bring_up();
-  w.session.on_own(3 * mib, w.now, w.out);
+  w.session.on_own(mib, w.now, w.out);
+  w.bring_up(mib);
+  w.session.on_own(4 * mib, w.now, w.out);
   const auto first = w.next(copy_call::kind::send), second = w.next(copy_call::kind::send), third = w.next(copy_call::kind::send);
   w.session.on_sent(third.replica, third.attempt, error{errc::offset_mismatch, "behind"}, w.now, w.out);
   w.session.on_sent(first.replica, first.attempt, away, w.now, w.out);  // the second never answers
@@ -707,7 +773,7 @@ TEST(CopySession, AReplicaThatIsTriedAgainKnowsNothingOfItsLastTry) {
   w.session.on_own(5 * mib, w.now, w.out);
   w.bring_up();
   EXPECT_EQ(w.out.calls.size(), copy_session::sends_max) << "as many as to any other";
-  w.session.on_sent(second.replica, second.attempt, std::uint64_t{2 * mib}, w.now, w.out);
+  w.session.on_sent(second.replica, second.attempt, 3 * mib, w.now, w.out);
   EXPECT_EQ(w.out.calls.size(), copy_session::sends_max) << "that was the last try's";
   for (std::uint64_t at = 0; at < 5 * mib; at += mib) {
     const auto send = w.next(copy_call::kind::send);
@@ -720,9 +786,9 @@ TEST(CopySession, AReplicaThatIsTriedAgainKnowsNothingOfItsLastTry) {
 
 TEST(CopySession, RoomIsUsedUpByARefusalThatWasUnderWay) {
   writer w{2, 2};
-  w.session.on_own(0, w.now, w.out);
-  w.bring_up();
-  w.session.on_own(2 * mib, w.now, w.out);
+  w.session.on_own(mib, w.now, w.out);
+  w.bring_up(mib);
+  w.session.on_own(3 * mib, w.now, w.out);
   const auto first = w.next(copy_call::kind::send), second = w.next(copy_call::kind::send);
   w.session.on_sent(first.replica, first.attempt, busy, w.now, w.out);
   w.session.on_room(first.node, w.now, w.out);
