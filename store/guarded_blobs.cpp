@@ -168,6 +168,8 @@ void guarded_blobs::look(blob_id blob, ports::completion<ports::blob_look> done)
 
 void guarded_blobs::look_all(std::vector<blob_id> blobs, ports::completion<std::vector<ports::blob_look>> done) { state_->disk.look_all(std::move(blobs), std::move(done)); }
 
+void guarded_blobs::check_all(std::vector<blob_id> blobs, ports::completion<std::vector<errc>> done) { state_->disk.check_all(std::move(blobs), std::move(done)); }
+
 void guarded_blobs::drop(blob_id blob, ports::completion<void> done) { state_->disk.drop(blob, state_->watched(writes::records, std::move(done))); }
 
 void guarded_blobs::mend(blob_id blob, std::uint64_t offset, buffer bytes, ports::completion<void> done) {

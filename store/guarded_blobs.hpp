@@ -45,6 +45,7 @@ public:
   void list(blob_id after, std::uint32_t limit, ports::completion<std::vector<ports::blob_stat>> done) override;
   void look(blob_id blob, ports::completion<ports::blob_look> done) override;
   void look_all(std::vector<blob_id> blobs, ports::completion<std::vector<ports::blob_look>> done) override;
+  void check_all(std::vector<blob_id> blobs, ports::completion<std::vector<errc>> done) override;
   void drop(blob_id blob, ports::completion<void> done) override;
   void mend(blob_id blob, std::uint64_t offset, buffer bytes, ports::completion<void> done) override;
   [[nodiscard]] expected<void> takes_new() override;

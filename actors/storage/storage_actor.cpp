@@ -407,35 +407,43 @@ private:
   // ---- Outbox ------------------------------------------------------------------------------------------------------
 
   /// At least once: what the scheduler has not confirmed is said again, after a wait or when it comes back. Not before its
-  /// record is on as many nodes as are promised: with one disk less the scheduler's video would be of an upload that nobody knows.
+  /// record is on as many disks as are promised, this one among them: with one disk less the scheduler's video would be of an
+  /// upload that nobody knows.
   void announce() {
     if (left_) return;  // all of it is at others, who know what was deleted since
     for (const auto& event : uploads_.outbox(outbox_parallel, [this](video_id id) { return (settled_ || fresh_.contains(id)) && is_kept(*uploads_.find(id)); })) {
       if (announcing_.size() >= outbox_parallel) return;
-      const auto scheduler = schedulers_.of(event.video.shard());
-      if (!scheduler || !announcing_.insert(event.video).second) continue;
-      const auto again = [this, id = event.video, mine = announcement_] {
-        if (mine != announcement_) return;
-        LATHAM_REACHED("outbox_said_again");
-        later(milliseconds{1000}, [this, id, mine] {
-          if (mine != announcement_) return;
-          announcing_.erase(id);
-          announce();
-        });
-      };
-      request(scheduler, env_.config.request_timeout, event)
-        .then(
-          [this, again, id = event.video, mine = announcement_](errc code) {
-            // An answer that was on its way while another scheduler asked for everything again says nothing of that one.
-            if (mine != announcement_) return;
-            if (code != errc::none) return again();
-            announcing_.erase(id);
-            fresh_.erase(id);
-            keepers_.erase(id);
-            if (auto record = uploads_.announced(id)) persist(*record, [this] { announce(); });
-          },
-          [again](caf::error&) { again(); });
+      if (!schedulers_.of(event.video.shard()) || !announcing_.insert(event.video).second) continue;
+      journal_.join({}, [this, event, mine = announcement_] {
+        if (mine == announcement_) announce(event);
+      });
     }
+  }
+
+  void announce(const media_ready& event) {
+    const auto again = [this, id = event.video, mine = announcement_] {
+      if (mine != announcement_) return;
+      LATHAM_REACHED("outbox_said_again");
+      later(milliseconds{1000}, [this, id, mine] {
+        if (mine != announcement_) return;
+        announcing_.erase(id);
+        announce();
+      });
+    };
+    const auto scheduler = schedulers_.of(event.video.shard());
+    if (!scheduler) return again();
+    request(scheduler, env_.config.request_timeout, event)
+      .then(
+        [this, again, id = event.video, mine = announcement_](errc code) {
+          // An answer that was on its way while another scheduler asked for everything again says nothing of that one.
+          if (mine != announcement_) return;
+          if (code != errc::none) return again();
+          announcing_.erase(id);
+          fresh_.erase(id);
+          keepers_.erase(id);
+          if (auto record = uploads_.announced(id)) persist(*record, [this] { announce(); });
+        },
+        [again](caf::error&) { again(); });
   }
 
   caf::result<bool> announce_again(std::uint16_t shard) {

@@ -140,6 +140,37 @@ protected:
 
 }  // namespace
 
+TEST_F(Storage, AnUploadIsNotAnnouncedBeforeItsRecordIsDurable) {
+  upload_record complete;
+  complete.what.video = {1, 2};
+  complete.what.source = {{3, 4}, "storage-0", 5, {}};
+  complete.state = upload_state::complete;
+  records_.fail_commits(errc::disk_full);
+  bool kept = false;
+  system_.spawn([&](caf::event_based_actor* self) {
+    self->request(actor_, caf::infinite, keep_atom::value, upload_list{complete}).then([&](bool) { kept = true; }, [](const caf::error&) {});
+  });
+  run();
+  std::vector<video_id> announced;
+  const auto scheduler = system_.spawn([&](caf::event_based_actor*) -> caf::behavior {
+    return {[&](shards_atom) { return shard_info{{complete.what.video.shard()}, true}; },
+            [&](const media_ready& event) {
+              announced.push_back(event.video);
+              return errc::none;
+            },
+            [](storage_up_atom, const node_name&, const caf::strong_actor_ptr&) {}};
+  });
+  caf::anon_send(directory_, service_change{service_scheduler, "scheduler-0", caf::actor_cast<caf::strong_actor_ptr>(scheduler)});
+  pass(seconds{5});
+  EXPECT_FALSE(kept);
+  EXPECT_TRUE(announced.empty()) << "its disk is full: the record is in memory alone";
+  records_.fail_commits(errc::none);
+  pass(seconds{5});
+  EXPECT_TRUE(kept);
+  EXPECT_EQ(announced, std::vector<video_id>{complete.what.video});
+  caf::anon_send_exit(scheduler, caf::exit_reason::kill);
+}
+
 TEST_F(Storage, OutputThatIsNotThereIsReportedMissing) {
   output_ref output;
   output.blob = {1, 2};
