@@ -296,7 +296,7 @@ private:
     auto record = uploads_.complete(id, sealed);
     if (!record) return deny(answer, record.error());
     // Nobody but this process can have announced it, so nobody can have deleted it.
-    if (news) fresh_.insert(id);
+    if (news) fresh_.emplace(id, false);
     persist(*record, [this, answer, news, record = *record]() mutable {
       if (news) {
         log(ports::log_level::info, "upload complete video={} bytes={}", to_string(record.what.video), record.what.source.bytes);
@@ -384,8 +384,12 @@ private:
     if (!loaded_) return to_caf(starting());
     if (LATHAM_REACHED_IF("list_lacks_what_was_lost", !memory_.knows_marks() || lacks_records())) return to_caf(blank());
     view_list views;
-    // One of an earlier life may have been accepted; one that was completed in this life and is not kept yet was not.
-    const auto may = [this](const upload_record& record) { return is_kept(record) || !fresh_.contains(record.what.video); };
+    // One of an earlier life may have been accepted, and so may one whose record was sent to another node: that one counts this
+    // disk and its own. One that was completed in this life and is nowhere else was not.
+    const auto may = [this](const upload_record& record) {
+      const auto fresh = fresh_.find(record.what.video);
+      return is_kept(record) || fresh == fresh_.end() || fresh->second;
+    };
     for (const auto& record : uploads_.list(tenant, before, std::min(limit, 200u), may)) views.push_back(view_of(record, 0));
     auto answer = make_response_promise<view_list>();
     journal_.join({}, [answer, views = std::move(views)]() mutable { answer.deliver(std::move(views)); });
@@ -751,6 +755,7 @@ private:
     upload_list out;
     for (const auto& mark : wanted)
       if (const auto* record = uploads_.find(mark.video); record != nullptr && record->state == upload_state::complete) out.push_back(*record);
+    for (const auto& record : out) note_sent(record.what.video);
     auto answer = make_response_promise<upload_list>();
     journal_.join({}, [answer, out = std::move(out)]() mutable { answer.deliver(std::move(out)); });
     return answer;
@@ -764,7 +769,10 @@ private:
     records.erase(records.begin(), records.begin() + static_cast<std::ptrdiff_t>(some.size()));
     count("latham_upload_records_pushed_total", static_cast<double>(some.size()));
     std::vector<video_id> ids;
-    for (const auto& record : some) ids.push_back(record.what.video);
+    for (const auto& record : some) {
+      ids.push_back(record.what.video);
+      note_sent(record.what.video);
+    }
     request(handle, env_.config.request_timeout, keep_atom::value, std::move(some))
       .then(
             [this, node, number, ids = std::move(ids), records = std::move(records), then](bool) mutable {
@@ -811,6 +819,11 @@ private:
     if (node != rules_.self && record != nullptr && record->state == upload_state::complete && !record->announced) keepers_[id].insert(node);
   }
 
+  /// Another node may have the record from now on, also when no answer says so.
+  void note_sent(video_id id) {
+    if (const auto fresh = fresh_.find(id); fresh != fresh_.end()) fresh->second = true;
+  }
+
   /// Not complete, or on as many nodes as a client was promised, or with the scheduler: it can be shown for what it is. What an
   /// earlier life knew of this is learned anew, from the others.
   [[nodiscard]] bool is_kept(const upload_record& record) const {
@@ -845,6 +858,7 @@ private:
         const auto peer = peers_.find(a->candidates[a->next++]);
         if (peer == peers_.end()) continue;
         ++a->asked;
+        note_sent(a->record.what.video);
         request(peer->second, env_.config.request_timeout, keep_atom::value, upload_list{a->record})
           .then(
             [this, a, node = peer->first](bool) {
@@ -1311,7 +1325,7 @@ private:
   std::uint64_t exchanges_begun_ = 0;
   instant compared_;
   bool settled_ = false;                           // what was complete before this start may be announced
-  std::set<video_id> fresh_;                       // completed here since, so announced whatever others say
+  std::map<video_id, bool> fresh_;                 // completed here since, so announced whatever others say; sent to another node
   std::map<video_id, std::set<node_name>> keepers_;  // of complete uploads that the scheduler has not: who else has the record
   scheduler_map schedulers_;
   shard_claims claims_;

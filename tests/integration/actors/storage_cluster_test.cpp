@@ -536,6 +536,10 @@ TEST_F(StorageCluster, AnUploadWhoseRecordIsOnOneNodeAloneIsNotShownAsAccepted) 
   ASSERT_FALSE(shown());
   EXPECT_EQ(shown().error().code, errc::unavailable);
   EXPECT_EQ(listed(), 0u);
+  // Another node fetches it, after the loss of its disk: there it may be shown from then on, as it is on two, and so it is listed.
+  EXPECT_EQ(ask<upload_list>(n.storage, fetch_atom::value, mark_list{{ticket.view.id, upload_state::complete}})->size(), 1u);
+  EXPECT_FALSE(shown());
+  EXPECT_EQ(listed(), 1u);
   // A later life learns from the others that they have it, or hands it over.
   kill("storage-0");
   restart("storage-0");
