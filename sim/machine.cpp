@@ -213,6 +213,7 @@ void machine::start() {
   const auto newest = static_cast<std::uint16_t>(protocol_version - (release_before_ ? 1 : 0));
   e.config.speaks = {newest, static_cast<std::uint16_t>(newest - 1)};
   e.config.roles = {role_};
+  if (works()) e.config.roles.insert(node_role::worker);
   e.config.slots = static_cast<std::uint32_t>(k.slots);
   e.config.scheduling.lease_ttl = milliseconds{k.lease_ttl_ms};
   e.config.scheduling.attempts = static_cast<std::uint32_t>(k.attempts);
@@ -260,7 +261,7 @@ void machine::start() {
   p->transport = around_.net.transport_of(index_);
   e.links = p->links.get();
   e.transport = p->transport.get();
-  if (role_ == node_role::worker) {
+  if (works()) {
     engine_world w;
     w.time = &around_.time;
     w.trouble = &codec_;

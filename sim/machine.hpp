@@ -64,6 +64,9 @@ public:
   [[nodiscard]] bool superseded() const { return around_.net.index_of(name_) != index_; }
   /// It has joined and has not left.
   [[nodiscard]] bool in_cluster() const noexcept { return in_cluster_; }
+  /// A storage node that is a worker, too, from its next start on.
+  void work_too() noexcept { works_ = true; }
+  [[nodiscard]] bool works() const noexcept { return works_ || role_ == node_role::worker; }
   void join() noexcept { in_cluster_ = true; }
   void part() noexcept { in_cluster_ = false; }
   /// Somebody starts it when it is down.
@@ -160,6 +163,7 @@ private:
   std::int64_t wall_offset_ms_ = 0;
   std::uint64_t life_ = 0;
   bool release_before_ = false;
+  bool works_ = false;
   bool in_cluster_ = true;
   cluster_config told_;
   bool paused_ = false;

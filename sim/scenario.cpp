@@ -209,6 +209,7 @@ expected<scenario> parse_scenario(const std::string& text) {
       n.read("storage", s.storages, 1, 8);
       n.read("scheduler", s.schedulers, 1, 8);
       n.read("worker", s.workers, 1, 64);
+      n.read("storage_and_worker", s.near, 0, 8);
       n.done();
     }
     if (const auto* given = m.find("knobs")) {
@@ -239,7 +240,7 @@ expected<scenario> parse_scenario(const std::string& text) {
     for (const auto& f : s.faults)
       for (const auto* list : {&f.nodes, &f.others})
         for (const auto& name : *list) {
-          const auto all = node_names({s.gateways.from, s.storages.from, s.schedulers.from, s.workers.from});
+          const auto all = node_names({s.gateways.from, s.storages.from, s.schedulers.from, s.workers.from, 0});
           if (std::find(all.begin(), all.end(), name) == all.end()) refuse("there is no node \"" + name + "\"");
         }
     return s;
@@ -253,6 +254,7 @@ std::string to_json(const plan& p) {
   j["name"] = p.name;
   j["seed"] = p.seed;
   j["nodes"] = {{"gateway", p.nodes.gateways}, {"storage", p.nodes.storages}, {"scheduler", p.nodes.schedulers}, {"worker", p.nodes.workers}};
+  if (p.nodes.near > 0) j["nodes"]["storage_and_worker"] = p.nodes.near;
   for (const auto& one : all_knobs()) j["knobs"][one.name] = p.knobs.*one.where;
   j["items"] = nlohmann::ordered_json::array();
   for (const auto& i : p.items)
@@ -375,7 +377,7 @@ std::int64_t work_ms(const plan& p) {
     for (std::int64_t r = 1; r <= i.rungs; ++r) cost += r * r;
     units += i.chunks * cost + 4 * i.audio;
   }
-  return units * p.knobs.chunk_ms / 4 * 9 / 8 / std::max<std::int64_t>(1, p.nodes.workers * p.knobs.slots);
+  return units * p.knobs.chunk_ms / 4 * 9 / 8 / std::max<std::int64_t>(1, (p.nodes.workers + p.nodes.near) * p.knobs.slots);
 }
 
 plan draw_plan(const scenario& s, std::uint64_t seed) {
@@ -383,7 +385,8 @@ plan draw_plan(const scenario& s, std::uint64_t seed) {
   plan out;
   out.name = s.name;
   out.seed = seed;
-  out.nodes = {d.roll(s.gateways), d.roll(s.storages), d.roll(s.schedulers), d.roll(s.workers)};
+  out.nodes = {d.roll(s.gateways), d.roll(s.storages), d.roll(s.schedulers), d.roll(s.workers), 0};
+  if (s.near.to > 0) out.nodes.near = std::min(d.roll(s.near), out.nodes.storages);
   if (s.draw_knobs)
     for (const auto& one : all_knobs()) {
       // Half of the knobs keep their usual value, so that no seed is absurd everywhere at once.

@@ -25,9 +25,10 @@ struct range {
 /// How many nodes of each role. Nodes are called role-i.
 struct topology {
   std::int64_t gateways = 1;
-  std::int64_t storages = 1;    // the product supports one so far
-  std::int64_t schedulers = 1;  // the same
+  std::int64_t storages = 1;
+  std::int64_t schedulers = 1;
   std::int64_t workers = 2;
+  std::int64_t near = 0;  // so many of the storage nodes are workers, too
 };
 
 /// Everything tunable that a run draws: of the product's configuration and of the world.
@@ -133,6 +134,7 @@ struct scenario {
   range storages{1, 1};
   range schedulers{1, 1};
   range workers{1, 4};
+  range near;
   bool draw_knobs = false;                                    // those that are not given
   std::vector<std::pair<const knob*, range>> given_knobs;
   range videos{2, 6};

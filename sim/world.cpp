@@ -172,7 +172,8 @@ private:
     auto& m = *machines_.back();
     verdict_.nodes.push_back(second ? name + "'" : name);
     if (role == node_role::scheduler && !second) speaks_for_[static_cast<std::uint16_t>(number)] = &m;
-    if (role == node_role::worker) view_.slots_busy.push_back([&m] { return m.gauge("latham_slots_busy"); });
+    if (role == node_role::storage && !second && number < plan_.nodes.near) m.work_too();
+    if (m.works()) view_.slots_busy.push_back([&m] { return m.gauge("latham_slots_busy"); });
     if (role == node_role::storage) view_.blobs[name] = [this, name]() -> store::memory_blobs& { return machines_[net_.index_of(name)]->storage().blobs_as_they_are(); };
     view_.queues.emplace_back("runnable actors of " + name, [&m] { return m.runnable(); });
     view_.queues.emplace_back("commits of " + name, [&m] { return m.storage().commits_waiting(); });
