@@ -185,9 +185,11 @@ void copy_session::on_sent(std::size_t index, std::uint32_t attempt, const expec
     r->durable = std::max(r->durable, *bytes);
     r->room = r->held;
   } else if (r->assumed && bytes.error().code == errc::offset_mismatch) {
+    // It has bytes all the same, and nothing of ours was sent before: they are somebody else's.
     r->assumed = false;
-    r->at = phase::opening;
-    call(out, index, copy_call::kind::open);
+    r->at = phase::cutting;
+    r->durable = r->sent = 0;
+    call(out, index, copy_call::kind::cut, 0, 0);
   } else if (limited(bytes)) {
     hold(index, now, out);
   } else if (behind) {

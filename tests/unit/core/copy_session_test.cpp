@@ -120,34 +120,27 @@ TEST(CopySession, AReplicaOfABlobWithoutBytesIsNotAskedForItsLength) {
   EXPECT_EQ(w.next(copy_call::kind::send).offset, 2 * mib);
 }
 
-TEST(CopySession, AReplicaThatHasBytesAllTheSameIsAskedForItsLength) {
-  for (const std::uint64_t has : {mib, 5 * mib}) {
-    writer w{2, 2};
-    w.session.on_own(0, w.now, w.out);
-    w.bring_up();
-    w.session.on_own(3 * mib, w.now, w.out);
-    w.session.wait(1, copy_goal::length, 3 * mib, w.now, w.out);
-    const auto first = w.next(copy_call::kind::send);
-    w.session.on_sent(first.replica, first.attempt, error{errc::offset_mismatch, "it has some"}, w.now, w.out);
-    EXPECT_TRUE(w.out.dropped.empty());
-    auto open = w.next(copy_call::kind::open);
-    w.session.on_opened(open.replica, open.attempt, has, w.now, w.out);
-    if (has > 3 * mib) {
-      const auto cut = w.next(copy_call::kind::cut);
-      EXPECT_EQ(cut.bytes, 3 * mib);
-      w.session.on_cut(cut.replica, cut.attempt, {}, w.now, w.out);
-      open = w.next(copy_call::kind::open);
-      w.session.on_opened(open.replica, open.attempt, 3 * mib, w.now, w.out);
-      EXPECT_TRUE(w.out.calls.empty());
-    } else {
-      const auto second = w.next(copy_call::kind::send), third = w.next(copy_call::kind::send);
-      EXPECT_EQ(second.offset, mib);
-      w.session.on_sent(second.replica, second.attempt, 2 * mib, w.now, w.out);
-      EXPECT_EQ(w.answer_to(1), errc::internal);
-      w.session.on_sent(third.replica, third.attempt, 3 * mib, w.now, w.out);
-    }
-    EXPECT_EQ(w.answer_to(1), errc::none);
+TEST(CopySession, WhatAReplicaHasBeforeAnythingWasSentIsCut) {
+  writer w{2, 2};
+  w.session.on_own(0, w.now, w.out);
+  w.bring_up();
+  w.session.on_own(3 * mib, w.now, w.out);
+  w.session.wait(1, copy_goal::length, 3 * mib, w.now, w.out);
+  const auto first = w.next(copy_call::kind::send);
+  w.session.on_sent(first.replica, first.attempt, error{errc::offset_mismatch, "it has some"}, w.now, w.out);
+  EXPECT_TRUE(w.out.dropped.empty());
+  const auto cut = w.next(copy_call::kind::cut);
+  EXPECT_EQ(cut.bytes, 0u) << "not ours, however many they are";
+  w.session.on_cut(cut.replica, cut.attempt, {}, w.now, w.out);
+  const auto open = w.next(copy_call::kind::open);
+  w.session.on_opened(open.replica, open.attempt, 0, w.now, w.out);
+  for (const std::uint64_t at : {0u, 1u, 2u}) {
+    const auto send = w.next(copy_call::kind::send);
+    EXPECT_EQ(send.offset, at * mib);
+    EXPECT_EQ(w.answer_to(1), errc::internal);
+    w.session.on_sent(send.replica, send.attempt, (at + 1) * mib, w.now, w.out);
   }
+  EXPECT_EQ(w.answer_to(1), errc::none);
 }
 
 TEST(CopySession, AReplicaThatRefusedForWantOfRoomIsStillNotAsked) {
@@ -162,7 +155,7 @@ TEST(CopySession, AReplicaThatRefusedForWantOfRoomIsStillNotAsked) {
   EXPECT_EQ(again, first);
   EXPECT_TRUE(w.out.calls.empty());
   w.session.on_sent(again.replica, again.attempt, error{errc::offset_mismatch, "it has some"}, w.now, w.out);
-  (void)w.next(copy_call::kind::open);
+  (void)w.next(copy_call::kind::cut);
 }
 
 TEST(CopySession, AReplicaThatIsTriedAgainIsAsked) {
