@@ -83,12 +83,13 @@ struct kept_claims {
   bool blank = false;               // has lost its own, and does not know yet what was deleted
   bool known = true;                // these are all; else it has lost its disk and says nothing of claims
   std::vector<shard_claim> claims;  // ascending; as many as fit: more from the last one's successor on
+  std::uint64_t disk = 0;            // its own
   std::vector<storage_disk> disks = {};  // of the others, as it knows them
   friend bool operator==(const kept_claims&, const kept_claims&) = default;
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, kept_claims& x) {
-  return f(x.blank, x.known, x.claims, x.disks);
+  return f(x.blank, x.known, x.claims, x.disk, x.disks);
 }
 inline constexpr std::size_t claims_max = 256;     // in one message
 

@@ -283,8 +283,8 @@ int serve(const serve_options& o) {
   executor.stop();
   data_server.reset();
   copies.reset();
-  blobs.reset();
   own.reset();
+  blobs.reset();
   records.reset();
   say(ports::log_level::info, "stopped");
   return code;

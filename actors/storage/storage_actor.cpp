@@ -25,6 +25,7 @@ namespace {
 constexpr std::uint32_t page = 500;           // records per read while loading
 constexpr std::uint32_t outbox_parallel = 16; // announcements under way
 constexpr std::uint16_t shards_max = 1000;    // whose claims are kept
+constexpr std::size_t disks_told_max = 1000;  // by one node
 constexpr std::size_t unnamed_max = 10'000;   // blobs without a record that are watched at once
 constexpr std::uint32_t sweep_blobs = batch_max;  // looked at each tick, for those that no record names
 constexpr std::uint64_t output_bytes_max = 2 * gib;  // a day of sound is 1.4 GB
@@ -122,22 +123,23 @@ private:
         if (!record) return cannot_load(record.error());
         claims_.load(std::move(*record), now());
       }
-      load_disks();
+      load_disks({}, !claims_.empty());
     }));
   }
 
-  void load_disks() {
-    env_.records->scan(store::prefix_storage_disks, {}, page, here<ports::kv_pairs>([this](expected<ports::kv_pairs> pairs) {
+  void load_disks(const std::string& after, bool begun) {
+    env_.records->scan(store::prefix_storage_disks, after, page, here<ports::kv_pairs>([this, begun](expected<ports::kv_pairs> pairs) mutable {
       if (!pairs) return cannot_load(pairs.error());
-      bool begun = !claims_.empty();
       for (const auto& [key, value] : *pairs) {
         auto record = from_record<storage_disk>(value);
         if (!record) return cannot_load(record.error());
         const bool own = record->node == rules_.self;
         begun = begun || own;
         if (own) disk_ = record->begun;
-        else if (std::find(rules_.members.begin(), rules_.members.end(), record->node) != rules_.members.end()) disks_.emplace(record->node, record->begun);  // what was heard since wins
+        else if (is_member(record->node)) disks_[record->node] = std::max(disks_[record->node], record->begun);
+        else former_.push_back({key, std::nullopt});
       }
+      if (pairs->size() == page) return load_disks(pairs->back().first, begun);
       if (!begun) disk_ = env_.config.incarnation;
       loaded();
     }));
@@ -153,7 +155,8 @@ private:
     memory_.begin(rules_, claims_.empty(), now());
     if (LATHAM_REACHED_IF("storage_begins_blank", !memory_.knows_marks())) log(ports::log_level::info, "storage is new or has lost its disk, and asks the others what they keep");
     // Before its word counts, and before anybody is told what it asks for next.
-    ports::kv_batch batch{disk_record({rules_.self, disk_})};
+    auto batch = std::exchange(former_, {});
+    batch.push_back(disk_record({rules_.self, disk_}));
     for (const auto& [node, begun] : disks_) batch.push_back(disk_record({node, begun}));
     journal_.join(std::move(batch), [] {});
     log(ports::log_level::info, "storage ready uploads_open={} outputs_unconfirmed={}", uploads_.open(), outputs_.size());
@@ -327,11 +330,10 @@ private:
     if (record == nullptr) {
       if (receiving_only && may_be_lost(id)) return to_caf(blank());
       if (receiving_only) return to_caf({errc::not_found, "there is no upload " + to_string(id)});
-      if (rules_.members.size() == 1) return true;
-      // Another node may just be sending the record here.
       auto buried = make_response_promise<bool>();
-      if (auto bare = uploads_.bury(id, now())) persist(*bare, [buried]() mutable { buried.deliver(true); });
-      else journal_.join({}, [buried]() mutable { buried.deliver(true); });
+      // Another node may just be sending the record here.
+      if (auto bare = rules_.members.size() > 1 ? uploads_.bury(id, now()) : std::nullopt) persist(*bare, [this, id, buried] { end_outputs_of(id, buried); });
+      else journal_.join({}, [this, id, buried] { end_outputs_of(id, buried); });
       return buried;
     }
     if (receiving_only && record->state == upload_state::complete) return to_caf({errc::unavailable, "the upload is complete and on its way to the scheduler; try again in a second"});
@@ -343,26 +345,29 @@ private:
       keepers_.erase(id);
       if (!removed) return deny(answer, removed.error());
       auto tombstone = uploads_.remove(id);
-      if (!tombstone) {
-        answer.deliver(true);
-        return;
-      }
-      persist(*tombstone, [this, answer, id, tombstone = *tombstone]() mutable {
+      if (!tombstone) return end_outputs_of(id, answer);
+      persist(*tombstone, [this, answer, id, tombstone = *tombstone] {
         log(ports::log_level::info, "upload removed video={}", to_string(id));
         tell_all(tombstone);
-        // Outputs that nobody committed go with their video; waiting for the reaper would hold their space for minutes.
-        blob_list orphans;
-        for (const auto& [since, blob] : unconfirmed_[id.shard()])
-          if (outputs_.at(blob).record.video == id) orphans.push_back(blob);
-        if (!orphans.empty()) LATHAM_REACHED("orphans_removed_with_their_video");
-        if (orphans.empty()) {
-          answer.deliver(true);
-          return;
-        }
-        remove_blobs(orphans, [answer](const expected<void>&) mutable { answer.deliver(true); });  // the reaper finds what is left
+        end_outputs_of(id, answer);
       });
     }));
     return answer;
+  }
+
+  /// Outputs go with their video: of those that nobody committed the reaper would hold the space for minutes, and those that the
+  /// scheduler had removed at another node may be here still, if that one has lost its disk since.
+  void end_outputs_of(video_id id, promise<bool> answer) {
+    blob_list orphans;
+    if (const auto made = outputs_of_.find(id); made != outputs_of_.end()) orphans.assign(made->second.begin(), made->second.end());
+    if (!LATHAM_REACHED_IF("orphans_removed_with_their_video", !orphans.empty())) {
+      answer.deliver(true);
+      return;
+    }
+    remove_blobs(orphans, [this, answer, orphans](const expected<void>& gone) mutable {
+      if (!gone) leave_to_the_reaper(orphans);
+      answer.deliver(true);
+    });
   }
 
   caf::result<video_view> find(video_id id) {
@@ -418,13 +423,20 @@ private:
     for (const auto& event : uploads_.outbox(outbox_parallel, [this](video_id id) { return (settled_ || fresh_.contains(id)) && is_kept(*uploads_.find(id)); })) {
       if (announcing_.size() >= outbox_parallel) return;
       if (!schedulers_.of(event.video.shard()) || !announcing_.insert(event.video).second) continue;
-      journal_.join({}, [this, event, mine = announcement_] {
-        if (mine == announcement_) announce(event);
+      journal_.join({}, [this, id = event.video, mine = announcement_] {
+        if (mine == announcement_) announce(id);
       });
     }
   }
 
-  void announce(const media_ready& event) {
+  void announce(video_id id) {
+    // A full disk may have kept it waiting for long.
+    const auto* found = uploads_.find(id);
+    if (LATHAM_REACHED_IF("announcement_outdated_while_it_waited", left_ || found == nullptr || found->state != upload_state::complete || found->announced)) {
+      announcing_.erase(id);
+      return;
+    }
+    const auto event = found->what;
     const auto again = [this, id = event.video, mine = announcement_] {
       if (mine != announcement_) return;
       LATHAM_REACHED("outbox_said_again");
@@ -493,7 +505,7 @@ private:
 
   /// Those that dialed us are put into the directory as if we had dialed them, so that everybody here finds them there.
   void on_introduced(const node_name& node, std::uint64_t disk, const caf::strong_actor_ptr& peer) {
-    if (!peer || node == rules_.self || std::find(rules_.members.begin(), rules_.members.end(), node) == rules_.members.end()) return;
+    if (!peer || node == rules_.self || !is_member(node)) return;
     if (!keep_disk({node, disk})) return;
     auto handle = caf::actor_cast<storage_actor>(peer);
     // One that was here before this actor was restarted is in the directory, and nobody watches it yet.
@@ -511,7 +523,12 @@ private:
   /// had been said by it before the later one came.
   bool keep_disk(const storage_disk& disk) {
     auto& known = disks_[disk.node];
-    if (LATHAM_REACHED_IF("introduced_by_an_earlier_storage", disk.begun < known)) return false;
+    if (LATHAM_REACHED_IF("introduced_by_an_earlier_storage", disk.begun < known)) {
+      if (std::exchange(refused_disks_[disk.node], disk.begun) != disk.begun)
+        log(ports::log_level::error, "a storage node has an earlier disk than is known of its name, and its word does not count: end its process, or wipe its disk peer={} disk={:x} known={:x}", disk.node,
+            disk.begun, known);
+      return false;
+    }
     if (std::exchange(known, disk.begun) != disk.begun && loaded_) journal_.join({disk_record(disk)}, [] {});
     return true;
   }
@@ -522,7 +539,10 @@ private:
     const auto known = std::find_if(disks.begin(), disks.end(), [this](const storage_disk& d) { return d.node == rules_.self && d.begun > disk_; });
     if (!LATHAM_REACHED_IF("storage_disk_is_numbered_anew", known != disks.end())) return false;
     disk_ = known->begun + 1;
+    memory_ = {};
     memory_.begin(rules_, true, now());
+    recalled_.clear();
+    keeping_claims_ = 0;
     journal_.join({disk_record({rules_.self, disk_})}, [this] {
       for (const auto& [node, handle] : peers_) introduce_to(handle);
     });
@@ -540,7 +560,7 @@ private:
 
   void on_peer(const service_change& change) {
     const auto& node = change.node;
-    if (node == rules_.self || std::find(rules_.members.begin(), rules_.members.end(), node) == rules_.members.end()) return;
+    if (node == rules_.self || !is_member(node)) return;
     if (!change.handle) {
       if (peers_.erase(node) != 0) log(ports::log_level::warn, "storage peer away node={}", node);
       exchanged_.erase(node);
@@ -572,12 +592,16 @@ private:
     request(handle, env_.config.request_timeout, recall_atom::value, from)
       .then(
         [this, node, handle, again, sent = now()](const kept_claims& kept) {
-          if (!is_peer(node, handle)) return;
-          if (rise_above(kept.disks)) return again();
+          if (!is_peer(node, handle) || (memory_.knows_claims() && memory_.knows_marks())) return;
+          if (kept.disks.size() > disks_told_max || rise_above(kept.disks)) return again();
+          // Of two of a name it must be the later one that tells what was promised under it.
+          for (const auto& disk : kept.disks)
+            if (disk.node != rules_.self && is_member(disk.node)) keep_disk(disk);
+          if (!keep_disk({node, kept.disk})) return again();
           auto& all = recalled_[node];
           all.insert(all.end(), kept.claims.begin(), kept.claims.end());
           if (kept.claims.size() == claims_max && kept.claims.back().shard < shards_max) return recollect(node, handle, static_cast<std::uint16_t>(kept.claims.back().shard + 1));
-          memory_.on_claims(node, kept.blank, all, sent);
+          memory_.on_claims(node, kept.blank, all, sent, now());
           recollected();
           again();
         },
@@ -586,8 +610,8 @@ private:
 
   void recollected() {
     if (memory_.knows_marks()) look_settled();
-    if (!memory_.may_keep_claims() || !memory_.knows_marks() || keeping_claims_) return;
-    keeping_claims_ = true;
+    if (!memory_.may_keep_claims() || !memory_.knows_marks() || keeping_claims_ != 0) return;
+    keeping_claims_ = ++recollections_;
     ports::kv_batch batch;
     for (const auto& claim : memory_.claims())
       if (claim.shard < shards_max && is_valid_node_name(claim.holder)) {
@@ -597,7 +621,9 @@ private:
       }
     log(ports::log_level::info, "storage knows again what it lost claims={}", batch.size());
     LATHAM_REACHED("storage_recollected");
-    journal_.join(std::move(batch), [this] { memory_.claims_kept(); });
+    journal_.join(std::move(batch), [this, mine = recollections_] {
+      if (keeping_claims_ == mine) memory_.claims_kept();
+    });
   }
 
   caf::result<kept_claims> recall(std::uint16_t from) {
@@ -607,6 +633,7 @@ private:
     // What is not known to be all of them must not be taken for it.
     out.known = memory_.knows_claims();
     if (out.known) out.claims = claims_.list(from, claims_max);
+    out.disk = disk_;
     for (const auto& [node, begun] : disks_) out.disks.push_back({node, begun});
     auto answer = make_response_promise<kept_claims>();
     journal_.join({}, [answer, out = std::move(out)]() mutable { answer.deliver(std::move(out)); });
@@ -621,6 +648,8 @@ private:
     for (const auto blob : blobs) out.push_back(uploads_.names(blob) || outputs_.contains(blob) ? 1 : 0);
     return out;
   }
+
+  [[nodiscard]] bool is_member(const node_name& node) const { return std::find(rules_.members.begin(), rules_.members.end(), node) != rules_.members.end(); }
 
   [[nodiscard]] bool is_peer(const node_name& node, const storage_actor& handle) const {
     const auto at = peers_.find(node);
@@ -895,8 +924,10 @@ private:
       if (!kept) continue;
       batch.push_back({store::upload_key(kept->what.video), to_record(*kept)});
       elsewhere_.erase(kept->what.video);
-      if (kept->state == upload_state::removed) keepers_.erase(kept->what.video);
-      else note_keeper(kept->what.video, kept->what.source.store);  // it was complete there first
+      if (kept->state == upload_state::removed) {
+        keepers_.erase(kept->what.video);
+        fresh_.erase(kept->what.video);
+      } else note_keeper(kept->what.video, kept->what.source.store);  // it was complete there first
       if (kept->state == upload_state::removed && !blob.is_nil()) dead.push_back(blob);
     }
     auto answer = make_response_promise<bool>();
@@ -1120,8 +1151,25 @@ private:
     const auto at = outputs_.find(blob);
     if (at == outputs_.end()) return;
     unconfirmed_[blob.shard()].erase({at->second.since, blob});
+    if (const auto made = outputs_of_.find(at->second.record.video); made != outputs_of_.end()) {
+      std::erase(made->second, blob);
+      if (made->second.empty()) outputs_of_.erase(made);
+    }
     outputs_.erase(at);
     journal_.join({{store::output_key(blob), std::nullopt}}, [] {});
+  }
+
+  /// Of those that are here still, as if nobody had ever referred to them.
+  void leave_to_the_reaper(const blob_list& blobs) {
+    ports::kv_batch batch;
+    for (const auto blob : blobs) {
+      const auto at = outputs_.find(blob);
+      if (at == outputs_.end() || !at->second.record.confirmed) continue;
+      at->second.record.confirmed = false;
+      begin_anew(blob, at->second);
+      batch.push_back({store::output_key(blob), to_record(at->second.record)});
+    }
+    journal_.join(std::move(batch), [] {});
   }
 
   /// Referred to: the reaper need not look at it again.
@@ -1295,7 +1343,7 @@ private:
 
   void put_output(const output_grant& record) {
     const auto since = now();
-    outputs_[record.blob] = {record, since, 0, false};
+    if (outputs_.insert_or_assign(record.blob, output_entry_state{record, since, 0, false}).second && !record.video.is_nil()) outputs_of_[record.video].push_back(record.blob);
     if (!record.confirmed) unconfirmed_[record.blob.shard()].emplace(since, record.blob);
   }
 
@@ -1319,7 +1367,9 @@ private:
   std::map<node_name, storage_actor> peers_;       // other storage nodes that are up
   std::map<node_name, storage_actor> introduced_;  // of them, those that dialed us
   std::uint64_t disk_ = 0;                         // when it was begun: core/cluster/shard_claim
-  std::map<node_name, std::uint64_t> disks_;       // of the others, as they were heard last
+  std::map<node_name, std::uint64_t> disks_;       // of the others: the latest that was heard of
+  std::map<node_name, std::uint64_t> refused_disks_;  // earlier than that, each named once
+  ports::kv_batch former_;                         // erases what is kept of those that are no members any more
   std::set<node_name> exchanged_;                  // and those that were compared with since they came
   std::map<node_name, std::uint64_t> exchanges_;   // under way, by number
   std::uint64_t exchanges_begun_ = 0;
@@ -1333,6 +1383,7 @@ private:
   uploads uploads_;
   journal journal_;
   std::map<blob_id, output_entry_state> outputs_;
+  std::map<video_id, std::vector<blob_id>> outputs_of_;
   std::map<std::uint16_t, std::set<std::pair<instant, blob_id>>> unconfirmed_;  // of outputs_, by shard and age: what the reaper walks
   std::map<blob_id, instant> unnamed_;  // own blobs that no record here names, and since when they are known for it
   blob_id swept_;                       // where the next look goes on
@@ -1345,7 +1396,8 @@ private:
   bool reaping_ = false;
   std::uint16_t reaped_shard_ = 0;  // asked about last
   bool sweeping_ = false;
-  bool keeping_claims_ = false;
+  std::uint64_t recollections_ = 0;
+  std::uint64_t keeping_claims_ = 0;  // which of them, 0: none yet
   std::uint64_t taken_ = 0;  // deletes, records and claims so far: what came while others were asked was not asked for
   bool left_ = false;        // it was told that it may leave
 };

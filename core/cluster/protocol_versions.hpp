@@ -12,7 +12,7 @@ namespace latham {
 /// Grows with each message that a node of the release before would not understand. Whoever sends such a message looks at the
 /// version that the link agreed on.
 inline constexpr std::uint16_t protocol_version = 8;
-/// Of the peers that this release still works with. Version 7 had other messages among storage nodes, and was never released.
+/// Of the peers that this release still works with. Neither version 7 nor 8 was released yet: messages change as they have to.
 inline constexpr std::uint16_t protocol_oldest = 8;
 
 struct protocol_versions {

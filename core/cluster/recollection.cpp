@@ -13,13 +13,14 @@ void recollection::begin(const copy_rules& rules, bool empty, instant now) {
   asked_from_ = now + claim_ttl;
 }
 
-void recollection::on_claims(const node_name& node, bool blank, const std::vector<shard_claim>& claims, instant sent) {
+void recollection::on_claims(const node_name& node, bool blank, const std::vector<shard_claim>& claims, instant sent, instant now) {
   for (const auto& claim : claims) {
     auto& newest = newest_.try_emplace(claim.shard, claim).first->second;
     if (newest.generation < claim.generation) newest = claim;
   }
+  const auto since = knows_us_.try_emplace(node, now).first->second;
   // Who keeps no claim at all has not lived with a scheduler yet, and neither has this node, but for its first moments.
-  if (claims.empty() || sent >= asked_from_) told_claims_.insert(node);
+  if (claims.empty() || (sent >= asked_from_ && sent >= since + claim_ttl)) told_claims_.insert(node);
   if (!blank) {
     blank_.erase(node);
     return;

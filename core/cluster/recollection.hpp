@@ -3,7 +3,10 @@
 // a tombstone may have been on its disk and on one other.
 //
 // Claims: those of any earlier majority that it was part of are kept by at least one of so many others. What it granted just
-// before may still be used for `claim_ttl`, and be on its way to the others, so their answers count from then on. Marks:
+// before may still be used for `claim_ttl`, and be on its way to the others, so their answers count from then on. An earlier
+// process of the name may even go on granting, on a disk of its own (core/cluster/shard_claim). Whoever is asked knows of the
+// later disk from then on and says so, so what counts is an answer of `claim_ttl` after its first one: no claimant can have
+// been told less by it and still hold. Marks:
 // what was deleted is on `acks` disks; all others but `acks - 2` have to be heard.
 //
 // In a new cluster nobody has anything to tell, which is an answer, too. Two empty disks in one that is not new are more than
@@ -20,14 +23,14 @@ namespace latham {
 
 class recollection {
 public:
-  /// `empty`: the own disk keeps no claim. Else, and without others to ask, everything is known at once.
+  /// `empty`: the own disk keeps no claim. Else, and without others to ask, everything is known at once. Once only.
   void begin(const copy_rules& rules, bool empty, instant now);
 
   [[nodiscard]] bool knows_claims() const noexcept { return claims_known_; }
   [[nodiscard]] bool knows_marks() const noexcept { return marks_known_; }
 
   /// All claims that `node` keeps, asked for at `sent`. `blank`: it does not know itself what was deleted.
-  void on_claims(const node_name& node, bool blank, const std::vector<shard_claim>& claims, instant sent);
+  void on_claims(const node_name& node, bool blank, const std::vector<shard_claim>& claims, instant sent, instant now);
   /// What `node` knows to be deleted is known here, and durable.
   void on_marks(const node_name& node);
 
@@ -40,6 +43,7 @@ private:
   std::size_t claims_needed_ = 0;
   std::size_t marks_needed_ = 0;
   instant asked_from_;
+  std::map<node_name, instant> knows_us_;  // since when, at the latest
   std::set<node_name> told_claims_;
   std::set<node_name> told_marks_;
   std::set<node_name> blank_;

@@ -8,7 +8,7 @@
 // one holder, so two never own a shard at once, if clocks run at equal speed to within a tenth: the holder counts from when
 // it sent its claim and gives up a tenth early.
 //
-// A storage node knows one holder only while it has one disk: of two processes that live under its name with a disk each, the
+// A storage node, of several, knows one holder only while it has one disk: of two processes that live under its name with a disk each, the
 // later one has asked the others what the earlier one had granted. Since then they know its disk, and each answer to a claim
 // says which disks its node knows; so a majority with the earlier one in it tells on it, and it does not count.
 //

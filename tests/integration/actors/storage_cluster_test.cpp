@@ -4,9 +4,12 @@
 #include "actors/storage/repair_actor.hpp"
 #include "actors/storage/storage_actor.hpp"
 #include "actors/supervisor.hpp"
+#include "core/codec.hpp"
+#include "core/upload/output_grant.hpp"
 #include "store/memory_blobs.hpp"
 #include "store/memory_kv.hpp"
 #include "store/replicated_blobs.hpp"
+#include "store/schema.hpp"
 
 #include <caf/all.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
@@ -777,6 +780,51 @@ TEST_F(StorageCluster, AnEarlierStorageNodeThatIsHeardLateIsNotTakenForTheLater)
   caf::anon_send(nodes_.at("storage-1").storage, storage_up_atom::value, node_name{"storage-0"}, disk, caf::actor_cast<caf::strong_actor_ptr>(earlier));
   settle();
   EXPECT_GT(disk_of("storage-0", "storage-1"), disk);
+}
+
+TEST_F(StorageCluster, OneThatLostItsDiskIsToldWhichOfTwoDisksIsTheLater) {
+  live_with_a_scheduler();
+  const auto earlier = nodes_.at("storage-0").storage;
+  const auto first = disk_of("storage-0", "storage-0");
+  lose_disk("storage-0");
+  restart("storage-0");
+  pass(seconds{12});
+  const auto later = disk_of("storage-0", "storage-0");
+  lose_disk("storage-1");
+  start("storage-1");
+  // It hears of the earlier one first, and then of the third alone.
+  const auto asks = [&] { return ask<kept_claims>(nodes_.at("storage-1").storage, recall_atom::value, std::uint16_t{0}); };
+  const auto introduce = [&] {
+    caf::anon_send(nodes_.at("storage-1").storage, storage_up_atom::value, node_name{"storage-0"}, first, caf::actor_cast<caf::strong_actor_ptr>(earlier));
+    settle();
+  };
+  introduce();
+  EXPECT_EQ(asks()->disks, (std::vector<storage_disk>{{"storage-0", first}}));
+  caf::anon_send(nodes_.at("storage-1").directory, service_change{service_storage, "storage-2", caf::actor_cast<caf::strong_actor_ptr>(nodes_.at("storage-2").storage)});
+  pass(seconds{3});
+  introduce();
+  const auto told = asks()->disks;
+  ASSERT_EQ(told.size(), 2u);
+  EXPECT_EQ(told[0], (storage_disk{"storage-0", later}));
+}
+
+TEST_F(StorageCluster, OutputsGoWithTheirVideoWhoeverWasAskedToRemoveThem) {
+  const auto u = upload("storage-0", "bytes");
+  ASSERT_TRUE(u);
+  auto& n = nodes_.at("storage-0");
+  const auto ticket = ask<output_ticket>(n.storage, output_atom::value, u->video, std::uint64_t{100});
+  ASSERT_TRUE(ticket);
+  const auto blob = ticket->token.blob;
+  ASSERT_TRUE(call<std::uint64_t>([&](auto done) { n.blobs->append(ticket->token, 0, buffer{std::string{"output"}}, crc32c("output"), done); }));
+  ASSERT_TRUE(call<ports::blob_stat>([&](auto done) { n.blobs->seal(ticket->token, 6, done); }));
+  join_scheduler("storage-0");
+  pass(seconds{60});
+  EXPECT_TRUE(from_record<output_grant>(n.records->contents().at(store::output_key(blob)))->confirmed) << "the scheduler refers to it: no reaper looks at it again";
+  ASSERT_EQ(copies(blob), 2u);
+  // The other copy's node removed its own, and lost its disk before this one heard of that.
+  EXPECT_TRUE(ask<bool>(n.storage, forget_atom::value, u->video));
+  pass(seconds{15});
+  EXPECT_EQ(copies(blob), 0u);
 }
 
 TEST_F(StorageCluster, ADiskThatIsNewWhileTheClockWasSetBackHasAGreaterNumberAllTheSame) {

@@ -120,7 +120,7 @@ public:
     if (&blank == &other) return;
     other.disks[blank.name] = blank.disk;
     blank.disks[other.name] = other.disk;
-    blank.memory.on_claims(other.name, false, other.claims.list(0, 10), now_);
+    blank.memory.on_claims(other.name, false, other.claims.list(0, 10), now_, now_);
     if (!blank.memory.may_keep_claims()) return;
     for (const auto& claim : blank.memory.claims()) blank.claims.load(claim, now_);
     blank.memory.claims_kept();

@@ -140,35 +140,68 @@ protected:
 
 }  // namespace
 
-TEST_F(Storage, AnUploadIsNotAnnouncedBeforeItsRecordIsDurable) {
-  upload_record complete;
-  complete.what.video = {1, 2};
-  complete.what.source = {{3, 4}, "storage-0", 5, {}};
-  complete.state = upload_state::complete;
-  records_.fail_commits(errc::disk_full);
-  bool kept = false;
-  system_.spawn([&](caf::event_based_actor* self) {
-    self->request(actor_, caf::infinite, keep_atom::value, upload_list{complete}).then([&](bool) { kept = true; }, [](const caf::error&) {});
-  });
-  run();
-  std::vector<video_id> announced;
-  const auto scheduler = system_.spawn([&](caf::event_based_actor*) -> caf::behavior {
-    return {[&](shards_atom) { return shard_info{{complete.what.video.shard()}, true}; },
-            [&](const media_ready& event) {
-              announced.push_back(event.video);
-              return errc::none;
-            },
-            [](storage_up_atom, const node_name&, const caf::strong_actor_ptr&) {}};
-  });
-  caf::anon_send(directory_, service_change{service_scheduler, "scheduler-0", caf::actor_cast<caf::strong_actor_ptr>(scheduler)});
-  pass(seconds{5});
-  EXPECT_FALSE(kept);
-  EXPECT_TRUE(announced.empty()) << "its disk is full: the record is in memory alone";
+namespace {
+
+/// Complete uploads that another node sends, while this disk has no room for records.
+class StorageWithAFullDisk : public Storage {
+protected:
+  void SetUp() override {
+    Storage::SetUp();
+    record_.what.video = {1, 2};
+    record_.what.source = {{3, 4}, "storage-0", 5, {}};
+    record_.state = upload_state::complete;
+    records_.fail_commits(errc::disk_full);
+    scheduler_ = system_.spawn([this](caf::event_based_actor*) -> caf::behavior {
+      return {[this](shards_atom) { return shard_info{{record_.what.video.shard()}, true}; },
+              [this](const media_ready& event) {
+                announced_.push_back(event.video);
+                return errc::none;
+              },
+              [](storage_up_atom, const node_name&, const caf::strong_actor_ptr&) {}};
+    });
+  }
+  void TearDown() override {
+    caf::anon_send_exit(scheduler_, caf::exit_reason::kill);
+    scheduler_ = nullptr;
+    Storage::TearDown();
+  }
+  void keep() {
+    system_.spawn([this](caf::event_based_actor* self) { self->request(actor_, caf::infinite, keep_atom::value, upload_list{record_}).then([this](bool) { ++kept_; }, [](const caf::error&) {}); });
+    run();
+  }
+  void join() {
+    caf::anon_send(directory_, service_change{service_scheduler, "scheduler-0", caf::actor_cast<caf::strong_actor_ptr>(scheduler_)});
+    pass(seconds{5});
+  }
+
+  upload_record record_;
+  int kept_ = 0;
+  std::vector<video_id> announced_;
+  caf::actor scheduler_;
+};
+
+}  // namespace
+
+TEST_F(StorageWithAFullDisk, AnnouncesNoUploadBeforeItsRecordIsDurable) {
+  keep();
+  join();
+  EXPECT_EQ(kept_, 0);
+  EXPECT_TRUE(announced_.empty()) << "the record is in memory alone";
   records_.fail_commits(errc::none);
   pass(seconds{5});
-  EXPECT_TRUE(kept);
-  EXPECT_EQ(announced, std::vector<video_id>{complete.what.video});
-  caf::anon_send_exit(scheduler, caf::exit_reason::kill);
+  EXPECT_EQ(kept_, 1);
+  EXPECT_EQ(announced_, std::vector<video_id>{record_.what.video});
+}
+
+TEST_F(StorageWithAFullDisk, AnnouncesNoUploadThatWasDeletedWhileItWaited) {
+  keep();
+  join();
+  record_.state = upload_state::removed;
+  keep();
+  records_.fail_commits(errc::none);
+  pass(seconds{5});
+  EXPECT_EQ(kept_, 2);
+  EXPECT_TRUE(announced_.empty());
 }
 
 TEST_F(Storage, OutputThatIsNotThereIsReportedMissing) {

@@ -13,6 +13,12 @@ struct Recollection : ::testing::Test {
   const instant start{1'000'000'000};
   const instant later = start + claim_ttl;
   recollection memory;
+
+  /// It has known of this disk from the beginning.
+  void hear(const node_name& node, const std::vector<shard_claim>& claims, instant sent) {
+    memory.on_claims(node, false, {claim(1)}, start - seconds{1}, start);
+    memory.on_claims(node, false, claims, sent, sent);
+  }
 };
 
 }  // namespace
@@ -32,9 +38,9 @@ TEST_F(Recollection, AloneThereIsNobodyToAsk) {
 TEST_F(Recollection, OfThreeBothOthersAreHeardAndTheNewestClaimIsKept) {
   memory.begin(three(), true, start);
   EXPECT_FALSE(memory.knows_claims());
-  memory.on_claims("b", false, {claim(3)}, later);
+  hear("b", {claim(3)}, later);
   EXPECT_FALSE(memory.may_keep_claims());  // the majority may have been this node and the third
-  memory.on_claims("c", false, {claim(5)}, later);
+  hear("c", {claim(5)}, later);
   ASSERT_TRUE(memory.may_keep_claims());
   EXPECT_EQ(memory.claims(), std::vector<shard_claim>{claim(5)});
   EXPECT_FALSE(memory.knows_claims());  // not durable yet
@@ -44,18 +50,46 @@ TEST_F(Recollection, OfThreeBothOthersAreHeardAndTheNewestClaimIsKept) {
 
 TEST_F(Recollection, WhatWasSaidWhileItsLastGrantsMayStillCountIsAskedAgain) {
   memory.begin(make_copy_rules("a", {"a", "b"}, {}, 2, 2), true, start);
-  memory.on_claims("b", false, {claim(3)}, start + milliseconds{4'999});
+  hear("b", {claim(3)}, start + milliseconds{4'999});
   EXPECT_FALSE(memory.may_keep_claims());
-  memory.on_claims("b", false, {claim(4)}, later);
+  hear("b", {claim(4)}, later);
   ASSERT_TRUE(memory.may_keep_claims());
   EXPECT_EQ(memory.claims(), std::vector<shard_claim>{claim(4)});
 }
 
+TEST_F(Recollection, WhoHearsLateOfThisDiskIsAskedAgainAfterWhatItHadGrantedHasLapsed) {
+  // An earlier process of this name lives on: one claimant has its word and b's, another one c's. b is reached late.
+  const std::vector<node_name> members{"a", "b", "c"};
+  shard_hold x{0, "x", 7, {}, members}, y{0, "y", 8, {}, members};
+  const auto grant = [](shard_hold& hold, const node_name& node, std::uint64_t disk, std::vector<storage_disk> others, instant at) {
+    hold.on_answer(node, *hold.request(at), {true, hold.claim(), 0, disk, std::move(others)}, at, at);
+  };
+  y.raise(2);
+  memory.begin(three(), true, start);
+  const auto first = start + seconds{6};
+  hear("c", {y.claim()}, first);
+  grant(x, "a", 1, {}, first - milliseconds{10});
+  grant(x, "b", 1, {{"a", 1}}, first - milliseconds{10});
+  memory.on_claims("b", false, {x.claim()}, first, first);
+  ASSERT_TRUE(x.holds(first + seconds{4})) << "for what it was told before b knew";
+  EXPECT_FALSE(memory.may_keep_claims());
+  memory.on_claims("b", false, {x.claim()}, first + milliseconds{4'999}, first + seconds{5});
+  EXPECT_FALSE(memory.may_keep_claims());
+  const auto late = first + claim_ttl;
+  EXPECT_FALSE(x.holds(late));
+  grant(x, "a", 1, {}, late);
+  grant(x, "b", 1, {{"a", 2}}, late);
+  EXPECT_FALSE(x.holds(late));
+  memory.on_claims("b", false, {x.claim()}, late, late);
+  EXPECT_TRUE(memory.may_keep_claims());
+  EXPECT_EQ(memory.claims(), std::vector<shard_claim>{y.claim()});
+}
+
 TEST_F(Recollection, InANewClusterNobodyWaits) {
   memory.begin(three(), true, start);
-  memory.on_claims("b", true, {}, start);
+  memory.on_claims("b", true, {}, start, start);
   EXPECT_FALSE(memory.knows_marks());
-  memory.on_claims("c", true, {}, start);
+  memory.on_claims("c", true, {}, start, start);
   EXPECT_TRUE(memory.knows_marks());
   EXPECT_TRUE(memory.may_keep_claims());
   EXPECT_TRUE(memory.claims().empty());
@@ -63,8 +97,8 @@ TEST_F(Recollection, InANewClusterNobodyWaits) {
 
 TEST_F(Recollection, WhatWasDeletedIsKnownWhenAllWereHeardWhoMayBeTheOnlyOneToKnow) {
   memory.begin(three(), true, start);
-  memory.on_claims("b", false, {}, start);
-  memory.on_claims("c", false, {}, start);
+  memory.on_claims("b", false, {}, start, start);
+  memory.on_claims("c", false, {}, start, start);
   EXPECT_FALSE(memory.knows_marks());
   memory.on_marks("b");
   EXPECT_FALSE(memory.knows_marks());
