@@ -3,6 +3,7 @@
 #include "core/cluster/placement.hpp"
 #include "core/manifest/manifests.hpp"
 #include "core/manifest/presentation.hpp"
+#include "store/guarded_blobs.hpp"
 #include "store/memory_blobs.hpp"
 
 #include <fmt/format.h>
@@ -16,7 +17,8 @@ namespace {
 /// None: its disk did not answer, or failed before it did.
 std::optional<std::vector<ports::blob_stat>> list_blobs(const view& v, const node_name& node) {
   auto found = std::make_shared<std::optional<expected<std::vector<ports::blob_stat>>>>();  // shared with an answer that may come too late
-  v.blobs.at(node)().list({}, 1000, [found](expected<std::vector<ports::blob_stat>> all) { *found = std::move(all); });
+  // But for the one with which a disk in trouble is tried, perhaps just now.
+  v.blobs.at(node)().list(store::trial_blob, 1000, [found](expected<std::vector<ports::blob_stat>> all) { *found = std::move(all); });
   v.wait([&] { return found->has_value(); });
   if (!*found || !**found) return std::nullopt;
   return std::move(***found);

@@ -14,7 +14,6 @@ namespace {
 
 error refusal() { return {errc::unavailable, "the disk of this storage node fails writes, so it takes nothing new for now; try again at another"}; }
 
-constexpr blob_id trial_blob{0, 1};  // ids of others begin with the time when they were made
 constexpr std::size_t trial_bytes = 4096;
 
 /// What its success says of the disk. Records alone, of a promise or a seal, say nothing of the files.

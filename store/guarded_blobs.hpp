@@ -22,6 +22,9 @@
 
 namespace latham::store {
 
+/// What a disk in trouble is tried with: there for a moment, and in no list. Ids of others begin with the time when they were made.
+inline constexpr blob_id trial_blob{0, 1};
+
 struct guarded_blobs_options {
   ports::metrics* metrics = nullptr;  // these two outlive the store
   ports::log_sink* log = nullptr;

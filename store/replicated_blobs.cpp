@@ -646,8 +646,9 @@ void replicated_blobs::stat(blob_id blob, ports::completion<ports::blob_stat> do
           if (--p->left > 0) return;
         }
         if (p->sealed) return done(*p->sealed);
-        // One that is not heard may have the only copy that is left: another's disk was lost, or it is older than the copies.
-        if (!p->own && p->own.error().code == errc::not_found && p->unknown > 0)
+        // One that is not heard may have the only copy that is left: another's disk was lost, or it is older than the copies. A part
+        // that nobody writes here may be what was pushed of it so far.
+        if ((p->own || p->own.error().code == errc::not_found) && p->unknown > 0)
           return done(error{errc::unavailable, "the storage nodes that may hold the blob are not reachable"});
         done(std::move(p->own));
       });

@@ -378,7 +378,9 @@ private:
     // To show it as accepted would be to accept it.
     if (LATHAM_REACHED_IF("upload_on_too_few_nodes", !is_kept(*record))) return to_caf({errc::unavailable, "the upload is complete and on too few storage nodes yet; finish it again, or try again in a second"});
     auto answer = make_response_promise<video_view>();
-    env_.blobs->stat(record->what.source.blob, here<ports::blob_stat>([this, answer, record = *record](expected<ports::blob_stat> stat) mutable {
+    // What comes in is on the own disk first, and others may be away.
+    ports::blob_store* blobs = record->state == upload_state::receiving && env_.own_blobs != nullptr ? env_.own_blobs : env_.blobs;
+    blobs->stat(record->what.source.blob, here<ports::blob_stat>([this, answer, record = *record](expected<ports::blob_stat> stat) mutable {
       const auto bytes = stat ? stat->bytes : 0;
       journal_.join({}, [answer, record, bytes]() mutable { answer.deliver(view_of(record, bytes)); });
     }));

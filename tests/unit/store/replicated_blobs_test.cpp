@@ -239,6 +239,18 @@ TEST_F(ReplicatedBlobs, ALookDoesNotTakeTheWordOfANodeThatLostItsDisk) {
   EXPECT_EQ(stat(homes[2]), errc::unavailable);
 }
 
+TEST_F(ReplicatedBlobs, ALookDoesNotTakeAPartForAllWhileSomebodyIsAway) {
+  ASSERT_EQ(reserve(), errc::none);
+  ASSERT_EQ(append("x", 0), errc::none);
+  ASSERT_EQ(seal(1), errc::none);
+  ASSERT_EQ(code<void>([&](auto done) { cluster.disk(homes[0]).drop(token.blob, done); }), errc::none);
+  ASSERT_EQ(code<void>([&](auto done) { cluster.disk(homes[0]).reserve(token, done); }), errc::none);  // the repair begins
+  const auto stat = [&] { return cluster.ask<ports::blob_stat>([&](auto done) { cluster.at(homes[0]).stat(token.blob, done); }); };
+  EXPECT_TRUE((*stat())->sealed);
+  cluster.kill(homes[1]);  // who has the only copy
+  EXPECT_EQ(stat()->error().code, errc::unavailable);
+}
+
 TEST_F(ReplicatedBlobs, WhatIsSealedIsForgotten) {
   ASSERT_EQ(reserve(), errc::none);
   ASSERT_EQ(append("x", 0), errc::none);
