@@ -257,15 +257,20 @@ private:
     }
   }
 
-  /// What the storage nodes agree on decides: from then on the giver only forgets, and what the receiver has must be all.
+  /// What the storage nodes agree on decides: from then on the giver only forgets, and what the receiver has must be all. So it
+  /// is when one of them has heard that the receiver goes on from there, of more than the giver claimed for it.
   void look_whose(std::uint16_t shard) {
     const auto members = membership_->told().storages;
     std::map<std::pair<node_name, std::uint32_t>, std::size_t> votes;
     for (const auto& node : members)
       if (const auto at = view_.claims.find({node, shard}); at != view_.claims.end()) ++votes[{at->second.holder, at->second.generation}];
     const auto speaker = speaks_for_.find(shard);
+    if (speaker == speaks_for_.end()) return;
+    std::uint32_t given = 0;
+    for (const auto& [claim, count] : votes)
+      if (claim.first == speaker->second->name()) given = std::max(given, claim.second + 1);
     for (const auto& [claim, count] : votes) {
-      if (count < members.size() / 2 + 1 || speaker == speaks_for_.end() || speaker->second->name() == claim.first) continue;
+      if (speaker->second->name() == claim.first || (count < members.size() / 2 + 1 && (given == 0 || claim.second <= given))) continue;
       for (const auto& m : machines_)
         if (m->name() == claim.first && !m->superseded()) return on_shard_moved(shard, *m);
     }
