@@ -1351,6 +1351,7 @@ private:
 
   struct output_entry_state;
   void begin_anew(blob_id blob, output_entry_state& entry) {
+    if (LATHAM_REACHED_IF("confirmed_while_it_was_looked_at", entry.record.confirmed)) return;
     auto& waiting = unconfirmed_[blob.shard()];
     waiting.erase({entry.since, blob});
     entry.since = now();

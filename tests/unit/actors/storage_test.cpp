@@ -36,6 +36,7 @@ public:
   void seal(ports::write_token t, std::uint64_t b, ports::completion<ports::blob_stat> d) override { inner_.seal(t, b, std::move(d)); }
   void read(blob_id i, std::uint64_t o, std::uint32_t b, ports::completion<buffer> d) override { inner_.read(i, o, b, std::move(d)); }
   void stat(blob_id i, ports::completion<ports::blob_stat> d) override {
+    if (slow) return late.push_back([this, i, d = std::move(d)] { inner_.stat(i, d); });
     if (failing != errc::none) return d(error{failing, "the disk failed"});
     inner_.stat(i, std::move(d));
   }
@@ -44,6 +45,8 @@ public:
     inner_.remove(i, std::move(d));
   }
   void list(blob_id a, std::uint32_t l, ports::completion<std::vector<ports::blob_stat>> d) override { inner_.list(a, l, std::move(d)); }
+  bool slow = false;  // for now: what is asked is looked at with `late`
+  std::vector<std::function<void()>> late;
   errc failing = errc::none;
   errc removal = errc::none;
   errc reservation = errc::none;
@@ -242,6 +245,44 @@ TEST_F(Storage, OutputThatWasWrittenMeanwhileIsNotReapedYet) {
   EXPECT_TRUE(is_there()) << "it was written since the last look";
   pass(env_.config.output_grace + seconds{20});
   EXPECT_FALSE(is_there()) << "nobody wrote or committed it for all that time";
+  caf::anon_send_exit(scheduler, caf::exit_reason::kill);
+}
+
+TEST_F(Storage, OutputThatIsConfirmedWhileTheReaperLooksIsNotLookedAtAgain) {
+  int asked = 0;
+  const auto scheduler = system_.spawn([&](caf::event_based_actor*) -> caf::behavior {
+    return {[](shards_atom) { return shard_info{{video_id{1, 2}.shard()}, true}; },
+            [&](unused_atom, video_id, const blob_list&) {
+              ++asked;
+              return blob_list{};
+            },
+            [](storage_up_atom, const node_name&, const caf::strong_actor_ptr&) {}};
+  });
+  caf::anon_send(directory_, service_change{service_scheduler, "scheduler-0", caf::actor_cast<caf::strong_actor_ptr>(scheduler)});
+  std::optional<output_ticket> ticket;
+  system_.spawn([&](caf::event_based_actor* self) {
+    self->request(actor_, caf::infinite, output_atom::value, video_id{1, 2}, std::uint64_t{10}).then([&](const output_ticket& t) { ticket = t; }, [](const caf::error&) {});
+  });
+  run();
+  ASSERT_TRUE(ticket);
+  moody_.slow = true;
+  pass(env_.config.output_grace + seconds{10});
+  ASSERT_EQ(moody_.late.size(), 1u);
+  moody_.slow = false;
+  const buffer bytes{std::string{"0123456789"}};
+  blobs_.append(ticket->token, 0, bytes, crc32c(bytes.view()), [](const expected<std::uint64_t>&) {});
+  std::optional<ports::blob_stat> sealed;
+  blobs_.seal(ticket->token, 10, [&](const expected<ports::blob_stat>& stat) { sealed = *stat; });
+  run();
+  output_ref output;
+  output.blob = ticket->token.blob;
+  output.bytes = 10;
+  output.digest = sealed->digest;
+  EXPECT_EQ(verify(output).first, bool_list{1});
+  moody_.late[0]();
+  run();
+  pass(env_.config.output_grace + seconds{20});
+  EXPECT_EQ(asked, 0) << "nobody would ever take it from the list, and what is behind it would wait for ever";
   caf::anon_send_exit(scheduler, caf::exit_reason::kill);
 }
 
