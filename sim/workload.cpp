@@ -59,6 +59,7 @@ std::string workload::unfinished() const {
   std::string out;
   for (const auto& u : uploaders_)
     if (!u->over) out += fmt::format(" item {} ({}) sent {} of {};", u->number, u->story.story, u->sent, u->video.source.size());
+  for (const auto& id : to_delete_) out += " " + to_string(id) + " is yet to be deleted;";
   for (const auto& [id, video] : view_.known)
     if (video.delete_asked && !video.deleted) out += " the delete of " + to_string(id) + " was not answered;";
   return out;
@@ -246,7 +247,15 @@ void workload::acknowledged(const uploader_ptr& u) {
   view_.known.at(u->id).acknowledged = true;
   around_.log.note(u->id.low);
   say("acknowledged " + to_string(u->id));
-  if (u->story.story == "delete") around_.time.after(milliseconds{u->story.wait_ms}, [this, id = u->id] { remove(id); });
+  if (u->story.story == "delete") {
+    ++open_;  // else the run could end in the middle of it
+    to_delete_.insert(u->id);
+    around_.time.after(milliseconds{u->story.wait_ms}, [this, id = u->id] {
+      --open_;
+      to_delete_.erase(id);
+      remove(id);
+    });
+  }
   end(u);
 }
 

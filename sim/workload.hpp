@@ -7,6 +7,7 @@
 #include "sim/machine.hpp"
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -70,6 +71,7 @@ private:
   std::vector<uploader_ptr> uploaders_;
   std::vector<std::shared_ptr<void>> subscriptions_;
   std::size_t open_ = 0;
+  std::set<video_id> to_delete_;  // once their client has waited
   std::uint64_t ears_ = 0;
   std::map<const machine*, std::uint64_t> ears_of_;           // the ear at a gateway's present life
   std::map<const machine*, std::set<video_id>> told_ready_;   // by that life
