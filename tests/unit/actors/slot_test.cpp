@@ -45,11 +45,13 @@ public:
 /// Storage that never answers.
 class no_blobs final : public ports::blob_transport {
 public:
+  ~no_blobs() override { queue_.run_all(); }  // what waits holds the store
   [[nodiscard]] std::shared_ptr<ports::blob_store> at(const node_name&) override { return store_; }
   [[nodiscard]] std::shared_ptr<ports::blob_store> own_of(const node_name&) override { return store_; }
 
 private:
-  std::shared_ptr<store::memory_blobs> store_ = std::make_shared<store::memory_blobs>([](const std::function<void()>&) {});
+  store::closure_queue queue_;
+  std::shared_ptr<store::memory_blobs> store_ = std::make_shared<store::memory_blobs>(queue_.adder());
 };
 
 class counting_random final : public ports::random {
