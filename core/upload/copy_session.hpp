@@ -10,7 +10,7 @@
 // again after `retry_after`, with what it has by then. When too few can be had, those who wait are told so at once.
 //
 // A replica of a blob that has no bytes yet has none either, nearly always: it is not asked. What it refuses because it has some
-// all the same has changed nothing there, and then it is asked.
+// all the same has changed nothing there; then what it has is cut, because nothing of ours can be there, and it is asked.
 //
 // A replica that has too much to do (errc::limited) has not failed, and dropping it would make its load everybody's failure:
 // it is held, and what was refused is asked again once its node has answered something else, or after `retry_after`.
