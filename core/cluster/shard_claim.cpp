@@ -73,7 +73,12 @@ std::optional<claim_request> shard_hold::request(instant now) const {
 void shard_hold::on_answer(const node_name& storage, const claim_request& asked, const claim_answer& answer, instant sent, instant now) {
   if (!members_.contains(storage) || asked.wanted != wanted_ || answer.known.shard != wanted_.shard) return;
   if (answer.granted) {
-    if (auto& c = confirmed_[storage]; c.sent <= sent) c = {sent, answer.disk, answer.others};
+    if (auto& c = confirmed_[storage]; c.sent <= sent) {
+      c = {sent, answer.disk, {}};
+      // At most one of each member, whatever was sent.
+      for (const auto& other : answer.others)
+        if (members_.contains(other.node) && c.others.size() < members_.size()) c.others.push_back(other);
+    }
     held_once_ = held_once_ || holds(now);
     return;
   }

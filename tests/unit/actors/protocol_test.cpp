@@ -150,6 +150,7 @@ TEST_F(Protocol, WhatStorageNodesTellOneAnotherCrossesTheWire) {
   EXPECT_EQ(encode(round_trip(upload_list{record})), encode(upload_list{record}));
   EXPECT_EQ(round_trip(mark_list{{{1, 2}, upload_state::removed}}), (mark_list{{{1, 2}, upload_state::removed}}));
   expect_same(leave_report{false, {{"blobs", 2, "why"}}});
+  expect_same(claim_answer{true, {1, 2, "scheduler-1", 3}, 4, 5, {{"storage-1", 6}, {"storage-2", 7}}});
   expect_same(kept_claims{true, false, {{1, 2, "scheduler-1", 3}}, 4, {{"storage-1", 5}}});
   expect_same(adopt_answer{errc::conflict, 7});
   expect_same(hand_over_answer{true, 1, 2, "what"});
