@@ -81,7 +81,7 @@ typename Inspector::result_type inspect(Inspector& f, shard_info& x) {
 /// What a storage node keeps, for one that has lost its disk.
 struct kept_claims {
   bool blank = false;               // has lost its own, and does not know yet what was deleted
-  bool known = true;                // these are all; else it has lost its disk and says nothing of claims
+  bool known = true;                // these are all; else it has lost its disk, or had an earlier one, and asks itself
   std::vector<shard_claim> claims;  // ascending; as many as fit: more from the last one's successor on
   std::uint64_t disk = 0;            // its own
   std::vector<storage_disk> disks = {};  // of the others, as it knows them
@@ -232,6 +232,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(latham, first_custom_type_id)
   CAF_ADD_ATOM(latham, latham, outputs_atom, "outputs")
   CAF_ADD_ATOM(latham, latham, unused_atom, "unused")
   CAF_ADD_ATOM(latham, latham, storage_up_atom, "storageup")
+  CAF_ADD_ATOM(latham, latham, later_disk_atom, "laterdisk")
   CAF_ADD_ATOM(latham, latham, listen_atom, "listen")
   CAF_ADD_ATOM(latham, latham, shards_atom, "shards")
   CAF_ADD_ATOM(latham, latham, again_atom, "again")
@@ -285,6 +286,8 @@ using storage_actor = caf::typed_actor<
   /// Another storage node, with a disk that was begun then, is there: the one that dialed makes itself known to the one that was
   /// dialed, and both say which disk they have (core/cluster/shard_claim).
   caf::reacts_to<storage_up_atom, node_name, std::uint64_t, caf::strong_actor_ptr>,
+  /// The answer to one whose disk is not the latest of its name: when that was begun.
+  caf::reacts_to<later_disk_atom, std::uint64_t>,
   /// What is on this node's own disk, one answer per blob.
   caf::replies_to<have_atom, blob_list>::with<look_list>,
   /// Keep these records of complete and removed uploads, too. Answered when they are durable. Idempotent.

@@ -63,6 +63,9 @@ public:
       [this](const claim_request& request) { return claim(request); },
       [this](again_atom, std::uint16_t shard) { return announce_again(shard); },
       [this](storage_up_atom, const node_name& node, std::uint64_t disk, const caf::strong_actor_ptr& peer) { on_introduced(node, disk, peer); },
+      [this](later_disk_atom, std::uint64_t begun) {
+        if (loaded_ && rules_.members.size() > 1) rise_above(begun);
+      },
       [this](have_atom, const blob_list& blobs) { return have(blobs); },
       [this](keep_atom, const upload_list& records) { return keep(records); },
       [this](marks_atom, video_id after) { return marks(after); },
@@ -192,7 +195,7 @@ private:
         });
   }
 
-  [[nodiscard]] static error blank() { return {errc::unavailable, "this storage node has an empty disk and does not know yet what it should; try again in a few seconds"}; }
+  [[nodiscard]] static error blank() { return {errc::unavailable, "this storage node has an empty or an earlier disk and does not know yet what it should; try again in a few seconds"}; }
   [[nodiscard]] static error starting() { return {errc::unavailable, "storage is starting; try again in a second"}; }
 
   // ---- Uploads -----------------------------------------------------------------------------------------------------
@@ -508,8 +511,11 @@ private:
   /// Those that dialed us are put into the directory as if we had dialed them, so that everybody here finds them there.
   void on_introduced(const node_name& node, std::uint64_t disk, const caf::strong_actor_ptr& peer) {
     if (!peer || node == rules_.self || !is_member(node)) return;
-    if (!keep_disk({node, disk})) return;
     auto handle = caf::actor_cast<storage_actor>(peer);
+    if (!keep_disk({node, disk})) {
+      caf::anon_send(handle, later_disk_atom::value, disks_[node]);
+      return;
+    }
     // One that was here before this actor was restarted is in the directory, and nobody watches it yet.
     if (is_peer(node, handle) && introduced_.contains(node)) return;
     auto& known = introduced_[node];
@@ -527,28 +533,35 @@ private:
     auto& known = disks_[disk.node];
     if (LATHAM_REACHED_IF("introduced_by_an_earlier_storage", disk.begun < known)) {
       if (std::exchange(refused_disks_[disk.node], disk.begun) != disk.begun)
-        log(ports::log_level::error, "a storage node has an earlier disk than is known of its name, and its word does not count: end its process, or wipe its disk peer={} disk={:x} known={:x}", disk.node,
-            disk.begun, known);
+        log(ports::log_level::warn, "a storage node has an earlier disk than is known of its name; its word does not count before it has asked anew peer={} disk={:x} known={:x}", disk.node, disk.begun, known);
       return false;
     }
     if (std::exchange(known, disk.begun) != disk.begun && loaded_) journal_.join({disk_record(disk)}, [] {});
     return true;
   }
 
-  /// The others know of a later disk of this name, though this one is empty: some clock was set back. All of them have to hear of
-  /// its new number before what they say counts.
-  bool rise_above(const std::vector<storage_disk>& disks) {
-    const auto known = std::find_if(disks.begin(), disks.end(), [this](const storage_disk& d) { return d.node == rules_.self && d.begun > disk_; });
-    if (!LATHAM_REACHED_IF("storage_disk_is_numbered_anew", known != disks.end())) return false;
-    disk_ = known->begun + 1;
-    memory_ = {};
-    memory_.begin(rules_, true, now());
-    recalled_.clear();
+  /// Somebody knows of a later disk of this name: this is an earlier one that is in use again, another process of the name has
+  /// risen above it, or it is new and some clock was set back. All have to hear of its new number before what they say counts.
+  /// That is durable with what they say: until then a restart finds the old number, and is told again.
+  bool rise_above(std::uint64_t begun) {
+    if (!LATHAM_REACHED_IF("storage_disk_is_numbered_anew", begun > disk_)) return false;
+    LATHAM_REACHED_IF("storage_doubts_its_claims", memory_.knows_claims());
+    log(ports::log_level::warn, "another process has run under this name with a later disk: asking the others what it promised disk={:x} later={:x}", disk_, begun);
+    // Two that are told the same must not agree, so chance has a part in it, as in an incarnation.
+    disk_ = begun + 1 + (env_.random->next() & 0xffff);
+    memory_.doubt_claims(claims_.list(0, shards_max), now());
     keeping_claims_ = 0;
-    journal_.join({disk_record({rules_.self, disk_})}, [this] {
-      for (const auto& [node, handle] : peers_) introduce_to(handle);
-    });
+    recall_anew();
     return true;
+  }
+
+  void recall_anew() {
+    ++recall_;
+    recalled_.clear();
+    for (const auto& [node, handle] : peers_) {
+      introduce_to(handle);
+      recollect(node, handle, 0);
+    }
   }
 
   void on_down(const caf::down_msg& down) {
@@ -585,17 +598,20 @@ private:
   /// Asks a peer for its claims, page by page, until enough of them have told theirs.
   void recollect(const node_name& node, const storage_actor& handle, std::uint16_t from) {
     if (memory_.knows_claims() && memory_.knows_marks()) return;
-    const auto again = [this, node, handle] {
-      later(milliseconds{1'000}, [this, node, handle] {
-        if (is_peer(node, handle)) recollect(node, handle, 0);
+    const auto again = [this, node, handle, mine = recall_] {
+      later(milliseconds{1'000}, [this, node, handle, mine] {
+        if (mine == recall_ && is_peer(node, handle)) recollect(node, handle, 0);
       });
     };
     if (from == 0) recalled_[node].clear();
     request(handle, env_.config.request_timeout, recall_atom::value, from)
       .then(
-        [this, node, handle, again, sent = now()](const kept_claims& kept) {
-          if (!is_peer(node, handle) || (memory_.knows_claims() && memory_.knows_marks())) return;
-          if (kept.disks.size() > disks_told_max || rise_above(kept.disks)) return again();
+        [this, node, handle, again, sent = now(), mine = recall_](const kept_claims& kept) {
+          if (mine != recall_ || !is_peer(node, handle) || (memory_.knows_claims() && memory_.knows_marks())) return;
+          if (kept.disks.size() > disks_told_max) return again();
+          if (const auto own = std::find_if(kept.disks.begin(), kept.disks.end(), [this](const storage_disk& d) { return d.node == rules_.self; });
+              own != kept.disks.end() && rise_above(own->begun))
+            return;
           // Of two of a name it must be the later one that tells what was promised under it.
           for (const auto& disk : kept.disks)
             if (disk.node != rules_.self && is_member(disk.node)) keep_disk(disk);
@@ -614,7 +630,7 @@ private:
     if (memory_.knows_marks()) look_settled();
     if (!memory_.may_keep_claims() || !memory_.knows_marks() || keeping_claims_ != 0) return;
     keeping_claims_ = ++recollections_;
-    ports::kv_batch batch;
+    ports::kv_batch batch{disk_record({rules_.self, disk_})};
     for (const auto& claim : memory_.claims())
       if (claim.shard < shards_max && is_valid_node_name(claim.holder)) {
         // Its holder is taken to have been heard just now, as after any restart.
@@ -632,9 +648,9 @@ private:
     if (!loaded_) return to_caf(starting());
     kept_claims out;
     out.blank = !memory_.knows_marks();
-    // What is not known to be all of them must not be taken for it.
+    // What is not known to be all of them must not be taken for it, but may be all that is left.
     out.known = memory_.knows_claims();
-    if (out.known) out.claims = claims_.list(from, claims_max);
+    out.claims = claims_.list(from, claims_max);
     out.disk = disk_;
     for (const auto& [node, begun] : disks_) out.disks.push_back({node, begun});
     auto answer = make_response_promise<kept_claims>();
@@ -1022,7 +1038,7 @@ private:
     request(handle, env_.config.request_timeout, recall_atom::value, from)
       .then(
         [this, all, node, handle](const kept_claims& kept) {
-          all->count.on_claims(node, kept.claims);
+          if (kept.known) all->count.on_claims(node, kept.claims);
           if (kept.claims.size() == claims_max && kept.claims.back().shard < shards_max) return count_claims(all, node, handle, static_cast<std::uint16_t>(kept.claims.back().shard + 1));
           all->count.on_heard(node);
           step(all);
@@ -1399,6 +1415,7 @@ private:
   bool reaping_ = false;
   std::uint16_t reaped_shard_ = 0;  // asked about last
   bool sweeping_ = false;
+  std::uint64_t recall_ = 0;           // counts how often all were asked anew
   std::uint64_t recollections_ = 0;
   std::uint64_t keeping_claims_ = 0;  // which of them, 0: none yet
   std::uint64_t taken_ = 0;  // deletes, records and claims so far: what came while others were asked was not asked for

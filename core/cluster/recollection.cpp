@@ -1,5 +1,7 @@
 #include "core/cluster/recollection.hpp"
 
+#include "core/reach.hpp"
+
 #include <algorithm>
 
 namespace latham {
@@ -13,11 +15,23 @@ void recollection::begin(const copy_rules& rules, bool empty, instant now) {
   asked_from_ = now + claim_ttl;
 }
 
+void recollection::doubt_claims(const std::vector<shard_claim>& own, instant now) {
+  claims_known_ = false;
+  knows_us_.clear();
+  told_claims_.clear();
+  newest_.clear();
+  asked_from_ = now + claim_ttl;
+  for (const auto& claim : own) note(claim);
+}
+
+void recollection::note(const shard_claim& claim) {
+  auto& newest = newest_.try_emplace(claim.shard, claim).first->second;
+  if (newest.generation < claim.generation) newest = claim;
+  else if (LATHAM_REACHED_IF("two_holders_of_a_generation_told", newest.generation == claim.generation && newest != claim)) newest.incarnation = 0;
+}
+
 void recollection::on_claims(const node_name& node, bool blank, const std::vector<shard_claim>& claims, instant sent, instant now) {
-  for (const auto& claim : claims) {
-    auto& newest = newest_.try_emplace(claim.shard, claim).first->second;
-    if (newest.generation < claim.generation) newest = claim;
-  }
+  for (const auto& claim : claims) note(claim);
   const auto since = knows_us_.try_emplace(node, now).first->second;
   // Who keeps no claim at all has not lived with a scheduler yet, and neither has this node, but for its first moments.
   if (claims.empty() || (sent >= asked_from_ && sent >= since + claim_ttl)) told_claims_.insert(node);

@@ -6,8 +6,12 @@
 // before may still be used for `claim_ttl`, and be on its way to the others, so their answers count from then on. An earlier
 // process of the name may even go on granting, on a disk of its own (core/cluster/shard_claim). Whoever is asked knows of the
 // later disk from then on and says so, so what counts is an answer of `claim_ttl` after its first one: no claimant can have
-// been told less by it and still hold. Marks:
-// what was deleted is on `acks` disks; all others but `acks - 2` have to be heard.
+// been told less by it and still hold. Two holders of one generation may be told of, one of whom had this name's word: which of
+// them is not known any more, so neither gets it again. Marks: what was deleted is on `acks` disks; all others but `acks - 2` have
+// to be heard.
+//
+// A disk that is not empty may be an earlier one of its name: what was promised since, on another disk, it does not know. Once it
+// is told of that one its claims are doubted, and asked for as if it were empty; its marks are compared as after any absence.
 //
 // In a new cluster nobody has anything to tell, which is an answer, too. Two empty disks in one that is not new are more than
 // anybody promises to survive. Pure.
@@ -29,6 +33,9 @@ public:
   [[nodiscard]] bool knows_claims() const noexcept { return claims_known_; }
   [[nodiscard]] bool knows_marks() const noexcept { return marks_known_; }
 
+  /// Another process has run under this name, with a later disk: what is kept here, `own`, may not be all that was promised.
+  void doubt_claims(const std::vector<shard_claim>& own, instant now);
+
   /// All claims that `node` keeps, asked for at `sent`. `blank`: it does not know itself what was deleted.
   void on_claims(const node_name& node, bool blank, const std::vector<shard_claim>& claims, instant sent, instant now);
   /// What `node` knows to be deleted is known here, and durable.
@@ -36,10 +43,13 @@ public:
 
   /// Enough were heard: the claims to keep, once. They are to be durable before `claims_kept`.
   [[nodiscard]] bool may_keep_claims() const noexcept;
+  /// Incarnation 0: of that generation nobody is the holder.
   [[nodiscard]] std::vector<shard_claim> claims() const;
   void claims_kept() noexcept { claims_known_ = true; }
 
 private:
+  void note(const shard_claim& claim);
+
   std::size_t claims_needed_ = 0;
   std::size_t marks_needed_ = 0;
   instant asked_from_;

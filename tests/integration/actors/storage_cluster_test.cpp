@@ -808,6 +808,64 @@ TEST_F(StorageCluster, OneThatLostItsDiskIsToldWhichOfTwoDisksIsTheLater) {
   EXPECT_EQ(told[0], (storage_disk{"storage-0", later}));
 }
 
+TEST_F(StorageCluster, AnEarlierDiskThatIsInUseAgainAsksWhatWasPromisedSince) {
+  live_with_a_scheduler();
+  const auto claim = [&](const node_name& name, const shard_claim& wanted, std::uint64_t previous) { return ask<claim_answer>(nodes_.at(name).storage, claim_request{wanted, previous}); };
+  auto& n = nodes_.at("storage-0");
+  const auto first = disk_of("storage-0", "storage-0");
+  kill("storage-0");
+  n.blobs.reset();
+  auto records = std::exchange(n.records, std::make_unique<store::memory_kv>(queue_.adder()));
+  auto disk = std::exchange(n.disk, std::make_unique<store::memory_blobs>(queue_.adder()));
+  restart("storage-0");
+  pass(seconds{12});
+  const auto later = disk_of("storage-0", "storage-0");
+  // A majority on the later disk, of which one is lost when the earlier disk comes back.
+  const shard_claim held{0, 5, "scheduler-0", 8};
+  EXPECT_TRUE(claim("storage-0", held, 7)->granted);
+  EXPECT_TRUE(claim("storage-1", held, 7)->granted);
+  kill("storage-0");
+  n.blobs.reset();
+  n.records = std::move(records);
+  n.disk = std::move(disk);
+  restart("storage-0");
+  const shard_claim another{0, 4, "scheduler-0", 9};
+  for (int i = 0; i < 40; ++i) {
+    const auto answer = claim("storage-0", another, 7);
+    ASSERT_TRUE(!answer || !answer->granted || answer->disk == first) << "what is granted before it was told is granted on the earlier disk, and does not count";
+    ASSERT_TRUE(!answer || !answer->granted || i < 15);
+  }
+  pass(seconds{10});
+  const auto answer = claim("storage-0", another, 7);
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_FALSE(answer->granted);
+  EXPECT_EQ(answer->known, held);
+  EXPECT_GT(answer->disk, later);
+  for (const auto* at : {"storage-1", "storage-2"}) {
+    const auto told = claim(at, at == std::string{"storage-1"} ? held : shard_claim{0, 1, "scheduler-0", 7}, 0)->others;
+    EXPECT_TRUE(std::any_of(told.begin(), told.end(), [&](const storage_disk& d) { return d.node == "storage-0" && d.begun == answer->disk; })) << at;
+  }
+  // A restart has the number with what was told.
+  kill("storage-0");
+  start("storage-0");
+  EXPECT_EQ(claim("storage-0", another, 7)->known, held);
+  EXPECT_EQ(claim("storage-0", another, 7)->disk, answer->disk);
+}
+
+TEST_F(StorageCluster, OneWhoseNameWasTakenForAWhileRisesAboveThatAndGrantsAgain) {
+  live_with_a_scheduler();
+  const auto own = disk_of("storage-0", "storage-0");
+  // Another process of the name made itself known, and ended.
+  const auto ended = nodes_.at("storage-2").storage;
+  caf::anon_send(nodes_.at("storage-1").storage, storage_up_atom::value, node_name{"storage-0"}, own + 1'000'000, caf::actor_cast<caf::strong_actor_ptr>(ended));
+  pass(seconds{2});
+  EXPECT_EQ(ask<claim_answer>(nodes_.at("storage-0").storage, claim_request{{0, 1, "scheduler-0", 7}, 0}).error().code, errc::unavailable) << "it asks first what was promised";
+  pass(seconds{10});
+  const auto risen = disk_of("storage-0", "storage-0");
+  EXPECT_GT(risen, own + 1'000'000);
+  for (const auto* at : {"storage-1", "storage-2"}) EXPECT_EQ(disk_of("storage-0", at), risen);
+}
+
 TEST_F(StorageCluster, OutputsGoWithTheirVideoWhoeverWasAskedToRemoveThem) {
   const auto u = upload("storage-0", "bytes");
   ASSERT_TRUE(u);

@@ -85,6 +85,42 @@ TEST_F(Recollection, WhoHearsLateOfThisDiskIsAskedAgainAfterWhatItHadGrantedHasL
   EXPECT_EQ(memory.claims(), std::vector<shard_claim>{y.claim()});
 }
 
+TEST_F(Recollection, OfTwoHoldersOfOneGenerationNeitherGetsItAgain) {
+  // This name's earlier disk and b were x's majority; y had c's word alone, and has not heard of b's.
+  memory.begin(three(), true, start);
+  const shard_claim x{0, 3, "scheduler-0", 7}, y{0, 3, "scheduler-0", 8};
+  hear("c", {y}, later);
+  hear("b", {x}, later);
+  ASSERT_TRUE(memory.may_keep_claims());
+  shard_claims kept;
+  for (const auto& claim : memory.claims()) kept.load(claim, later);
+  for (const auto& wanted : {x, y}) {
+    EXPECT_FALSE(kept.on_claim({wanted, 0}, later).answer.granted);
+    EXPECT_FALSE(kept.on_claim({wanted, 0}, later + claim_ttl).answer.granted);
+  }
+  EXPECT_TRUE(kept.on_claim({{0, 4, "scheduler-0", 8}, 0}, later + claim_ttl).answer.granted);
+}
+
+TEST_F(Recollection, AnEarlierDiskAsksWhatWasPromisedSinceAndKeepsTheNewestOfAll) {
+  memory.begin(three(), false, start);
+  memory.doubt_claims({claim(4)}, later);
+  EXPECT_FALSE(memory.knows_claims());
+  EXPECT_TRUE(memory.knows_marks());
+  const auto heard = later + claim_ttl;
+  for (const auto* node : {"b", "c"}) {
+    EXPECT_FALSE(memory.may_keep_claims());
+    memory.on_claims(node, false, {claim(3)}, later, later);
+    memory.on_claims(node, false, {claim(3)}, heard, heard);
+  }
+  ASSERT_TRUE(memory.may_keep_claims());
+  EXPECT_EQ(memory.claims(), std::vector<shard_claim>{claim(4)});
+  // Doubted once more, all of them count anew.
+  memory.claims_kept();
+  memory.doubt_claims({claim(4)}, heard);
+  memory.on_claims("b", false, {claim(5)}, heard + claim_ttl, heard + claim_ttl);
+  EXPECT_FALSE(memory.may_keep_claims());
+}
+
 TEST_F(Recollection, InANewClusterNobodyWaits) {
   memory.begin(three(), true, start);
   memory.on_claims("b", true, {}, start, start);
