@@ -412,9 +412,14 @@ private:
       owed += scrub_pace(blob.bytes);
     }
     env_.own_blobs->check_all(std::move(ids), here<std::vector<errc>>([this, blobs, index, owed, some](const expected<std::vector<errc>>& found) {
-      for (const auto& blob : *some) count("latham_scrub_bytes_total", static_cast<double>(blob.bytes));
-      for (auto i = some->size(); i-- > 0;)
-        if (!found || (*found)[i] != errc::corrupt) some->erase(some->begin() + static_cast<std::ptrdiff_t>(i));
+      std::vector<ports::blob_stat> damaged;
+      for (std::size_t i = 0; found && i < some->size(); ++i) {
+        const auto code = (*found)[i];
+        // What could not be read was not looked at.
+        if (code == errc::none || code == errc::corrupt) count("latham_scrub_bytes_total", static_cast<double>((*some)[i].bytes));
+        if (code == errc::corrupt) damaged.push_back((*some)[i]);
+      }
+      *some = std::move(damaged);
       mend_all(some, [this, blobs, index, owed] { scrub_after(owed, blobs, index, 0); });
     }));
   }
