@@ -295,8 +295,9 @@ void workload::on_gateway_started(machine& m) {
     ++counts_.events;
     // Not inside the actor that tells us: a violation must end the run, not the actor.
     around_.time.after(nanoseconds{0}, [this, ear, at, v = *seen] {
-      if (v.state == video_state::ready && ear == ears_of_.at(at)) told_ready_[at].insert(v.id);
       for (auto& c : checkers_) c->on_event(ear, v);
+      // Who waits for it opens it at once.
+      if (v.state == video_state::ready && ear == ears_of_.at(at) && told_ready_[at].insert(v.id).second && may_watch(v.id)) watch(at, v.id);
     });
   }));
 }
@@ -312,13 +313,19 @@ void workload::watch_media() {
       call<ports::media_resource>(any_gateway(), [](expected<ports::media_resource>) {}, [id = id](ports::service& s, auto done) { s.media(id, "master.m3u8", std::move(done)); });
   auto* at = any_gateway();
   if (at == nullptr) return;
-  for (const auto& id : told_ready_[at]) {
-    const auto record = view_.videos.find(id);
-    if (record == view_.videos.end() || record->second.state != video_state::ready) continue;
-    if (const auto known = view_.known.find(id); known != view_.known.end() && !known->second.delete_asked) ready.push_back(id);
-  }
-  if (ready.empty()) return;
-  const auto id = ready[around_.time.draw(ready.size())];
+  for (const auto& id : told_ready_[at])
+    if (may_watch(id)) ready.push_back(id);
+  if (!ready.empty()) watch(at, ready[around_.time.draw(ready.size())]);
+}
+
+bool workload::may_watch(video_id id) const {
+  const auto record = view_.videos.find(id);
+  if (record == view_.videos.end() || record->second.state != video_state::ready) return false;
+  const auto known = view_.known.find(id);
+  return known != view_.known.end() && !known->second.delete_asked;
+}
+
+void workload::watch(machine* at, video_id id) {
   const auto paths = media_paths(view_.known.at(id));
   read_media(at, id, paths[around_.time.draw(paths.size())]);
 }

@@ -55,6 +55,9 @@ private:
   void end(const uploader_ptr& u);
 
   void watch_media();
+  [[nodiscard]] bool may_watch(video_id id) const;
+  /// Any resource of it.
+  void watch(machine* at, video_id id);
   void look_up();
   void get_one();
   void list_all();
