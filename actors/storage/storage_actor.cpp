@@ -381,14 +381,15 @@ private:
     // To show it as accepted would be to accept it.
     if (LATHAM_REACHED_IF("upload_on_too_few_nodes", !is_kept(*record))) return to_caf({errc::unavailable, "the upload is complete and on too few storage nodes yet; finish it again, or try again in a second"});
     auto answer = make_response_promise<video_view>();
-    // What comes in is on the own disk first, and others may be away.
-    ports::blob_store* blobs = record->state == upload_state::receiving && env_.own_blobs != nullptr ? env_.own_blobs : env_.blobs;
-    blobs->stat(record->what.source.blob, here<ports::blob_stat>([this, answer, record = *record](expected<ports::blob_stat> stat) mutable {
+    received(*record).stat(record->what.source.blob, here<ports::blob_stat>([this, answer, record = *record](expected<ports::blob_stat> stat) mutable {
       const auto bytes = stat ? stat->bytes : 0;
       journal_.join({}, [answer, record, bytes]() mutable { answer.deliver(view_of(record, bytes)); });
     }));
     return answer;
   }
+
+  /// What comes in is on the own disk first, and others may be away.
+  [[nodiscard]] ports::blob_store& received(const upload_record& record) { return record.state == upload_state::receiving && env_.own_blobs != nullptr ? *env_.own_blobs : *env_.blobs; }
 
   caf::result<view_list> list(const std::string& tenant, video_id before, std::uint32_t limit) {
     if (!loaded_) return to_caf(starting());
@@ -533,35 +534,43 @@ private:
     auto& known = disks_[disk.node];
     if (LATHAM_REACHED_IF("introduced_by_an_earlier_storage", disk.begun < known)) {
       if (std::exchange(refused_disks_[disk.node], disk.begun) != disk.begun)
-        log(ports::log_level::warn, "a storage node has an earlier disk than is known of its name; its word does not count before it has asked anew peer={} disk={:x} known={:x}", disk.node, disk.begun, known);
+        log(ports::log_level::warn, "a storage node has an earlier disk than is known of its name, and its word does not count peer={} disk={:x} known={:x}", disk.node, disk.begun, known);
       return false;
     }
-    if (std::exchange(known, disk.begun) != disk.begun && loaded_) journal_.join({disk_record(disk)}, [] {});
+    const auto before = std::exchange(known, disk.begun);
+    if (before == disk.begun) return true;
+    if (before != 0) memory_.take_back(disk.node);
+    if (loaded_) journal_.join({disk_record(disk)}, [] {});
     return true;
   }
 
-  /// Somebody knows of a later disk of this name: this is an earlier one that is in use again, another process of the name has
-  /// risen above it, or it is new and some clock was set back. All have to hear of its new number before what they say counts.
-  /// That is durable with what they say: until then a restart finds the old number, and is told again.
+  /// Somebody knows of a later disk of this name. Either this process is the earlier of two and is about to be ended (core/cluster/
+  /// identities); or an old volume is in use again; or this disk is new and some clock was set back. In the last two it takes a
+  /// greater number, and all have to hear of that before what they say counts. The number is durable with what they say: until
+  /// then a restart finds the old one, and is told again.
   bool rise_above(std::uint64_t begun) {
-    if (!LATHAM_REACHED_IF("storage_disk_is_numbered_anew", begun > disk_)) return false;
-    LATHAM_REACHED_IF("storage_doubts_its_claims", memory_.knows_claims());
-    log(ports::log_level::warn, "another process has run under this name with a later disk: asking the others what it promised disk={:x} later={:x}", disk_, begun);
-    // Two that are told the same must not agree, so chance has a part in it, as in an incarnation.
-    disk_ = begun + 1 + (env_.random->next() & 0xffff);
-    memory_.doubt_claims(claims_.list(0, shards_max), now());
+    if (begun <= disk_) return false;
+    const auto kept = claims_.list(0, shards_max);
+    const auto above = disk_above(begun, env_.config.incarnation, kept.empty(), env_.clock->wall(), env_.random->next());
+    if (LATHAM_REACHED_IF("storage_is_the_earlier_of_two", above == 0)) {
+      if (std::exchange(outlived_by_, begun) != begun)
+        log(ports::log_level::error, "a later process has run under this name with another disk, and this one's word does not count: end it, or restart it if it is the one that you want disk={:x} later={:x}", disk_, begun);
+      return false;
+    }
+    LATHAM_REACHED("storage_disk_is_numbered_anew");
+    LATHAM_REACHED_IF("storage_doubts_what_it_keeps", memory_.knows_claims());
+    log(ports::log_level::warn, "a later disk of this name has been in use: asking the others what was promised since disk={:x} later={:x} now={:x}", disk_, begun, above);
+    disk_ = above;
+    memory_.begin_again(rules_, kept, now());
     keeping_claims_ = 0;
-    recall_anew();
-    return true;
-  }
-
-  void recall_anew() {
-    ++recall_;
-    recalled_.clear();
+    settled_ = false;
+    exchanged_.clear();
     for (const auto& [node, handle] : peers_) {
       introduce_to(handle);
-      recollect(node, handle, 0);
+      exchange(node);
+      recollect(node);
     }
+    return true;
   }
 
   void on_down(const caf::down_msg& down) {
@@ -590,24 +599,37 @@ private:
     log(ports::log_level::info, "storage peer here node={}", node);
     introduce_to(handle);
     exchange(node);
-    recollect(node, handle, 0);
+    recollect(node);
   }
 
   // ---- After the loss of the disk
 
-  /// Asks a peer for its claims, page by page, until enough of them have told theirs.
-  void recollect(const node_name& node, const storage_actor& handle, std::uint16_t from) {
+  /// Asks a peer for its claims, page by page, until enough of them have told theirs. A new recollection of a node ends the one
+  /// before, as an exchange does.
+  void recollect(const node_name& node) {
     if (memory_.knows_claims() && memory_.knows_marks()) return;
-    const auto again = [this, node, handle, mine = recall_] {
-      later(milliseconds{1'000}, [this, node, handle, mine] {
-        if (mine == recall_ && is_peer(node, handle)) recollect(node, handle, 0);
-      });
-    };
-    if (from == 0) recalled_[node].clear();
+    recalls_[node] = {++recalls_begun_, {}};
+    recollect_page(node, recalls_begun_, 0);
+  }
+
+  /// Null when that recollection is over, or the node is away.
+  [[nodiscard]] storage_actor recollection_with(const node_name& node, std::uint64_t number) {
+    if (const auto mine = recalls_.find(node); mine == recalls_.end() || mine->second.number != number) return {};
+    const auto at = peers_.find(node);
+    if (at != peers_.end() && !(memory_.knows_claims() && memory_.knows_marks())) return at->second;
+    recalls_.erase(node);
+    return {};
+  }
+
+  void recollect_page(const node_name& node, std::uint64_t number, std::uint16_t from) {
+    const auto handle = recollection_with(node, number);
+    if (!handle) return;
+    if (from == 0) recalls_[node].claims.clear();
+    const auto again = [this, node, number] { later(milliseconds{1'000}, [this, node, number] { recollect_page(node, number, 0); }); };
     request(handle, env_.config.request_timeout, recall_atom::value, from)
       .then(
-        [this, node, handle, again, sent = now(), mine = recall_](const kept_claims& kept) {
-          if (mine != recall_ || !is_peer(node, handle) || (memory_.knows_claims() && memory_.knows_marks())) return;
+        [this, node, number, again, sent = now()](const kept_claims& kept) {
+          if (!recollection_with(node, number)) return;
           if (kept.disks.size() > disks_told_max) return again();
           if (const auto own = std::find_if(kept.disks.begin(), kept.disks.end(), [this](const storage_disk& d) { return d.node == rules_.self; });
               own != kept.disks.end() && rise_above(own->begun))
@@ -616,10 +638,10 @@ private:
           for (const auto& disk : kept.disks)
             if (disk.node != rules_.self && is_member(disk.node)) keep_disk(disk);
           if (!keep_disk({node, kept.disk})) return again();
-          auto& all = recalled_[node];
+          auto& all = recalls_[node].claims;
           all.insert(all.end(), kept.claims.begin(), kept.claims.end());
-          if (kept.claims.size() == claims_max && kept.claims.back().shard < shards_max) return recollect(node, handle, static_cast<std::uint16_t>(kept.claims.back().shard + 1));
-          memory_.on_claims(node, kept.blank, all, sent, now());
+          if (kept.claims.size() == claims_max && kept.claims.back().shard < shards_max) return recollect_page(node, number, static_cast<std::uint16_t>(kept.claims.back().shard + 1));
+          memory_.on_claims(node, {kept.blank, kept.known, all}, sent, now());
           recollected();
           again();
         },
@@ -637,7 +659,7 @@ private:
         claims_.load(claim, now());
         batch.push_back({store::claim_key(claim.shard), to_record(claim)});
       }
-    log(ports::log_level::info, "storage knows again what it lost claims={}", batch.size());
+    log(ports::log_level::info, "storage knows again what it lost claims={}", batch.size() - 1);
     LATHAM_REACHED("storage_recollected");
     journal_.join(std::move(batch), [this, mine = recollections_] {
       if (keeping_claims_ == mine) memory_.claims_kept();
@@ -1202,14 +1224,21 @@ private:
   // ---- Housekeeping ------------------------------------------------------------------------------------------------
 
   void tick() {
-    for (const auto id : uploads_.expired(now())) {
-      log(ports::log_level::info, "upload expires video={}", to_string(id));
-      (void)forget(id, true);
-    }
+    for (const auto id : uploads_.expired(now())) look_abandoned(id);
     reap();
     sweep();
     (void)takes_new();  // a disk in trouble is tried again, also while nobody wants anything
     later(milliseconds{5'000}, [this] { tick(); });
+  }
+
+  /// One that grows has a client, however long it takes. A disk that cannot be read is asked again at the next tick.
+  void look_abandoned(video_id id) {
+    received(*uploads_.find(id)).stat(uploads_.find(id)->what.source.blob, here<ports::blob_stat>([this, id](expected<ports::blob_stat> stat) {
+      if (!stat && stat.error().code != errc::not_found) return;
+      if (!uploads_.is_abandoned(id, stat ? stat->bytes : 0, now())) return;
+      log(ports::log_level::info, "upload expires video={}", to_string(id));
+      (void)forget(id, true);
+    }));
   }
 
   /// Output blobs that were granted long ago and never verified: of a worker that died, or of a commit that was fenced.
@@ -1388,6 +1417,7 @@ private:
   std::uint64_t disk_ = 0;                         // when it was begun: core/cluster/shard_claim
   std::map<node_name, std::uint64_t> disks_;       // of the others: the latest that was heard of
   std::map<node_name, std::uint64_t> refused_disks_;  // earlier than that, each named once
+  std::uint64_t outlived_by_ = 0;                  // the later disk of this name that this process cannot rise above
   ports::kv_batch former_;                         // erases what is kept of those that are no members any more
   std::set<node_name> exchanged_;                  // and those that were compared with since they came
   std::map<node_name, std::uint64_t> exchanges_;   // under way, by number
@@ -1407,7 +1437,12 @@ private:
   std::map<blob_id, instant> unnamed_;  // own blobs that no record here names, and since when they are known for it
   blob_id swept_;                       // where the next look goes on
   recollection memory_;
-  std::map<node_name, std::vector<shard_claim>> recalled_;  // pages of an answer so far
+  struct recall_of {
+    std::uint64_t number = 0;
+    std::vector<shard_claim> claims;  // pages of an answer so far
+  };
+  std::map<node_name, recall_of> recalls_;
+  std::uint64_t recalls_begun_ = 0;
   std::map<video_id, std::set<node_name>> elsewhere_;  // complete at these, and unknown here since this node began with an empty disk: perhaps lost here
   std::set<video_id> announcing_;
   std::set<video_id> removing_;  // their blobs are on the way out
@@ -1415,7 +1450,6 @@ private:
   bool reaping_ = false;
   std::uint16_t reaped_shard_ = 0;  // asked about last
   bool sweeping_ = false;
-  std::uint64_t recall_ = 0;           // counts how often all were asked anew
   std::uint64_t recollections_ = 0;
   std::uint64_t keeping_claims_ = 0;  // which of them, 0: none yet
   std::uint64_t taken_ = 0;  // deletes, records and claims so far: what came while others were asked was not asked for

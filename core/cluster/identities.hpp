@@ -21,6 +21,9 @@ namespace latham {
   return static_cast<std::uint64_t>(wall.value) << 16 | (random & 0xffff);
 }
 
+/// As the clock of its machine said then.
+[[nodiscard]] constexpr utc_ms began(std::uint64_t incarnation) noexcept { return {static_cast<std::int64_t>(incarnation >> 16)}; }
+
 /// Somebody says hello under this process's own name: a peer that tells it of a later process. It must stop.
 [[nodiscard]] inline bool is_outlived(const node_name& self, std::uint64_t incarnation, const node_name& said, std::uint64_t said_incarnation) noexcept {
   return said == self && said_incarnation > incarnation;

@@ -15,12 +15,9 @@ void recollection::begin(const copy_rules& rules, bool empty, instant now) {
   asked_from_ = now + claim_ttl;
 }
 
-void recollection::doubt_claims(const std::vector<shard_claim>& own, instant now) {
-  claims_known_ = false;
-  knows_us_.clear();
-  told_claims_.clear();
-  newest_.clear();
-  asked_from_ = now + claim_ttl;
+void recollection::begin_again(const copy_rules& rules, const std::vector<shard_claim>& own, instant now) {
+  *this = {};
+  begin(rules, true, now);
   for (const auto& claim : own) note(claim);
 }
 
@@ -30,17 +27,17 @@ void recollection::note(const shard_claim& claim) {
   else if (LATHAM_REACHED_IF("two_holders_of_a_generation_told", newest.generation == claim.generation && newest != claim)) newest.incarnation = 0;
 }
 
-void recollection::on_claims(const node_name& node, bool blank, const std::vector<shard_claim>& claims, instant sent, instant now) {
-  for (const auto& claim : claims) note(claim);
+void recollection::on_claims(const node_name& node, const answer& told, instant sent, instant now) {
+  for (const auto& claim : told.claims) note(claim);
   const auto since = knows_us_.try_emplace(node, now).first->second;
-  // Who keeps no claim at all has not lived with a scheduler yet, and neither has this node, but for its first moments.
-  if (claims.empty() || (sent >= asked_from_ && sent >= since + claim_ttl)) told_claims_.insert(node);
-  if (!blank) {
-    blank_.erase(node);
-    return;
-  }
-  blank_.insert(node);
-  on_marks(node);
+  // Who keeps no claim at all has not lived with a scheduler yet, or has lost its disk as well.
+  if (told.claims.empty() || (told.known && sent >= asked_from_ && sent >= since + claim_ttl)) told_claims_.insert(node);
+  if (told.blank) on_marks(node);
+}
+
+void recollection::take_back(const node_name& node) {
+  knows_us_.erase(node);
+  told_claims_.erase(node);
 }
 
 void recollection::on_marks(const node_name& node) {

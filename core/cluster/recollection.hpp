@@ -10,8 +10,9 @@
 // them is not known any more, so neither gets it again. Marks: what was deleted is on `acks` disks; all others but `acks - 2` have
 // to be heard.
 //
-// A disk that is not empty may be an earlier one of its name: what was promised since, on another disk, it does not know. Once it
-// is told of that one its claims are doubted, and asked for as if it were empty; its marks are compared as after any absence.
+// A disk that is not empty may be an earlier one of its name: an old volume that is in use again. What was promised since, on
+// another disk, it does not know; so it asks as if it were empty, and keeps the newest of what it had and is told. Of two that
+// ask so neither counts for the other, as it would not if it had lost its disk.
 //
 // In a new cluster nobody has anything to tell, which is an answer, too. Two empty disks in one that is not new are more than
 // anybody promises to survive. Pure.
@@ -27,17 +28,24 @@ namespace latham {
 
 class recollection {
 public:
-  /// `empty`: the own disk keeps no claim. Else, and without others to ask, everything is known at once. Once only.
+  /// `empty`: the own disk keeps no claim. Else, and without others to ask, everything is known at once.
   void begin(const copy_rules& rules, bool empty, instant now);
+  /// The own disk is an earlier one of its name, and keeps `own`. Forgets what was heard.
+  void begin_again(const copy_rules& rules, const std::vector<shard_claim>& own, instant now);
 
   [[nodiscard]] bool knows_claims() const noexcept { return claims_known_; }
   [[nodiscard]] bool knows_marks() const noexcept { return marks_known_; }
 
-  /// Another process has run under this name, with a later disk: what is kept here, `own`, may not be all that was promised.
-  void doubt_claims(const std::vector<shard_claim>& own, instant now);
-
-  /// All claims that `node` keeps, asked for at `sent`. `blank`: it does not know itself what was deleted.
-  void on_claims(const node_name& node, bool blank, const std::vector<shard_claim>& claims, instant sent, instant now);
+  /// What a node tells.
+  struct answer {
+    bool blank = false;               // it does not know itself what was deleted
+    bool known = true;                // the claims are all that its name promised
+    std::vector<shard_claim> claims;
+  };
+  /// Asked for at `sent`.
+  void on_claims(const node_name& node, const answer& told, instant sent, instant now);
+  /// What `node` told was an earlier disk of its name.
+  void take_back(const node_name& node);
   /// What `node` knows to be deleted is known here, and durable.
   void on_marks(const node_name& node);
 
@@ -56,7 +64,6 @@ private:
   std::map<node_name, instant> knows_us_;  // since when, at the latest
   std::set<node_name> told_claims_;
   std::set<node_name> told_marks_;
-  std::set<node_name> blank_;
   std::map<std::uint16_t, shard_claim> newest_;
   bool claims_known_ = false;
   bool marks_known_ = false;

@@ -39,7 +39,7 @@ shard_claims::outcome shard_claims::on_claim(const claim_request& request, insta
     const bool own = e.kept.incarnation == wanted.incarnation || (request.previous != 0 && e.kept.incarnation == request.previous) ||
                      (request.from.incarnation != 0 && e.kept.incarnation == request.from.incarnation);
     // The giver's later life, or somebody after it, went on: what the claimant was sent is old. An earlier claim only missed the giver's.
-    if (!own && request.from.incarnation != 0 && e.kept.holder != wanted.holder && e.kept.generation >= request.from.generation) return {{false, e.kept, static_cast<std::uint32_t>(claim_ttl.count())}, std::nullopt};
+    if (!own && request.from.incarnation != 0 && e.kept.incarnation != 0 && e.kept.holder != wanted.holder && e.kept.generation >= request.from.generation) return {{false, e.kept, static_cast<std::uint32_t>(claim_ttl.count())}, std::nullopt};
     const auto silent = now - e.heard;
     if (!own && silent < claim_ttl) {
       const auto left = std::chrono::ceil<milliseconds>(nanoseconds{claim_ttl} - silent);
@@ -89,7 +89,7 @@ void shard_hold::on_answer(const node_name& storage, const claim_request& asked,
     if (answer.known.generation < wanted_.generation || holds(now)) return;
     // Nor does an earlier life of its own that a storage node, restarted, takes to have been heard just now.
     const bool own_earlier = answer.known.holder == wanted_.holder && answer.known.incarnation < wanted_.incarnation;
-    (answer.wait_ms > 0 && !own_earlier ? lost_ : outdated_) = true;
+    (answer.wait_ms > 0 && !own_earlier && answer.known.incarnation != 0 ? lost_ : outdated_) = true;
     return;
   }
   if (answer.known.generation >= wanted_.generation) {

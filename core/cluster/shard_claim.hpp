@@ -9,12 +9,13 @@
 // it sent its claim and gives up a tenth early.
 //
 // A storage node, of several, knows one holder only while it has one disk: of two processes that live under its name with a disk each, the
-// later one has asked the others what the earlier one had granted. Since then they know its disk, and each answer to a claim
-// says which disks its node knows; so a majority with the earlier one in it tells on it, and it does not count.
+// one that started later has asked the others what the other one had granted. Since then they know its disk, and each answer to
+// a claim says which disks its node knows; so a majority with the earlier one in it tells on it, and it does not count.
 //
 // Pure: no clock, no message. `shard_claims` is the storage node's side, `shard_hold` the scheduler's.
 #pragma once
 
+#include "core/cluster/identities.hpp"
 #include "core/expected.hpp"
 #include "core/ids.hpp"
 #include "core/units.hpp"
@@ -30,7 +31,7 @@ namespace latham {
 inline constexpr milliseconds claim_ttl{5'000};
 inline constexpr milliseconds claim_period{1'000};
 
-/// What a storage node keeps of a shard.
+/// What a storage node keeps of a shard. Incarnation 0: of that generation nobody is the holder (core/cluster/recollection).
 struct shard_claim {
   static constexpr std::uint8_t record_format = 1;
 
@@ -67,8 +68,8 @@ typename Inspector::result_type inspect(Inspector& f, claim_request& x) {
   return f(x.wanted, x.previous, x.from);
 }
 
-/// A storage node's disk: `begun` is the incarnation of the process that found it empty, so of two of a name the later one's is
-/// greater. 0: older than such numbers.
+/// A storage node's disk: `begun` is the incarnation of the process that found it empty, or in use again after a later one. Of two
+/// of a name that of the process that started later is greater. 0: older than such numbers.
 struct storage_disk {
   static constexpr std::uint8_t record_format = 1;
 
@@ -79,6 +80,14 @@ struct storage_disk {
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, storage_disk& x) {
   return f(x.node, x.begun);
+}
+
+/// The others know of a later disk of the name, `known`, than the own one: the number to take, to rise above it. 0: none, this
+/// process is the earlier of two and has no say any more. One with an `empty` disk may have found its clock set back, if that
+/// other one began later than it is now; `chance` keeps two that are told the same from agreeing.
+[[nodiscard]] constexpr std::uint64_t disk_above(std::uint64_t known, std::uint64_t incarnation, bool empty, utc_ms wall, std::uint64_t chance) noexcept {
+  if (incarnation > known) return incarnation;
+  return empty && began(known) > wall ? known + 1 + (chance & 0xffff) : 0;
 }
 
 struct claim_answer {

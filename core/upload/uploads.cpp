@@ -141,10 +141,19 @@ std::vector<video_id> uploads::expired(instant now) const {
   for (const auto id : unannounced_) {
     const auto& s = sessions_.at(id);
     if (s.record.state != upload_state::receiving || now - s.touched <= limits_.idle) continue;
-    LATHAM_REACHED("upload_expired");
     out.push_back(id);
   }
   return out;
+}
+
+bool uploads::is_abandoned(video_id id, std::uint64_t bytes, instant now) {
+  const auto at = sessions_.find(id);
+  if (at == sessions_.end() || at->second.record.state != upload_state::receiving || now - at->second.touched <= limits_.idle) return false;
+  if (LATHAM_REACHED_IF("upload_expired", bytes <= at->second.bytes_seen)) return true;
+  LATHAM_REACHED("upload_still_written");
+  at->second.bytes_seen = bytes;
+  at->second.touched = now;
+  return false;
 }
 
 const upload_record* uploads::find(video_id id) const {

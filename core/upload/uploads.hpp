@@ -96,10 +96,13 @@ public:
   /// All ids greater than `after` and what became of them, ascending.
   [[nodiscard]] std::vector<upload_mark> marks(video_id after, std::uint32_t limit) const;
 
-  /// Bytes arrived; keeps the session from expiring.
+  /// Its client has been heard; keeps the session from expiring.
   void touch(video_id id, instant now);
-  /// Sessions that received nothing for `idle`.
+  /// Sessions whose client has not been heard for `idle`. Bytes do not come by here: whoever asks looks how many there are.
   [[nodiscard]] std::vector<video_id> expired(instant now) const;
+  /// One of those has `bytes`. It has expired if it had as many at the last look, or has none; else that counts as heard. So it
+  /// expires one to two times `idle` after its last byte.
+  [[nodiscard]] bool is_abandoned(video_id id, std::uint64_t bytes, instant now);
 
   [[nodiscard]] const upload_record* find(video_id id) const;
   /// It is the source of an upload that lives.
@@ -115,6 +118,7 @@ private:
   struct session {
     upload_record record;
     instant touched;
+    std::uint64_t bytes_seen = 0;
   };
   upload_limits limits_;
   std::map<video_id, session> sessions_;

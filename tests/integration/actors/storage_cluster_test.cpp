@@ -4,6 +4,7 @@
 #include "actors/storage/repair_actor.hpp"
 #include "actors/storage/storage_actor.hpp"
 #include "actors/supervisor.hpp"
+#include "core/cluster/identities.hpp"
 #include "core/codec.hpp"
 #include "core/upload/output_grant.hpp"
 #include "store/memory_blobs.hpp"
@@ -151,7 +152,7 @@ protected:
     auto& e = *n.e;
     e.config.name = name;
     e.config.roles = {node_role::storage};
-    e.config.incarnation = ++incarnations_;
+    e.config.incarnation = make_incarnation(clock_.wall(), ++incarnations_);
     e.config.storages = members_;
     e.config.draining = draining_;
     e.config.repair_period = seconds{10};
@@ -852,18 +853,67 @@ TEST_F(StorageCluster, AnEarlierDiskThatIsInUseAgainAsksWhatWasPromisedSince) {
   EXPECT_EQ(claim("storage-0", another, 7)->disk, answer->disk);
 }
 
-TEST_F(StorageCluster, OneWhoseNameWasTakenForAWhileRisesAboveThatAndGrantsAgain) {
+TEST_F(StorageCluster, TheEarlierOfTwoDoesNotRiseAboveTheLater) {
   live_with_a_scheduler();
   const auto own = disk_of("storage-0", "storage-0");
-  // Another process of the name made itself known, and ended.
+  // A later process of its name makes itself known, and ends.
   const auto ended = nodes_.at("storage-2").storage;
-  caf::anon_send(nodes_.at("storage-1").storage, storage_up_atom::value, node_name{"storage-0"}, own + 1'000'000, caf::actor_cast<caf::strong_actor_ptr>(ended));
+  const auto later = make_incarnation({began(own).value + 1'000}, 1);
+  caf::anon_send(nodes_.at("storage-1").storage, storage_up_atom::value, node_name{"storage-0"}, later, caf::actor_cast<caf::strong_actor_ptr>(ended));
+  pass(seconds{12});
+  EXPECT_EQ(disk_of("storage-0", "storage-0"), own);
+  EXPECT_EQ(disk_of("storage-0", "storage-1"), later);
+  // Restarted it is the later one.
+  kill("storage-0");
+  restart("storage-0");
   pass(seconds{2});
   EXPECT_EQ(ask<claim_answer>(nodes_.at("storage-0").storage, claim_request{{0, 1, "scheduler-0", 7}, 0}).error().code, errc::unavailable) << "it asks first what was promised";
   pass(seconds{10});
   const auto risen = disk_of("storage-0", "storage-0");
-  EXPECT_GT(risen, own + 1'000'000);
+  EXPECT_GT(risen, later);
   for (const auto* at : {"storage-1", "storage-2"}) EXPECT_EQ(disk_of("storage-0", at), risen);
+}
+
+TEST_F(StorageCluster, AnEarlierDiskKnowsNoVideosBeforeItHasAskedForThem) {
+  live_with_a_scheduler();
+  auto& n = nodes_.at("storage-0");
+  kill("storage-0");
+  n.blobs.reset();
+  auto records = std::exchange(n.records, std::make_unique<store::memory_kv>(queue_.adder()));
+  auto disk = std::exchange(n.disk, std::make_unique<store::memory_blobs>(queue_.adder()));
+  restart("storage-0");
+  pass(seconds{12});
+  const auto u = upload("storage-0", "bytes");
+  ASSERT_TRUE(u);
+  const auto other = u->order[1], third = u->order[2];
+  kill("storage-0");
+  n.blobs.reset();
+  n.records = std::move(records);
+  n.disk = std::move(disk);
+  kill(other);
+  restart("storage-0");
+  pass(seconds{12});
+  EXPECT_TRUE(up_.contains(third));
+  EXPECT_EQ(ask<video_view>(n.storage, find_atom::value, u->video).error().code, errc::unavailable) << "with the third it would be enough to say that there is no such video";
+  restart(other);
+  pass(seconds{15});
+  EXPECT_TRUE(knows("storage-0", u->video));
+}
+
+TEST_F(StorageCluster, AnUploadExpiresWhenNothingComesAnyMoreHoweverLongItTakes) {
+  idle_ = seconds{10};
+  for (const auto* name : {"storage-0", "storage-1", "storage-2"}) tell(name);
+  pass(seconds{3});
+  auto& n = nodes_.at("storage-0");
+  const auto ticket = ask<upload_ticket>(n.storage, begin_atom::value, upload_request{});
+  ASSERT_TRUE(ticket) << ticket.error().message;
+  for (std::uint64_t at = 0; at < 12; ++at) {
+    pass(seconds{4});
+    ASSERT_TRUE(call<std::uint64_t>([&](auto done) { n.blobs->append(ticket->token, at, buffer{std::string{"b"}}, crc32c(std::string_view{"b"}), done); })) << at;
+  }
+  EXPECT_TRUE(knows("storage-0", ticket->view.id));
+  pass(seconds{30});
+  EXPECT_EQ(ask<video_view>(n.storage, find_atom::value, ticket->view.id).error().code, errc::not_found);
 }
 
 TEST_F(StorageCluster, OutputsGoWithTheirVideoWhoeverWasAskedToRemoveThem) {
@@ -889,7 +939,7 @@ TEST_F(StorageCluster, ADiskThatIsNewWhileTheClockWasSetBackHasAGreaterNumberAll
   live_with_a_scheduler();
   const auto before = disk_of("storage-2", "storage-2");
   lose_disk("storage-2");  // which is dialed by the others
-  incarnations_ = 0;
+  wall_offset_ms_ = -3600 * 1000;
   restart("storage-2");
   pass(seconds{20});
   const auto after = disk_of("storage-2", "storage-2");

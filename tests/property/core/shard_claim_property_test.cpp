@@ -23,6 +23,7 @@ struct claimant {
 /// A storage node's disk, and the process on it.
 struct storage {
   node_name name;
+  std::uint64_t incarnation = 0;  // of the process
   std::uint64_t disk = 0;
   std::uint64_t begun = 0;  // durable: what `disk` is after a restart
   shard_claims claims;
@@ -44,7 +45,7 @@ public:
       names_.push_back("storage-" + std::to_string(i));
       current_.push_back(i);
       former_.push_back(i);
-      storages_.push_back({names_.back(), ++incarnation_, incarnation_, {}, {}, {}});
+      add(names_.back());
     }
     for (auto& s : storages_) s.memory.begin(rules_of(), false, now_);
     for (auto& c : claimants_) start(c);
@@ -64,7 +65,7 @@ public:
         start(c);
         break;
       case 2:  // a storage node restarts
-        restart(storages_[b % storages_.size()]);
+        restart(storages_[current_[b % current_.size()]]);
         break;
       case 3:  // a letter is lost
         if (!letters_.empty()) letters_.erase(letters_.begin() + static_cast<std::ptrdiff_t>(b % letters_.size()));
@@ -81,23 +82,26 @@ public:
           const auto rules = rules_of();
           auto& seat = current_[b % current_.size()];
           former_[b % current_.size()] = seat;
-          storages_.push_back({storages_[seat].name, ++incarnation_, incarnation_, {}, {}, {}});
+          add(storages_[seat].name);
           storages_.back().memory.begin(rules, true, now_);
           seat = storages_.size() - 1;
         }
         break;
-      case 7:  // and it asks another
+      case 7:  // and it asks another, as may an earlier one that does not know yet. Not an earlier one of another name: that two
+               // names have two processes each, cut crosswise, and then a disk is lost, is more than anybody promises to survive
         for (auto& s : storages_)
           if (!s.memory.knows_claims()) ask(s, storages_[current_[a % current_.size()]]);
         break;
-      case 8:  // any of them, also an earlier one, says who it is
-        introduce(storages_[b % storages_.size()], storages_[current_[a % current_.size()]]);
+      case 8:  // any of them, also an earlier one, says who it is to any
+        introduce(storages_[b % storages_.size()], storages_[what % 2 == 0 ? current_[a % current_.size()] : a % storages_.size()]);
         break;
       case 9:  // a name moves back to an earlier disk, and what was on the other one is lost
         if (all_know() && storages_.size() > names_.size()) {
           const auto back = b % storages_.size();
           const auto name = static_cast<std::size_t>(std::find(names_.begin(), names_.end(), storages_[back].name) - names_.begin());
-          current_[name] = back;
+          if (current_[name] == back) break;
+          former_[name] = std::exchange(current_[name], back);
+          restart(storages_[back]);
         }
         break;
       case 10:
@@ -134,37 +138,49 @@ public:
     return rules;
   }
 
-  /// One disk is lost at a time: none is while another has not all that was promised, or has not been told that it has not.
+  /// One disk is lost at a time: none is while another has not all that was promised, or is an earlier one that was not told so yet.
   bool all_know() const {
     return std::all_of(current_.begin(), current_.end(), [this](std::size_t seat) {
       const auto& s = storages_[seat];
-      return s.memory.knows_claims() && std::all_of(current_.begin(), current_.end(), [&](std::size_t other) {
-        const auto known = storages_[other].disks.find(s.name);
-        return known == storages_[other].disks.end() || known->second <= s.disk;
-      });
+      return s.memory.knows_claims() && std::all_of(storages_.begin(), storages_.end(), [&](const storage& other) { return other.name != s.name || other.disk <= s.disk; });
     });
   }
 
-  /// Who has an earlier disk than is known is told so, and rises above that one.
+  void add(const node_name& name) {
+    storage s;
+    s.name = name;
+    s.incarnation = s.disk = s.begun = ++incarnation_;
+    storages_.push_back(std::move(s));
+  }
+
+  /// Who has an earlier disk than is known is told so, and rises above that one if it may.
   void introduce(storage& s, storage& to) {
     if (s.name == to.name) return;
-    auto& known = to.disks[s.name];
-    if (known > s.disk) {
-      s.disk = ++incarnation_;
-      s.memory.doubt_claims(s.claims.list(0, 10), now_);
+    if (const auto known = to.disks[s.name]; known > s.disk) {
+      const auto kept = s.claims.list(0, 10);
+      const auto above = disk_above(known, s.incarnation, kept.empty(), {1}, 0);
+      if (above == 0) return;
+      s.disk = above;
+      s.memory.begin_again(rules_of(), kept, now_);
     }
-    known = s.disk;
+    keep_disk(to, s.name, s.disk);
+  }
+
+  void keep_disk(storage& s, const node_name& about, std::uint64_t disk) {
+    auto& known = s.disks[about];
+    if (disk <= known) return;
+    if (known != 0) s.memory.take_back(about);
+    known = disk;
   }
 
   void restart(storage& s) {
     shard_claims again;
     if (const auto* kept = s.claims.find(0)) again.load(*kept, now_);
     s.claims = std::move(again);
+    s.incarnation = ++incarnation_;
     s.disk = s.begun;
-    if (!s.memory.knows_claims()) {
-      s.memory = {};
-      s.memory.begin(rules_of(), s.claims.empty(), now_);
-    }
+    s.memory = {};
+    s.memory.begin(rules_of(), s.claims.empty(), now_);
   }
 
   /// Whoever asks is known to the one that answers before it does.
@@ -172,10 +188,10 @@ public:
     if (blank.name == other.name) return;
     introduce(blank, other);
     for (const auto& [node, begun] : other.disks)
-      if (node != blank.name) blank.disks[node] = std::max(blank.disks[node], begun);
+      if (node != blank.name) keep_disk(blank, node, begun);
     if (other.disk < blank.disks[other.name]) return;
-    blank.disks[other.name] = other.disk;
-    blank.memory.on_claims(other.name, false, other.claims.list(0, 10), now_, now_);
+    keep_disk(blank, other.name, other.disk);
+    blank.memory.on_claims(other.name, {false, other.memory.knows_claims(), other.claims.list(0, 10)}, now_, now_);
     if (!blank.memory.may_keep_claims()) return;
     for (const auto& claim : blank.memory.claims()) blank.claims.load(claim, now_);
     blank.memory.claims_kept();

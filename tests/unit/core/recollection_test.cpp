@@ -16,8 +16,8 @@ struct Recollection : ::testing::Test {
 
   /// It has known of this disk from the beginning.
   void hear(const node_name& node, const std::vector<shard_claim>& claims, instant sent) {
-    memory.on_claims(node, false, {claim(1)}, start - seconds{1}, start);
-    memory.on_claims(node, false, claims, sent, sent);
+    memory.on_claims(node, {false, true, {claim(1)}}, start - seconds{1}, start);
+    memory.on_claims(node, {false, true, claims}, sent, sent);
   }
 };
 
@@ -70,17 +70,17 @@ TEST_F(Recollection, WhoHearsLateOfThisDiskIsAskedAgainAfterWhatItHadGrantedHasL
   hear("c", {y.claim()}, first);
   grant(x, "a", 1, {}, first - milliseconds{10});
   grant(x, "b", 1, {{"a", 1}}, first - milliseconds{10});
-  memory.on_claims("b", false, {x.claim()}, first, first);
+  memory.on_claims("b", {false, true, {x.claim()}}, first, first);
   ASSERT_TRUE(x.holds(first + seconds{4})) << "for what it was told before b knew";
   EXPECT_FALSE(memory.may_keep_claims());
-  memory.on_claims("b", false, {x.claim()}, first + milliseconds{4'999}, first + seconds{5});
+  memory.on_claims("b", {false, true, {x.claim()}}, first + milliseconds{4'999}, first + seconds{5});
   EXPECT_FALSE(memory.may_keep_claims());
   const auto late = first + claim_ttl;
   EXPECT_FALSE(x.holds(late));
   grant(x, "a", 1, {}, late);
   grant(x, "b", 1, {{"a", 2}}, late);
   EXPECT_FALSE(x.holds(late));
-  memory.on_claims("b", false, {x.claim()}, late, late);
+  memory.on_claims("b", {false, true, {x.claim()}}, late, late);
   EXPECT_TRUE(memory.may_keep_claims());
   EXPECT_EQ(memory.claims(), std::vector<shard_claim>{y.claim()});
 }
@@ -103,29 +103,51 @@ TEST_F(Recollection, OfTwoHoldersOfOneGenerationNeitherGetsItAgain) {
 
 TEST_F(Recollection, AnEarlierDiskAsksWhatWasPromisedSinceAndKeepsTheNewestOfAll) {
   memory.begin(three(), false, start);
-  memory.doubt_claims({claim(4)}, later);
+  memory.begin_again(three(), {claim(4)}, start);
   EXPECT_FALSE(memory.knows_claims());
-  EXPECT_TRUE(memory.knows_marks());
-  const auto heard = later + claim_ttl;
+  EXPECT_FALSE(memory.knows_marks());
   for (const auto* node : {"b", "c"}) {
     EXPECT_FALSE(memory.may_keep_claims());
-    memory.on_claims(node, false, {claim(3)}, later, later);
-    memory.on_claims(node, false, {claim(3)}, heard, heard);
+    hear(node, {claim(3)}, later);
   }
   ASSERT_TRUE(memory.may_keep_claims());
   EXPECT_EQ(memory.claims(), std::vector<shard_claim>{claim(4)});
-  // Doubted once more, all of them count anew.
+  // Once more, and all of them count anew.
   memory.claims_kept();
-  memory.doubt_claims({claim(4)}, heard);
-  memory.on_claims("b", false, {claim(5)}, heard + claim_ttl, heard + claim_ttl);
+  memory.begin_again(three(), {claim(4)}, later);
+  memory.on_claims("b", {false, true, {claim(5)}}, later + claim_ttl, later + claim_ttl);
   EXPECT_FALSE(memory.may_keep_claims());
+}
+
+TEST_F(Recollection, WhoAsksItselfTellsWhatItHasAndDoesNotCount) {
+  memory.begin(make_copy_rules("a", {"a", "b"}, {}, 2, 2), true, start);
+  hear("b", {}, start - seconds{1});
+  memory.begin_again(make_copy_rules("a", {"a", "b"}, {}, 2, 2), {}, start);
+  for (const auto at : {start, later}) memory.on_claims("b", {false, false, {claim(3)}}, at, at);
+  EXPECT_FALSE(memory.may_keep_claims());
+  memory.on_claims("b", {false, true, {claim(2)}}, later, later);
+  ASSERT_TRUE(memory.may_keep_claims());
+  EXPECT_EQ(memory.claims(), std::vector<shard_claim>{claim(3)});
+}
+
+TEST_F(Recollection, WhatAnEarlierProcessOfANameToldIsAskedOfTheLaterAgain) {
+  memory.begin(three(), true, start);
+  hear("b", {claim(3)}, later);
+  memory.take_back("b");
+  hear("c", {claim(3)}, later);
+  EXPECT_FALSE(memory.may_keep_claims());
+  memory.on_claims("b", {false, true, {claim(5)}}, later, later);
+  EXPECT_FALSE(memory.may_keep_claims()) << "it has only just heard of this disk";
+  memory.on_claims("b", {false, true, {claim(5)}}, later + claim_ttl, later + claim_ttl);
+  ASSERT_TRUE(memory.may_keep_claims());
+  EXPECT_EQ(memory.claims(), std::vector<shard_claim>{claim(5)});
 }
 
 TEST_F(Recollection, InANewClusterNobodyWaits) {
   memory.begin(three(), true, start);
-  memory.on_claims("b", true, {}, start, start);
+  memory.on_claims("b", {true, true, {}}, start, start);
   EXPECT_FALSE(memory.knows_marks());
-  memory.on_claims("c", true, {}, start, start);
+  memory.on_claims("c", {true, true, {}}, start, start);
   EXPECT_TRUE(memory.knows_marks());
   EXPECT_TRUE(memory.may_keep_claims());
   EXPECT_TRUE(memory.claims().empty());
@@ -133,8 +155,8 @@ TEST_F(Recollection, InANewClusterNobodyWaits) {
 
 TEST_F(Recollection, WhatWasDeletedIsKnownWhenAllWereHeardWhoMayBeTheOnlyOneToKnow) {
   memory.begin(three(), true, start);
-  memory.on_claims("b", false, {}, start, start);
-  memory.on_claims("c", false, {}, start, start);
+  memory.on_claims("b", {false, true, {}}, start, start);
+  memory.on_claims("c", {false, true, {}}, start, start);
   EXPECT_FALSE(memory.knows_marks());
   memory.on_marks("b");
   EXPECT_FALSE(memory.knows_marks());

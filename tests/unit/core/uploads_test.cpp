@@ -111,6 +111,18 @@ TEST(Uploads, SilentSessionsExpire) {
   EXPECT_EQ(all.expired(now + seconds{20}), std::vector<video_id>{id});
 }
 
+TEST(Uploads, WhatGrowsDoesNotExpire) {
+  uploads all{{.idle = seconds{10}}};
+  ASSERT_TRUE(begin(all, {}));
+  EXPECT_FALSE(all.is_abandoned(id, 0, now + seconds{10})) << "not yet";
+  EXPECT_FALSE(all.is_abandoned(id, 5, now + seconds{11}));
+  EXPECT_TRUE(all.expired(now + seconds{21}).empty());
+  EXPECT_FALSE(all.is_abandoned(id, 5, now + seconds{21})) << "heard ten seconds ago";
+  EXPECT_FALSE(all.is_abandoned(id, 6, now + seconds{22}));
+  EXPECT_TRUE(all.is_abandoned(id, 6, now + seconds{33}));
+  EXPECT_FALSE(all.is_abandoned({9, 9}, 0, now + seconds{33}));
+}
+
 TEST(Recipes, DefaultAndRequestedLadders) {
   EXPECT_EQ(make_recipe({})->rungs, default_ladder());
   const auto asked = make_recipe({{1280, 720, 0}, {256, 144, 0}});
