@@ -1,5 +1,7 @@
 #include "sim/disk.hpp"
 
+#include "store/schema.hpp"
+
 #include <algorithm>
 
 namespace latham::sim {
@@ -169,14 +171,40 @@ void disk::cut() {
   twin_blobs_->power_cut(time_.draw(3));
 }
 
-void disk::lose() {
+void disk::unplug() {
   ++life_;
   pending_.clear();
   // The old twins' closures may still be in the queue: they own their state.
   twin_records_->power_cut(0);
   twin_blobs_->power_cut(0);
+}
+
+void disk::lose() {
+  unplug();
   make();
   lost_();
+}
+
+void disk::put_aside() {
+  unplug();
+  records_aside_ = std::move(twin_records_);
+  blobs_aside_ = std::move(twin_blobs_);
+  make();
+  lost_();
+}
+
+bool disk::bring_back() {
+  if (!records_aside_) return false;
+  unplug();
+  twin_records_ = std::move(records_aside_);
+  twin_blobs_ = std::move(blobs_aside_);
+  lost_();
+  // Not its claims: what was granted since is the word of this node, too.
+  ports::kv_batch uploads;
+  for (auto& [key, value] : twin_records_->contents())
+    if (key.starts_with(store::prefix_uploads)) uploads.push_back({key, value});
+  watch_(uploads);
+  return true;
 }
 
 }  // namespace latham::sim

@@ -35,6 +35,10 @@ public:
   void cut();
   /// A new, empty disk.
   void lose();
+  /// The same, and the old one is kept.
+  void put_aside();
+  /// The one that was put aside is in use again, and what is here now is lost. False: there is none.
+  bool bring_back();
 
   enum class ill : std::uint8_t { slow, read_error, write_error, blob_write_error, full, corrupt_read };
   void afflict(std::size_t fault, ill what, std::int64_t amount) { afflictions_.push_back({fault, what, amount}); }
@@ -64,6 +68,7 @@ private:
   void bites(std::size_t fault);
   void later(std::function<void()> work);
   void make();
+  void unplug();
 
   events& time_;
   trace& trace_;
@@ -74,6 +79,8 @@ private:
   const std::function<void()> lost_;
   std::unique_ptr<store::memory_kv> twin_records_;
   std::unique_ptr<store::memory_blobs> twin_blobs_;
+  std::unique_ptr<store::memory_kv> records_aside_;
+  std::unique_ptr<store::memory_blobs> blobs_aside_;
   std::unique_ptr<ports::kv_store> records_;
   std::unique_ptr<ports::own_blobs> blobs_;
   std::deque<std::shared_ptr<const ports::kv_batch>> pending_;  // handed to the twin, not yet durable; in order

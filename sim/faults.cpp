@@ -102,6 +102,22 @@ void faults::lose_disk(std::size_t which, machine& m) {
   restart_later(m, milliseconds{around_.what.faults[which].for_ms});
 }
 
+/// A volume is replaced by an empty one, and put back after a while, as an operator may who found it again: two lost disks, one
+/// after the other.
+void faults::replace_volume(std::size_t which, machine& m, bool back) {
+  if (healed_) return;
+  if (!may_lose_disk_(m)) {
+    around_.time.after(looks_for_repair_every, [this, which, &m, back] { replace_volume(which, m, back); });
+    return;
+  }
+  const auto& f = around_.what.faults[which];
+  m.kill(false);
+  if (!back) m.storage().put_aside();
+  else if (m.storage().bring_back()) around_.faults.bites(which);
+  restart_later(m, milliseconds{f.for_ms});
+  if (!back) around_.time.after(milliseconds{f.for_ms + f.amount}, [this, which, &m] { replace_volume(which, m, true); });
+}
+
 void faults::on_links(std::size_t which, const fault& f, const std::vector<machine*>& nodes) {
   std::vector<node_index> from;
   std::vector<node_index> to;
@@ -157,6 +173,7 @@ void faults::inject(std::size_t which) {
   }
   for (auto* m : nodes) {
     if (f.kind == "disk_lost") lose_disk(which, *m);
+    if (f.kind == "old_volume") replace_volume(which, *m, false);
     if (f.kind == "kill" || f.kind == "move" || f.kind == "dark") {
       take_down(which, *m, f.kind == "dark");
       if (f.kind == "move") around_.net.move(m->index());

@@ -37,6 +37,7 @@ private:
   void lock_out_twin(std::size_t which, machine& first);
   void take_down(std::size_t which, machine& m, bool silent);
   void lose_disk(std::size_t which, machine& m);
+  void replace_volume(std::size_t which, machine& m, bool back);
   void on_links(std::size_t which, const fault& f, const std::vector<machine*>& nodes);
 
   surroundings& around_;

@@ -60,6 +60,7 @@ const std::vector<fault_kind>& fault_kinds() {
     {"disk_full", "", {0, 0}, {1'000, 15'000}, "sc", 4},
     {"corrupt_read", "of a thousand reads", {20, 500}, {1'000, 10'000}, "s", 3},
     {"disk_lost", "", {0, 0}, {500, 5'000}, "sc", 2},
+    {"old_volume", "milliseconds on an empty one, before the old one is put back", {1'000, 60'000}, {300, 3'000}, "s", 0},
     // -- clock
     {"clock_jump", "milliseconds, back or forth", {-86'400'000, 86'400'000}, {100, 100}, "gscw", 3},
     // -- codec

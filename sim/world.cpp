@@ -393,13 +393,15 @@ private:
     note(batch);
     if (m.superseded()) return on_earlier_storage_batch(m.name(), batch);
     const auto& node = m.name();
+    for (const auto& write : batch)
+      if (write.key == store::storage_disk_key(node) && write.value) on_numbered(m, read<storage_disk>(write).begun);
     for (const auto& write : batch) {
       if (write.key.starts_with(store::prefix_claims) && write.value) {
         auto claim = read<shard_claim>(write);
         const auto shard = claim.shard;
         view_.claims.insert_or_assign(std::pair{node, shard}, std::move(claim));
         look_whose(shard);
-        if (node == lost_last_) lost_claims_.erase(shard);
+        if (node == lost_last_ && !old_volumes_.contains(&m)) lost_claims_.erase(shard);
       }
       if (!write.key.starts_with(store::prefix_uploads)) continue;
       const auto id = parse_id<video_id>(std::string_view{write.key}.substr(std::string_view{store::prefix_uploads}.size()));
@@ -409,6 +411,15 @@ private:
       else held.erase(node);
       which_counts(*id);
     }
+  }
+
+  /// An old volume that is in use again takes claims, and answers, before it is told that it is one. What it lacks comes with
+  /// its new number.
+  void on_numbered(const machine& m, std::uint64_t begun) {
+    auto& last = numbers_[m.name()];
+    if (begun < last) old_volumes_.insert(&m);
+    if (begun > last && old_volumes_.erase(&m) != 0) old_volume_told_ = time_.now();
+    last = std::max(last, begun);
   }
 
   /// The earlier of two storage nodes of a name: what it keeps goes with its disk. But its word on claims counts with those
@@ -519,6 +530,7 @@ private:
     view_.wait = [this](const std::function<bool()>& answered) {
       for (const auto until = time_.now() + checks_wait_for; !answered() && time_.now() < until;) step();
     };
+    view_.old_volume_lately = [this] { return !old_volumes_.empty() || (old_volume_told_.count() != 0 && time_.now() - old_volume_told_ < disk_counted_lately); };
     view_.disk_lost_lately = [this] { return disks_lost_ > 0 && time_.now() - lost_at_ < disk_counted_lately; };
     view_.storage_up = [this] { return std::all_of(machines_.begin(), machines_.end(), [](const auto& m) { return m->role() != node_role::storage || m->runs() || !m->wanted(); }); };
     view_.storages = [this] { return membership_->told().storages; };
@@ -634,6 +646,9 @@ private:
   node_name lost_last_;                    // the storage node that lost its disk last
   nanoseconds lost_at_{0};
   std::uint64_t disks_lost_ = 0;
+  std::map<node_name, std::uint64_t> numbers_;  // of disks, the greatest of each name
+  std::set<const machine*> old_volumes_;        // that were not told so yet
+  nanoseconds old_volume_told_{0};
   std::set<std::uint16_t> lost_claims_;    // shards whose claims that node has not got back
 };
 

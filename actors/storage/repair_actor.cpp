@@ -383,12 +383,12 @@ private:
     const auto& blob = (*blobs)[index];
     if (blob.bytes <= blob_block_bytes) return scrub_small(blobs, index, owed);
     const auto bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(blob_block_bytes, blob.bytes - offset));
-    const auto go_on = [this, blobs, index, offset, bytes, owed] {
-      count("latham_scrub_bytes_total", bytes);
-      scrub_after(owed + scrub_pace(bytes), blobs, index, offset + blob_block_bytes);
-    };
+    const auto go_on = [this, blobs, index, offset, bytes, owed] { scrub_after(owed + scrub_pace(bytes), blobs, index, offset + blob_block_bytes); };
     env_.own_blobs->read(blob.blob, offset, bytes, here<buffer>([this, blob, offset, bytes, go_on](expected<buffer> block) {
-      if (block || block.error().code != errc::corrupt) return go_on();
+      const bool damaged = !block && block.error().code == errc::corrupt;
+      // What could not be read was not looked at.
+      if (block || damaged) count("latham_scrub_bytes_total", bytes);
+      if (!damaged) return go_on();
       mend(blob, offset, bytes, go_on);
     }));
   }
@@ -415,7 +415,6 @@ private:
       std::vector<ports::blob_stat> damaged;
       for (std::size_t i = 0; found && i < some->size(); ++i) {
         const auto code = (*found)[i];
-        // What could not be read was not looked at.
         if (code == errc::none || code == errc::corrupt) count("latham_scrub_bytes_total", static_cast<double>((*some)[i].bytes));
         if (code == errc::corrupt) damaged.push_back((*some)[i]);
       }

@@ -470,31 +470,36 @@ private:
 
   caf::result<bool> announce_again(std::uint16_t shard) {
     if (!loaded_) return to_caf(starting());
+    auto answer = make_response_promise<bool>();
+    take_back_announcements(shard, [answer]() mutable { answer.deliver(true); });
+    return answer;
+  }
+
+  /// Of that shard, or of all. `durable`: when it is.
+  void take_back_announcements(std::optional<std::uint16_t> shard, std::function<void()> durable) {
     ++announcement_;
     announcing_.clear();
-    // It does not know what was deleted; neither may this node, if it was away then.
+    // The scheduler does not know what was deleted; neither may this node, if it was away then.
     settled_ = rules_.members.size() == 1;
-    auto answer = make_response_promise<bool>();
     ports::kv_batch batch;
     for (auto some = uploads_.announce_again(shard, page); !some.empty(); some = uploads_.announce_again(shard, page))
       for (const auto& record : some) batch.push_back({store::upload_key(record.what.video), to_record(record)});
     const auto uploads = batch.size();
     // Nor does it refer to any output: those of jobs that are done again are found by the reaper.
     for (auto& [blob, entry] : outputs_) {
-      if (blob.shard() != shard || !entry.record.confirmed) continue;
+      if ((shard && blob.shard() != *shard) || !entry.record.confirmed) continue;
       entry.record.confirmed = false;
       begin_anew(blob, entry);
       batch.push_back({store::output_key(blob), to_record(entry.record)});
     }
-    log(ports::log_level::info, "uploads are announced again shard={} count={}", shard, uploads);
+    log(ports::log_level::info, "uploads are announced again shard={} count={}", shard ? std::to_string(*shard) : "all", uploads);
     // Who else has a record was forgotten when the scheduler had it.
     for (const auto& [node, handle] : peers_) exchange(node);
-    journal_.join(std::move(batch), [this, answer]() mutable {
-      answer.deliver(true);
+    journal_.join(std::move(batch), [this, durable = std::move(durable)] {
+      durable();
       look_settled();
       announce();
     });
-    return answer;
   }
 
   // ---- Other storage nodes -----------------------------------------------------------------------------------------
@@ -563,13 +568,13 @@ private:
     disk_ = above;
     memory_.begin_again(rules_, kept, now());
     keeping_claims_ = 0;
-    settled_ = false;
     exchanged_.clear();
     for (const auto& [node, handle] : peers_) {
       introduce_to(handle);
-      exchange(node);
       recollect(node);
     }
+    // Schedulers that lost their disk have asked the later one.
+    take_back_announcements(std::nullopt, [] {});
     return true;
   }
 

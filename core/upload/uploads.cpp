@@ -110,11 +110,11 @@ expected<upload_record> uploads::announced(video_id id) {
   return at->second.record;
 }
 
-std::vector<upload_record> uploads::announce_again(std::uint16_t shard, std::uint32_t limit) {
+std::vector<upload_record> uploads::announce_again(std::optional<std::uint16_t> shard, std::uint32_t limit) {
   std::vector<upload_record> out;
   for (auto& [id, s] : sessions_) {
     if (out.size() == limit) break;
-    if (id.shard() != shard || s.record.state != upload_state::complete || !s.record.announced) continue;
+    if ((shard && id.shard() != *shard) || s.record.state != upload_state::complete || !s.record.announced) continue;
     s.record.announced = false;
     unannounced_.insert(id);
     out.push_back(s.record);
