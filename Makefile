@@ -7,7 +7,7 @@ SECONDS ?= 60
 FILES ?= 20000
 SEED ?= 1
 
-.PHONY: help run build test dev soak mutants core-mutants bench asan tsan fuzz fuzz-mutations clean-room image-test clean setup-build setup-test setup-fuzz setup-mutation configure-build configure-test
+.PHONY: help run build test dev soak sim-soak mutants core-mutants bench asan tsan fuzz fuzz-mutations clean-room image-test clean setup-build setup-test setup-fuzz setup-mutation configure-build configure-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,8 @@ tsan: setup-test ## build with the thread sanitizer, run the tests of the rooms 
 soak: setup-test configure-test ## run the simulation over many seeds (SEEDS=20000) on both cores, stop at the first failure
 	@cmake --build build --target latham-sim -j $(JOBS)
 	@tests/sim/soak.sh build/latham-sim $(SEEDS) $(JOBS)
+
+sim-soak: soak
 
 mutants: setup-test ## plant bugs in copies of the tree and expect the simulation to find each (ARGS="--only NAME"); half an hour on two cores
 	@tests/sim/mutants.py --jobs $(JOBS) $(ARGS)
