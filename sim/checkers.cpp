@@ -68,7 +68,9 @@ public:
     if (v.revision < revision) return;  // late: dropped by every client
     if (v.revision == revision && v.state != state)
       throw violation{"events_follow_edges", fmt::format("{} is both {} and {} at revision {:x}", to_string(v.id), to_string(state), to_string(v.state), revision)};
-    if (v.state != state && !reaches(state, v.state) && !(lost_.contains(v.id.shard()) && (v.revision >> 32) != (revision >> 32)))
+    // What nobody acknowledged may be gone, and with an old volume come back.
+    const bool came_back = state == video_state::deleting && view_.old_volume_lately();
+    if (v.state != state && !reaches(state, v.state) && !came_back && !(lost_.contains(v.id.shard()) && (v.revision >> 32) != (revision >> 32)))
       throw violation{"events_follow_edges", fmt::format("{} went from {} (revision {:x}) to {} (revision {:x})", to_string(v.id), to_string(state), revision, to_string(v.state), v.revision)};
     revision = v.revision;
     state = v.state;

@@ -258,7 +258,7 @@ private:
   }
 
   /// What the storage nodes agree on decides: from then on the giver only forgets, and what the receiver has must be all. So it
-  /// is when one of them has heard that the receiver goes on from there, of more than the giver claimed for it.
+  /// is when most of them have heard that the receiver goes on from there, of more than the giver claimed for it.
   void look_whose(std::uint16_t shard) {
     const auto members = membership_->told().storages;
     std::map<std::pair<node_name, std::uint32_t>, std::size_t> votes;
@@ -269,8 +269,12 @@ private:
     std::uint32_t given = 0;
     for (const auto& [claim, count] : votes)
       if (claim.first == speaker->second->name()) given = std::max(given, claim.second + 1);
+    std::map<node_name, std::size_t> beyond;
+    for (const auto& [claim, count] : votes)
+      if (given == 0 || claim.second > given) beyond[claim.first] += count;
+    const auto most = members.size() / 2 + 1;
     for (const auto& [claim, count] : votes) {
-      if (speaker->second->name() == claim.first || (count < members.size() / 2 + 1 && (given == 0 || claim.second <= given))) continue;
+      if (speaker->second->name() == claim.first || (count < most && beyond[claim.first] < most)) continue;
       for (const auto& m : machines_)
         if (m->name() == claim.first && !m->superseded()) return on_shard_moved(shard, *m);
     }
@@ -308,6 +312,11 @@ private:
         }
         if (!tasks.contains(id) || !(tasks.at(id) == wanted)) throw violation{"hand_over_is_whole", to.name() + " lacks " + to_string(id) + ", or has it as it was before"};
         had = wanted;
+      }
+      // The giver's disk may be gone since, and the view with it.
+      if (disk_lost_at_.contains(speaker)) {
+        view_.videos.insert(videos.begin(), videos.end());
+        view_.tasks.insert(tasks.begin(), tasks.end());
       }
       std::erase_if(view_.leases, [shard](const auto& entry) { return entry.first.first == shard; });
     }
@@ -560,6 +569,8 @@ private:
     if (!clients_->finished()) out += clients_->unfinished();
     for (const auto& m : machines_)
       if ((m->wanted() && !m->runs()) || acts_as_twin(*m)) out += " " + m->name() + (m->wanted() ? " is down;" : " runs twice;");
+    for (const auto& [shard, speaker] : speaks_for_)
+      if (speaker->superseded()) out += fmt::format(" the later process of {} does not own shard {} yet;", speaker->name(), shard);
     for (const auto& [id, video] : view_.videos) {
       const auto known = view_.known.find(id);
       const bool ended = video.state == video_state::ready || (video.state == video_state::failed && known != view_.known.end() && known->second.poison && video.job > 1);

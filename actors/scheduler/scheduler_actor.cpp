@@ -774,7 +774,8 @@ private:
     std::uint64_t records = 0;
     shard_claim claim;                // of the receiver
     std::set<node_name> granted;
-    bool taken = false;               // the receiver has claimed it since
+    std::set<node_name> taken_at;     // the receiver has claimed it there since
+    bool taken = false;               // at a majority: nobody else can own it from what was there before
     std::string what;
   };
 
@@ -908,7 +909,7 @@ private:
           [this, node](const claim_answer& answer) {
             if (!given_ || given_->taken) return;
             if (answer.granted) given_->granted.insert(node);
-            else look_taken(answer.known);
+            else look_taken(node, answer.known);
           },
           [](caf::error&) {});  // with the next period
       return;
@@ -918,13 +919,20 @@ private:
         [this, node](const kept_claims& kept) {
           if (!given_ || given_->taken || !kept.known) return;
           if (kept.claims.empty() || kept.claims.front().shard != given_->shard || kept.claims.front().generation < given_->claim.generation) given_->granted.erase(node);  // it lost its disk
-          else look_taken(kept.claims.front());
+          else look_taken(node, kept.claims.front());
         },
         [](caf::error&) {});
   }
 
-  void look_taken(const shard_claim& known) {
-    if (known.holder != given_->to || known.generation <= given_->claim.generation) return;
+  /// What was sent is forgotten when the receiver is past the claim that was made for it at most storage nodes. With fewer of them
+  /// this scheduler's next life could own the shard again, and would have nothing of it.
+  void look_taken(const node_name& node, const shard_claim& known) {
+    if (known.holder != given_->to || known.generation <= given_->claim.generation) {
+      given_->taken_at.erase(node);
+      return;
+    }
+    given_->taken_at.insert(node);
+    if (LATHAM_REACHED_IF("shard_taken_at_too_few", given_->taken_at.size() < members().size() / 2 + 1)) return;
     given_->taken = true;
     log(ports::log_level::info, "shard handed over shard={} to={} records={}", given_->shard, given_->to, given_->records);
     LATHAM_REACHED("shard_handed_over");

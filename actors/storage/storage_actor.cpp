@@ -542,9 +542,8 @@ private:
         log(ports::log_level::warn, "a storage node has an earlier disk than is known of its name, and its word does not count peer={} disk={:x} known={:x}", disk.node, disk.begun, known);
       return false;
     }
-    const auto before = std::exchange(known, disk.begun);
-    if (before == disk.begun) return true;
-    if (before != 0) memory_.take_back(disk.node);
+    if (std::exchange(known, disk.begun) == disk.begun) return true;
+    memory_.take_back(disk.node);
     if (loaded_) journal_.join({disk_record(disk)}, [] {});
     return true;
   }

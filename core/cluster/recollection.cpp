@@ -38,6 +38,7 @@ void recollection::on_claims(const node_name& node, const answer& told, instant 
 void recollection::take_back(const node_name& node) {
   knows_us_.erase(node);
   told_claims_.erase(node);
+  told_marks_.erase(node);
 }
 
 void recollection::on_marks(const node_name& node) {

@@ -39,7 +39,7 @@ shard_claims::outcome shard_claims::on_claim(const claim_request& request, insta
     const bool own = e.kept.incarnation == wanted.incarnation || (request.previous != 0 && e.kept.incarnation == request.previous) ||
                      (request.from.incarnation != 0 && e.kept.incarnation == request.from.incarnation);
     // The giver's later life, or somebody after it, went on: what the claimant was sent is old. An earlier claim only missed the giver's.
-    if (!own && request.from.incarnation != 0 && e.kept.incarnation != 0 && e.kept.holder != wanted.holder && e.kept.generation >= request.from.generation) return {{false, e.kept, static_cast<std::uint32_t>(claim_ttl.count())}, std::nullopt};
+    if (!own && request.from.incarnation != 0 && e.kept.holder != wanted.holder && e.kept.generation >= request.from.generation) return {{false, e.kept, static_cast<std::uint32_t>(claim_ttl.count())}, std::nullopt};
     const auto silent = now - e.heard;
     if (!own && silent < claim_ttl) {
       const auto left = std::chrono::ceil<milliseconds>(nanoseconds{claim_ttl} - silent);

@@ -68,7 +68,7 @@ typename Inspector::result_type inspect(Inspector& f, claim_request& x) {
   return f(x.wanted, x.previous, x.from);
 }
 
-/// A storage node's disk: `begun` is the incarnation of the process that found it empty, or in use again after a later one. Of two
+/// A storage node's disk: `begun` is the incarnation of the process that found it empty, or in use again after a later one (a little more than that of the later one, for an empty disk whose clock was set back). Of two
 /// of a name that of the process that started later is greater. 0: older than such numbers.
 struct storage_disk {
   static constexpr std::uint8_t record_format = 1;

@@ -101,7 +101,7 @@ public:
   /// Sessions whose client has not been heard for `idle`. Bytes do not come by here: whoever asks looks how many there are.
   [[nodiscard]] std::vector<video_id> expired(instant now) const;
   /// One of those has `bytes`. It has expired if it had as many at the last look, or has none; else that counts as heard. So it
-  /// expires one to two times `idle` after its last byte.
+  /// expires one to two times `idle` after its last byte or a restart.
   [[nodiscard]] bool is_abandoned(video_id id, std::uint64_t bytes, instant now);
 
   [[nodiscard]] const upload_record* find(video_id id) const;

@@ -133,9 +133,12 @@ TEST_F(Recollection, WhoAsksItselfTellsWhatItHasAndDoesNotCount) {
 TEST_F(Recollection, WhatAnEarlierProcessOfANameToldIsAskedOfTheLaterAgain) {
   memory.begin(three(), true, start);
   hear("b", {claim(3)}, later);
+  memory.on_marks("b");
   memory.take_back("b");
   hear("c", {claim(3)}, later);
+  memory.on_marks("c");
   EXPECT_FALSE(memory.may_keep_claims());
+  EXPECT_FALSE(memory.knows_marks());
   memory.on_claims("b", {false, true, {claim(5)}}, later, later);
   EXPECT_FALSE(memory.may_keep_claims()) << "it has only just heard of this disk";
   memory.on_claims("b", {false, true, {claim(5)}}, later + claim_ttl, later + claim_ttl);
