@@ -43,7 +43,7 @@ constexpr const char* help =
   "  --scenario FILE  cluster, workload, knobs and faults as JSON (default: the seed draws them all)\n"
   "  --must-bite      fail also when some kind of fault of the scenario bit in none of the seeds\n"
   "  --eventful       count only seeds with at least 60 virtual seconds, five faults that bit and three videos; goes on\n"
-  "                   until there are --seeds of them\n"
+  "                   until there are --seeds of them, or one failed\n"
   "  --json           one JSON object a line for each seed\n"
   "  --plan           print what a seed draws, as a scenario that repeats it, and run nothing\n"
   "  --shrink         when it fails, leave out of the plan what does not matter, and print the rest as a scenario\n"
@@ -297,7 +297,7 @@ int main(int argc, char** argv) {
     }
     std::fflush(stdout);
     // A few failures are enough to look at.
-    if (failed >= 10 || (o.eventful && eventful >= o.seeds)) return false;
+    if (failed >= (o.eventful ? 1u : 10u) || (o.eventful && eventful >= o.seeds)) return false;
     return o.for_s == 0 || std::chrono::steady_clock::now() - began < std::chrono::seconds{o.for_s};
   };
   sim::run_batch(b);
