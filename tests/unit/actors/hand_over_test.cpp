@@ -2,6 +2,7 @@
 #include "actors/cluster/directory.hpp"
 #include "actors/scheduler/scheduler_actor.hpp"
 #include "store/memory_kv.hpp"
+#include "store/schema.hpp"
 
 #include <caf/all.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
@@ -49,6 +50,7 @@ protected:
         return {[this, name](recall_atom, std::uint16_t from) { return kept_claims{false, true, claims_[name].list(from, claims_max)}; },
                 [this, name](const claim_request& asked) -> caf::result<claim_answer> {
                   const bool transfer = asked.previous != 0 && asked.wanted.holder != names_by_incarnation_[asked.previous];
+                  if (asked.wanted.holder != "scheduler-1" && asked.wanted.shard == 1 && !transfer && out_of_reach_.contains(name)) return to_caf({errc::unavailable, "the node is away"});
                   if (transfer && no_transfer_.contains(name)) return to_caf({errc::unavailable, "the node is away"});
                   return claims_[name].on_claim(asked, clock_.now()).answer;
                 },
@@ -184,6 +186,7 @@ protected:
   std::map<std::uint64_t, node_name> names_by_incarnation_;
   std::uint64_t lives_ = 0;
   std::set<node_name> no_transfer_;  // to claims that a scheduler makes for another
+  std::set<node_name> out_of_reach_; // of the receiver, for shard 1
   bool tells_ = true;                // of its uploads
   bool cut_off_ = false;             // schedulers, from pages
   std::set<node_name> draining_;     // that are to be emptied, as said to those that start
@@ -315,6 +318,25 @@ TEST_F(HandOver, IsNotDoneBeforeAMajorityKnowsAndThenTheOldLifeMayGoOn) {
   ASSERT_EQ(shards("scheduler-1"), std::vector<std::uint16_t>{1});
   EXPECT_EQ(finds("scheduler-1", another), errc::none);
   EXPECT_EQ(finds("scheduler-1", video), errc::none);
+}
+
+TEST_F(HandOver, IsNotForgottenWhenOneStorageNodeHasHeardTheReceiver) {
+  ASSERT_EQ(announce("scheduler-1", video), errc::none);
+  no_transfer_ = out_of_reach_ = {"storage-1", "storage-2"};
+  ASSERT_TRUE(hand_over("scheduler-1", 1, "scheduler-0"));
+  pass(seconds{4});
+  const auto given = claims_["storage-0"].find(1)->generation;
+  if (nodes_.at("scheduler-0").ended) start("scheduler-0", 0);
+  pass(seconds{10});
+  ASSERT_EQ(claims_["storage-0"].find(1)->holder, "scheduler-0");
+  ASSERT_GT(claims_["storage-0"].find(1)->generation, given) << "the receiver has gone on there";
+  EXPECT_FALSE(nodes_.at("scheduler-1").ended);
+  const auto has_video = [&] { return nodes_.at("scheduler-1").records->contents().contains(store::video_key(video)); };
+  EXPECT_TRUE(has_video()) << "its next life may own the shard, by the other two";
+  no_transfer_ = out_of_reach_ = {};
+  pass(seconds{15});
+  EXPECT_TRUE(nodes_.at("scheduler-1").ended);
+  EXPECT_FALSE(has_video());
 }
 
 TEST_F(HandOver, PagesThatComeLateChangeNothing) {
