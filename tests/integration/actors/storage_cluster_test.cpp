@@ -212,13 +212,19 @@ protected:
     link_all();
     settle();
   }
-  void lose_disk(const node_name& name) {
+  struct volume {
+    std::unique_ptr<store::memory_kv> records;
+    std::unique_ptr<store::memory_blobs> disk;
+  };
+  volume new_volume() { return {std::make_unique<store::memory_kv>(queue_.adder()), std::make_unique<store::memory_blobs>(queue_.adder())}; }
+  /// Ends it, and gives it that volume; returns the one that it had.
+  volume change_volume(const node_name& name, volume next) {
     kill(name);
     auto& n = nodes_.at(name);
     n.blobs.reset();
-    n.records = std::make_unique<store::memory_kv>(queue_.adder());
-    n.disk = std::make_unique<store::memory_blobs>(queue_.adder());
+    return {std::exchange(n.records, std::move(next.records)), std::exchange(n.disk, std::move(next.disk))};
   }
+  void lose_disk(const node_name& name) { change_volume(name, new_volume()); }
 
   [[nodiscard]] bool linked(const node_name& a, const node_name& b) const { return links_.contains({std::min(a, b), std::max(a, b)}); }
   void link_all() {
@@ -814,10 +820,7 @@ TEST_F(StorageCluster, AnEarlierDiskThatIsInUseAgainAsksWhatWasPromisedSince) {
   const auto claim = [&](const node_name& name, const shard_claim& wanted, std::uint64_t previous) { return ask<claim_answer>(nodes_.at(name).storage, claim_request{wanted, previous}); };
   auto& n = nodes_.at("storage-0");
   const auto first = disk_of("storage-0", "storage-0");
-  kill("storage-0");
-  n.blobs.reset();
-  auto records = std::exchange(n.records, std::make_unique<store::memory_kv>(queue_.adder()));
-  auto disk = std::exchange(n.disk, std::make_unique<store::memory_blobs>(queue_.adder()));
+  auto old = change_volume("storage-0", new_volume());
   restart("storage-0");
   pass(seconds{12});
   const auto later = disk_of("storage-0", "storage-0");
@@ -825,10 +828,7 @@ TEST_F(StorageCluster, AnEarlierDiskThatIsInUseAgainAsksWhatWasPromisedSince) {
   const shard_claim held{0, 5, "scheduler-0", 8};
   EXPECT_TRUE(claim("storage-0", held, 7)->granted);
   EXPECT_TRUE(claim("storage-1", held, 7)->granted);
-  kill("storage-0");
-  n.blobs.reset();
-  n.records = std::move(records);
-  n.disk = std::move(disk);
+  change_volume("storage-0", std::move(old));
   restart("storage-0");
   const shard_claim another{0, 4, "scheduler-0", 9};
   for (int i = 0; i < 40; ++i) {
@@ -877,19 +877,13 @@ TEST_F(StorageCluster, TheEarlierOfTwoDoesNotRiseAboveTheLater) {
 TEST_F(StorageCluster, AnEarlierDiskKnowsNoVideosBeforeItHasAskedForThem) {
   live_with_a_scheduler();
   auto& n = nodes_.at("storage-0");
-  kill("storage-0");
-  n.blobs.reset();
-  auto records = std::exchange(n.records, std::make_unique<store::memory_kv>(queue_.adder()));
-  auto disk = std::exchange(n.disk, std::make_unique<store::memory_blobs>(queue_.adder()));
+  auto old = change_volume("storage-0", new_volume());
   restart("storage-0");
   pass(seconds{12});
   const auto u = upload("storage-0", "bytes");
   ASSERT_TRUE(u);
   const auto other = u->order[1], third = u->order[2];
-  kill("storage-0");
-  n.blobs.reset();
-  n.records = std::move(records);
-  n.disk = std::move(disk);
+  change_volume("storage-0", std::move(old));
   kill(other);
   restart("storage-0");
   pass(seconds{12});

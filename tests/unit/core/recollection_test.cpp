@@ -167,4 +167,14 @@ TEST_F(Recollection, WhatWasDeletedIsKnownWhenAllWereHeardWhoMayBeTheOnlyOneToKn
   EXPECT_TRUE(memory.knows_marks());
 }
 
+TEST(DiskAbove, OnlyOfAProcessThatStartedLaterOrWhoseClockWasSetBack) {
+  const auto at = [](std::int64_t ms) { return make_incarnation({ms}, 5); };
+  EXPECT_EQ(disk_above(at(1'000), at(2'000), false, {2'500}, 7), at(2'000));
+  EXPECT_EQ(disk_above(at(2'000), at(1'000), false, {2'500}, 7), 0u) << "the earlier of two";
+  EXPECT_EQ(disk_above(at(2'000), at(1'000), true, {2'500}, 7), 0u) << "also with nothing on its disk";
+  EXPECT_EQ(disk_above(at(2'000), at(1'000), true, {1'500}, 7), at(2'000) + 8) << "the later one began in its future";
+  EXPECT_EQ(disk_above(at(2'000), at(1'000), false, {1'500}, 7), 0u);
+  EXPECT_NE(disk_above(at(2'000), at(1'000), true, {1'500}, 1), disk_above(at(2'000), at(1'000), true, {1'500}, 2));
+}
+
 }  // namespace latham
