@@ -68,8 +68,9 @@ typename Inspector::result_type inspect(Inspector& f, claim_request& x) {
   return f(x.wanted, x.previous, x.from);
 }
 
-/// A storage node's disk: `begun` is the incarnation of the process that found it empty, or in use again after a later one (a little more than that of the later one, for an empty disk whose clock was set back). Of two
-/// of a name that of the process that started later is greater. 0: older than such numbers.
+/// A storage node's disk: `begun` is the incarnation of the process that found it empty, or that uses it again after a later one,
+/// so of two of a name the later one's is greater. Of an empty disk whose clock was set back it is a little more than what the
+/// others knew. 0: older than such numbers.
 struct storage_disk {
   static constexpr std::uint8_t record_format = 1;
 
