@@ -818,7 +818,6 @@ TEST_F(StorageCluster, OneThatLostItsDiskIsToldWhichOfTwoDisksIsTheLater) {
 TEST_F(StorageCluster, AnEarlierDiskThatIsInUseAgainAsksWhatWasPromisedSince) {
   live_with_a_scheduler();
   const auto claim = [&](const node_name& name, const shard_claim& wanted, std::uint64_t previous) { return ask<claim_answer>(nodes_.at(name).storage, claim_request{wanted, previous}); };
-  auto& n = nodes_.at("storage-0");
   const auto first = disk_of("storage-0", "storage-0");
   auto old = change_volume("storage-0", new_volume());
   restart("storage-0");
