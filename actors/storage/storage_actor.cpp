@@ -155,7 +155,7 @@ private:
 
   void loaded() {
     loaded_ = true;
-    memory_.begin(rules_, claims_.empty(), now());
+    memory_.begin(rules_, claims_.empty());
     if (LATHAM_REACHED_IF("storage_begins_blank", !memory_.knows_marks())) log(ports::log_level::info, "storage is new or has lost its disk, and asks the others what they keep");
     // Before its word counts, and before anybody is told what it asks for next.
     auto batch = std::exchange(former_, {});
@@ -565,7 +565,7 @@ private:
     LATHAM_REACHED_IF("storage_doubts_what_it_keeps", memory_.knows_claims());
     log(ports::log_level::warn, "a later disk of this name has been in use: asking the others what was promised since disk={:x} later={:x} now={:x}", disk_, begun, above);
     disk_ = above;
-    memory_.begin_again(rules_, kept, now());
+    memory_.begin_again(rules_, kept);
     keeping_claims_ = 0;
     exchanged_.clear();
     for (const auto& [node, handle] : peers_) {

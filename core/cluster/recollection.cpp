@@ -6,18 +6,17 @@
 
 namespace latham {
 
-void recollection::begin(const copy_rules& rules, bool empty, instant now) {
+void recollection::begin(const copy_rules& rules, bool empty) {
   const auto members = rules.members.size();
   claims_known_ = marks_known_ = !empty || members < 2;
   const auto majority = members / 2 + 1;
   claims_needed_ = members - majority + 1;
   marks_needed_ = std::min(members - 1, members + 1 - rules.acks);
-  asked_from_ = now + claim_ttl;
 }
 
-void recollection::begin_again(const copy_rules& rules, const std::vector<shard_claim>& own, instant now) {
+void recollection::begin_again(const copy_rules& rules, const std::vector<shard_claim>& own) {
   *this = {};
-  begin(rules, true, now);
+  begin(rules, true);
   for (const auto& claim : own) note(claim);
 }
 
@@ -31,7 +30,7 @@ void recollection::on_claims(const node_name& node, const answer& told, instant 
   for (const auto& claim : told.claims) note(claim);
   const auto since = knows_us_.try_emplace(node, now).first->second;
   // Who keeps no claim at all has not lived with a scheduler yet, or has lost its disk as well.
-  if (told.claims.empty() || (told.known && sent >= asked_from_ && sent >= since + claim_ttl)) told_claims_.insert(node);
+  if (told.claims.empty() || (told.known && sent >= since + claim_ttl)) told_claims_.insert(node);
   if (told.blank) on_marks(node);
 }
 

@@ -29,9 +29,9 @@ namespace latham {
 class recollection {
 public:
   /// `empty`: the own disk keeps no claim. Else, and without others to ask, everything is known at once.
-  void begin(const copy_rules& rules, bool empty, instant now);
+  void begin(const copy_rules& rules, bool empty);
   /// The own disk is an earlier one of its name, and keeps `own`. Forgets what was heard.
-  void begin_again(const copy_rules& rules, const std::vector<shard_claim>& own, instant now);
+  void begin_again(const copy_rules& rules, const std::vector<shard_claim>& own);
 
   [[nodiscard]] bool knows_claims() const noexcept { return claims_known_; }
   [[nodiscard]] bool knows_marks() const noexcept { return marks_known_; }
@@ -60,7 +60,6 @@ private:
 
   std::size_t claims_needed_ = 0;
   std::size_t marks_needed_ = 0;
-  instant asked_from_;
   std::map<node_name, instant> knows_us_;  // since when, at the latest
   std::set<node_name> told_claims_;
   std::set<node_name> told_marks_;

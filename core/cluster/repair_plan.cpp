@@ -55,8 +55,7 @@ repair_plan plan_repair(const ports::blob_stat& own, const copy_rules& rules, co
   std::size_t keep = 0;  // and give it up by no other rules than these
   for (const auto& home : homes) {
     const auto at = heard.find(home);
-    if (at == heard.end()) continue;
-    if (!same(own, at->second)) continue;
+    if (at == heard.end() || !same(own, at->second)) continue;
     ++have;
     keep += agreed.contains(home) ? 1 : 0;
   }

@@ -8,9 +8,7 @@ shard_holds::shard_holds(node_name self, std::uint64_t incarnation, shard_claim 
   : self_{std::move(self)}, incarnation_{incarnation}, last_{std::move(last)}, members_{std::move(members)}, generation_{last_.generation + 1} {}
 
 void shard_holds::add(std::uint16_t shard, std::uint32_t newest, predecessor from) {
-  auto last = last_;
-  last.shard = shard;
-  holds_.insert_or_assign(shard, shard_hold{shard, self_, incarnation_, std::move(last), members_, from});
+  holds_.insert_or_assign(shard, shard_hold{shard, self_, incarnation_, last_, members_, from});
   raise(std::max(generation_, newest + 1));
 }
 
@@ -30,9 +28,8 @@ void shard_holds::on_answer(const node_name& storage, const claim_request& asked
   const auto at = holds_.find(asked.wanted.shard);
   if (at == holds_.end()) return;
   at->second.on_answer(storage, asked, answer, sent, now);
-  // Of one that owned all of them the generation is in use and stays.
-  if (!held_all_ && at->second.claim().generation > generation_) raise(at->second.claim().generation);
-  held_all_ = held_all_ || holds(now);
+  // Each that was owned stays where it is, so once all of them were the generation does.
+  raise(std::max(generation_, at->second.claim().generation));
 }
 
 bool shard_holds::holds(instant now) const {

@@ -37,7 +37,6 @@ private:
   std::vector<node_name> members_;
   std::map<std::uint16_t, shard_hold> holds_;
   std::uint32_t generation_;
-  bool held_all_ = false;
 };
 
 }  // namespace latham

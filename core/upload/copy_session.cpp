@@ -135,7 +135,6 @@ void copy_session::on_reserved(std::size_t index, std::uint32_t attempt, const e
     r->reserved = true;
     r->assumed = own_ == 0 && !sealed_ && r->attempt == 1;
     r->at = r->assumed ? phase::copying : phase::opening;
-    r->durable = r->sent = 0;
     if (!r->assumed) call(out, index, copy_call::kind::open);
   } else if (limited(result)) {
     hold(index, now, out);
@@ -188,7 +187,6 @@ void copy_session::on_sent(std::size_t index, std::uint32_t attempt, const expec
     // It has bytes all the same, and nothing of ours was sent before: they are somebody else's.
     r->assumed = false;
     r->at = phase::cutting;
-    r->durable = r->sent = 0;
     call(out, index, copy_call::kind::cut, 0, 0);
   } else if (limited(bytes)) {
     hold(index, now, out);

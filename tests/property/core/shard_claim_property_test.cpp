@@ -47,7 +47,7 @@ public:
       former_.push_back(i);
       add(names_.back());
     }
-    for (auto& s : storages_) s.memory.begin(rules_of(), false, now_);
+    for (auto& s : storages_) s.memory.begin(rules_of(), false);
     for (auto& c : claimants_) start(c);
   }
 
@@ -83,7 +83,7 @@ public:
           auto& seat = current_[b % current_.size()];
           former_[b % current_.size()] = seat;
           add(storages_[seat].name);
-          storages_.back().memory.begin(rules, true, now_);
+          storages_.back().memory.begin(rules, true);
           seat = storages_.size() - 1;
         }
         break;
@@ -161,7 +161,7 @@ public:
       const auto above = disk_above(known, s.incarnation, kept.empty(), {1}, 0);
       if (above == 0) return;
       s.disk = above;
-      s.memory.begin_again(rules_of(), kept, now_);
+      s.memory.begin_again(rules_of(), kept);
     }
     keep_disk(to, s.name, s.disk);
   }
@@ -180,7 +180,7 @@ public:
     s.incarnation = ++incarnation_;
     s.disk = s.begun;
     s.memory = {};
-    s.memory.begin(rules_of(), s.claims.empty(), now_);
+    s.memory.begin(rules_of(), s.claims.empty());
   }
 
   /// Whoever asks is known to the one that answers before it does.

@@ -284,6 +284,10 @@ TEST(CopyRules, NamesAreSortedAndCountOnce) {
   EXPECT_EQ(make_copy_rules("b", {"b", "a", "b"}, {}, 3, 0).copies, 2u);
 }
 
+TEST(CopyRules, OnlyStorageNodesAreEmptiedHere) {
+  EXPECT_EQ(make_copy_rules("a", {"a", "b"}, {"b", "scheduler-1"}, 0, 0).draining, std::set<node_name>{"b"});
+}
+
 TEST(CopyRules, WhenAllAreToBeEmptiedNoneIs) {
   const auto rules = make_copy_rules("a", {"a", "b", "c"}, {"a", "b", "c"}, 3, 2);
   EXPECT_EQ(rules.copies, 3u);
@@ -340,6 +344,30 @@ TEST(ShardClaims, OnlyItsOwnEarlierLifeTakesOverAtOnce) {
   EXPECT_FALSE(s.on_claim({{1, 2, "a", 8}, 0}, start).answer.granted) << "no earlier life is none of nought";
 }
 
+TEST(ShardClaims, WhatWasHandedOverIsOldOnceALaterLifeOfTheGiverIsKnown) {
+  for (const std::uint32_t known : {19u, 20u, 21u}) {
+    shard_claims s;
+    s.load({0, known, "giver", 9}, start);
+    const auto late = start + claim_ttl;  // nobody has to be waited for
+    const auto answer = s.on_claim({{0, 30, "receiver", 10}, 0, {8, 20}}, late).answer;
+    EXPECT_EQ(answer.granted, known < 20) << "what is of before the hand-over only missed the claim that gave it away";
+    EXPECT_EQ(answer.wait_ms, known < 20 ? 0u : 5'000u);
+  }
+}
+
+TEST(ShardClaims, AreListedFromAShardAndUpToALimit) {
+  shard_claims s;
+  for (const std::uint16_t shard : {3, 1, 7}) s.load({shard, 1, "a", 7}, start);
+  const auto shards = [&](std::uint16_t from, std::size_t limit) {
+    std::vector<std::uint16_t> out;
+    for (const auto& claim : s.list(from, limit)) out.push_back(claim.shard);
+    return out;
+  };
+  EXPECT_EQ(shards(0, 2), (std::vector<std::uint16_t>{1, 3}));
+  EXPECT_EQ(shards(2, 9), (std::vector<std::uint16_t>{3, 7}));
+  EXPECT_TRUE(shards(8, 9).empty());
+}
+
 TEST(ShardClaims, AStorageNodeThatRefusesCountsNoMore) {
   claimant c;
   c.grant(0, start);
@@ -365,6 +393,76 @@ TEST(ShardClaims, AnOwnerIsLostToWhoLivesAndOutdatedByWhoDoesNot) {
     c.grant(2, start);
     EXPECT_FALSE(c.hold.holds(start)) << "late answers do not bring it back";
   }
+}
+
+TEST(ShardClaims, AnOwnerIsOutdatedByAnEarlierLifeOfItsOwnAndByAGenerationOfNobody) {
+  for (const auto& [incarnation, lost] : {std::pair{std::uint64_t{9}, false}, std::pair{std::uint64_t{10}, true}, std::pair{std::uint64_t{1}, false}, std::pair{std::uint64_t{0}, false}}) {
+    claimant c;
+    c.grant(0, start);
+    c.grant(1, start);
+    c.refuse(0, 2, incarnation, 1, start);
+    EXPECT_EQ(c.hold.lost(), lost) << incarnation;
+    EXPECT_EQ(c.hold.outdated(), !lost) << incarnation;
+  }
+  claimant c;
+  c.grant(0, start);
+  c.grant(1, start);
+  c.answer(0, {false, {0, 2, "scheduler-1", 1}, 1}, start);
+  EXPECT_TRUE(c.hold.lost()) << "another that started earlier lives";
+  claimant d;
+  d.grant(0, start);
+  d.grant(1, start);
+  d.answer(0, {false, {0, 2, "scheduler-1", 0}, 1}, start);
+  EXPECT_TRUE(d.hold.outdated()) << "nobody does";
+}
+
+TEST(ShardClaims, AGenerationThatIsRaisedIsConfirmedAnew) {
+  claimant c;
+  c.grant(0, start);
+  c.grant(1, start);
+  for (const std::uint32_t no_more : {0u, 1u}) {
+    c.hold.raise(no_more);
+    EXPECT_EQ(c.hold.claim().generation, 1u);
+    EXPECT_TRUE(c.hold.holds(start)) << no_more;
+  }
+  c.hold.raise(4);
+  EXPECT_EQ(c.hold.claim().generation, 4u);
+  c.grant(2, start);
+  EXPECT_FALSE(c.hold.holds(start)) << "two confirmed the one before";
+  c.refuse(0, 7, 11, 1, start);
+  EXPECT_FALSE(c.hold.lost()) << "what it asks for now it never owned";
+  EXPECT_EQ(c.hold.claim().generation, 8u);
+}
+
+TEST(ShardClaims, OnlyWhatAMemberSaysOfThisClaimCounts) {
+  claimant c;
+  c.grant(0, start);
+  const auto asked = c.hold.claim();
+  auto elsewhere = asked;
+  elsewhere.shard = 3;
+  c.hold.on_answer("stranger", {asked, 0}, {true, asked, 0}, start, start);
+  c.hold.on_answer(three[1], {asked, 0}, {true, elsewhere, 0}, start, start);
+  EXPECT_FALSE(c.hold.holds(start));
+  c.hold.raise(2);
+  c.grant(0, start);
+  c.hold.on_answer(three[1], {asked, 0}, {true, asked, 0}, start, start);
+  EXPECT_FALSE(c.hold.holds(start)) << "what was asked before";
+  c.grant(1, start);
+  EXPECT_TRUE(c.hold.holds(start));
+}
+
+TEST(ShardClaims, OfTheDisksThatAStorageNodeTellsAsManyAreKeptAsThereAreMembers) {
+  claimant c;
+  const storage_disk later{three[0], 2};
+  c.answer(0, {true, c.hold.claim(), 0, 1}, start);
+  std::vector<storage_disk> told{{three[0], 1}, {three[1], 1}, {three[2], 1}, later};
+  c.answer(1, {true, c.hold.claim(), 0, 1, told}, start);
+  EXPECT_TRUE(c.hold.holds(start)) << "the fourth of three is not looked at";
+  std::swap(told[2], told[3]);
+  c.answer(1, {true, c.hold.claim(), 0, 1, told}, start);
+  EXPECT_FALSE(c.hold.holds(start));
+  c.answer(1, {true, c.hold.claim(), 0, 1, {{"x", 1}, {"y", 1}, {"z", 1}, later}}, start);
+  EXPECT_FALSE(c.hold.holds(start)) << "others than members take no room";
 }
 
 TEST(ShardClaims, AGreaterGenerationIsProposedWhenOthersKnowMore) {

@@ -130,6 +130,7 @@ TEST(CopySession, WhatAReplicaHasBeforeAnythingWasSentIsCut) {
   w.session.on_sent(first.replica, first.attempt, error{errc::offset_mismatch, "it has some"}, w.now, w.out);
   EXPECT_TRUE(w.out.dropped.empty());
   const auto cut = w.next(copy_call::kind::cut);
+  EXPECT_EQ(cut.offset, 0u);
   EXPECT_EQ(cut.bytes, 0u) << "not ours, however many they are";
   w.session.on_cut(cut.replica, cut.attempt, {}, w.now, w.out);
   const auto open = w.next(copy_call::kind::open);
@@ -141,6 +142,25 @@ TEST(CopySession, WhatAReplicaHasBeforeAnythingWasSentIsCut) {
     w.session.on_sent(send.replica, send.attempt, (at + 1) * mib, w.now, w.out);
   }
   EXPECT_EQ(w.answer_to(1), errc::none);
+}
+
+TEST(CopySession, AReplicaIsCutOnceAndThenLooksAfterItself) {
+  writer w{2, 2};
+  w.session.on_own(0, w.now, w.out);
+  w.bring_up();
+  w.session.on_own(2 * mib, w.now, w.out);
+  const error more{errc::offset_mismatch, "it has some"};
+  const auto first = w.next(copy_call::kind::send);
+  w.session.on_sent(first.replica, first.attempt, more, w.now, w.out);
+  const auto cut = w.next(copy_call::kind::cut);
+  w.session.on_cut(cut.replica, cut.attempt, {}, w.now, w.out);
+  const auto open = w.next(copy_call::kind::open);
+  w.session.on_opened(open.replica, open.attempt, 0, w.now, w.out);
+  const auto again = w.next(copy_call::kind::send), behind = w.next(copy_call::kind::send);
+  w.session.on_sent(again.replica, again.attempt, more, w.now, w.out);
+  w.session.on_sent(behind.replica, behind.attempt, more, w.now, w.out);
+  EXPECT_EQ(w.out.dropped.size(), 1u) << "somebody else writes there";
+  (void)w.next(copy_call::kind::reserve);
 }
 
 TEST(CopySession, AReplicaThatRefusedForWantOfRoomIsStillNotAsked) {

@@ -39,6 +39,7 @@ TEST_F(Leaving, WhatAllOthersHaveHoldsNobodyBack) { EXPECT_EQ(all_well().report(
 
 TEST_F(Leaving, WhatIsOnTheDiskDoes) {
   EXPECT_EQ(why(all_well().report(3, 0)), words{"blobs 3"});
+  EXPECT_EQ(why(all_well().report(1, 0)), words{"blobs 1"});
   EXPECT_EQ(why(all_well().report(0, 1)), words{"changes 1"});
 }
 
@@ -95,6 +96,13 @@ TEST_F(Leaving, AnyMajorityOfThoseThatStayMustKnowAGeneration) {
   EXPECT_TRUE(count.report(0, 0).may_leave);
 }
 
+TEST_F(Leaving, OfTwoThatStayOneThatKnowsAGenerationIsEnough) {
+  leave_count count{rules, {}, {claim}};
+  hear(count, "b", {}, {claim});
+  hear(count, "c", {}, {});
+  EXPECT_TRUE(count.report(0, 0).may_leave) << "their majority is both";
+}
+
 TEST_F(Leaving, NobodyLeavesUnasked) {
   EXPECT_EQ(why(leave_count{make_copy_rules("a", {"a", "b"}, {}, 2, 2), {}, {}}.report(0, 0)), words{"not_draining 0"});
   EXPECT_EQ(why(leave_count{make_copy_rules("a", {"a", "b"}, {"a", "b"}, 2, 2), {}, {}}.report(0, 0)), words{"not_draining 0"});
@@ -112,6 +120,10 @@ TEST(Placement, TheDigestOfTheRulesIsOfAllThatMovesACopy) {
   EXPECT_NE(plain, digest({"a", "b"}, {}, 2, 2));
   EXPECT_NE(plain, digest({"a", "b", "c"}, {}, 3, 2));
   EXPECT_NE(plain, digest({"a", "b", "c"}, {}, 2, 1));
+}
+
+TEST(Placement, TheDigestOfTheRulesIsFrozenBecauseNeighbouringReleasesCompareIt) {
+  EXPECT_EQ(digest_of(make_copy_rules("a", {"a", "b", "c"}, {"b"}, 2, 1)), 0xc23dd6a35ea625fbull);
 }
 
 }  // namespace latham

@@ -24,19 +24,19 @@ struct Recollection : ::testing::Test {
 }  // namespace
 
 TEST_F(Recollection, ADiskThatIsNotEmptyKnowsWhatItPromised) {
-  memory.begin(three(), false, start);
+  memory.begin(three(), false);
   EXPECT_TRUE(memory.knows_claims());
   EXPECT_TRUE(memory.knows_marks());
 }
 
 TEST_F(Recollection, AloneThereIsNobodyToAsk) {
-  memory.begin(make_copy_rules("a", {"a"}, {}, 0, 0), true, start);
+  memory.begin(make_copy_rules("a", {"a"}, {}, 0, 0), true);
   EXPECT_TRUE(memory.knows_claims());
   EXPECT_TRUE(memory.knows_marks());
 }
 
 TEST_F(Recollection, OfThreeBothOthersAreHeardAndTheNewestClaimIsKept) {
-  memory.begin(three(), true, start);
+  memory.begin(three(), true);
   EXPECT_FALSE(memory.knows_claims());
   hear("b", {claim(3)}, later);
   EXPECT_FALSE(memory.may_keep_claims());  // the majority may have been this node and the third
@@ -49,7 +49,7 @@ TEST_F(Recollection, OfThreeBothOthersAreHeardAndTheNewestClaimIsKept) {
 }
 
 TEST_F(Recollection, WhatWasSaidWhileItsLastGrantsMayStillCountIsAskedAgain) {
-  memory.begin(make_copy_rules("a", {"a", "b"}, {}, 2, 2), true, start);
+  memory.begin(make_copy_rules("a", {"a", "b"}, {}, 2, 2), true);
   hear("b", {claim(3)}, start + milliseconds{4'999});
   EXPECT_FALSE(memory.may_keep_claims());
   hear("b", {claim(4)}, later);
@@ -65,7 +65,7 @@ TEST_F(Recollection, WhoHearsLateOfThisDiskIsAskedAgainAfterWhatItHadGrantedHasL
     hold.on_answer(node, *hold.request(at), {true, hold.claim(), 0, disk, std::move(others)}, at, at);
   };
   y.raise(2);
-  memory.begin(three(), true, start);
+  memory.begin(three(), true);
   const auto first = start + seconds{6};
   hear("c", {y.claim()}, first);
   grant(x, "a", 1, {}, first - milliseconds{10});
@@ -87,11 +87,12 @@ TEST_F(Recollection, WhoHearsLateOfThisDiskIsAskedAgainAfterWhatItHadGrantedHasL
 
 TEST_F(Recollection, OfTwoHoldersOfOneGenerationNeitherGetsItAgain) {
   // This name's earlier disk and b were x's majority; y had c's word alone, and has not heard of b's.
-  memory.begin(three(), true, start);
+  memory.begin(three(), true);
   const shard_claim x{0, 3, "scheduler-0", 7}, y{0, 3, "scheduler-0", 8};
   hear("c", {y}, later);
   hear("b", {x}, later);
   ASSERT_TRUE(memory.may_keep_claims());
+  EXPECT_EQ(memory.claims(), (std::vector<shard_claim>{{0, 3, "scheduler-0", 0}}));
   shard_claims kept;
   for (const auto& claim : memory.claims()) kept.load(claim, later);
   for (const auto& wanted : {x, y}) {
@@ -102,8 +103,8 @@ TEST_F(Recollection, OfTwoHoldersOfOneGenerationNeitherGetsItAgain) {
 }
 
 TEST_F(Recollection, AnEarlierDiskAsksWhatWasPromisedSinceAndKeepsTheNewestOfAll) {
-  memory.begin(three(), false, start);
-  memory.begin_again(three(), {claim(4)}, start);
+  memory.begin(three(), false);
+  memory.begin_again(three(), {claim(4)});
   EXPECT_FALSE(memory.knows_claims());
   EXPECT_FALSE(memory.knows_marks());
   for (const auto* node : {"b", "c"}) {
@@ -114,15 +115,15 @@ TEST_F(Recollection, AnEarlierDiskAsksWhatWasPromisedSinceAndKeepsTheNewestOfAll
   EXPECT_EQ(memory.claims(), std::vector<shard_claim>{claim(4)});
   // Once more, and all of them count anew.
   memory.claims_kept();
-  memory.begin_again(three(), {claim(4)}, later);
+  memory.begin_again(three(), {claim(4)});
   memory.on_claims("b", {false, true, {claim(5)}}, later + claim_ttl, later + claim_ttl);
   EXPECT_FALSE(memory.may_keep_claims());
 }
 
 TEST_F(Recollection, WhoAsksItselfTellsWhatItHasAndDoesNotCount) {
-  memory.begin(make_copy_rules("a", {"a", "b"}, {}, 2, 2), true, start);
+  memory.begin(make_copy_rules("a", {"a", "b"}, {}, 2, 2), true);
   hear("b", {}, start - seconds{1});
-  memory.begin_again(make_copy_rules("a", {"a", "b"}, {}, 2, 2), {}, start);
+  memory.begin_again(make_copy_rules("a", {"a", "b"}, {}, 2, 2), {});
   for (const auto at : {start, later}) memory.on_claims("b", {false, false, {claim(3)}}, at, at);
   EXPECT_FALSE(memory.may_keep_claims());
   memory.on_claims("b", {false, true, {claim(2)}}, later, later);
@@ -131,7 +132,7 @@ TEST_F(Recollection, WhoAsksItselfTellsWhatItHasAndDoesNotCount) {
 }
 
 TEST_F(Recollection, WhatAnEarlierProcessOfANameToldIsAskedOfTheLaterAgain) {
-  memory.begin(three(), true, start);
+  memory.begin(three(), true);
   hear("b", {claim(3)}, later);
   memory.on_marks("b");
   memory.take_back("b");
@@ -147,7 +148,7 @@ TEST_F(Recollection, WhatAnEarlierProcessOfANameToldIsAskedOfTheLaterAgain) {
 }
 
 TEST_F(Recollection, InANewClusterNobodyWaits) {
-  memory.begin(three(), true, start);
+  memory.begin(three(), true);
   memory.on_claims("b", {true, true, {}}, start, start);
   EXPECT_FALSE(memory.knows_marks());
   memory.on_claims("c", {true, true, {}}, start, start);
@@ -157,7 +158,7 @@ TEST_F(Recollection, InANewClusterNobodyWaits) {
 }
 
 TEST_F(Recollection, WhatWasDeletedIsKnownWhenAllWereHeardWhoMayBeTheOnlyOneToKnow) {
-  memory.begin(three(), true, start);
+  memory.begin(three(), true);
   memory.on_claims("b", {false, true, {}}, start, start);
   memory.on_claims("c", {false, true, {}}, start, start);
   EXPECT_FALSE(memory.knows_marks());
@@ -165,6 +166,17 @@ TEST_F(Recollection, WhatWasDeletedIsKnownWhenAllWereHeardWhoMayBeTheOnlyOneToKn
   EXPECT_FALSE(memory.knows_marks());
   memory.on_marks("c");
   EXPECT_TRUE(memory.knows_marks());
+}
+
+TEST_F(Recollection, TheMoreDisksADeleteIsOnTheFewerHaveToBeHeard) {
+  for (const auto& [acks, others] : {std::pair{1u, 2}, std::pair{2u, 2}, std::pair{3u, 1}}) {
+    recollection asked;
+    asked.begin(make_copy_rules("a", {"a", "b", "c"}, {}, 3, acks), true);
+    if (others == 2) asked.on_marks("b");
+    EXPECT_FALSE(asked.knows_marks()) << acks;
+    asked.on_marks("c");
+    EXPECT_TRUE(asked.knows_marks()) << acks;
+  }
 }
 
 TEST(DiskAbove, OnlyOfAProcessThatStartedLaterOrWhoseClockWasSetBack) {

@@ -48,6 +48,16 @@ TEST_F(Scheduler, AVideoGoesThroughAllItsStates) {
   EXPECT_EQ(rules.count().leases, 0u);
 }
 
+TEST_F(Scheduler, WhatIsNotToBeGrantedWaits) {
+  rules.grant_work(false);
+  accept();
+  join("worker-0", 1);
+  EXPECT_TRUE(grants().empty());
+  rules.grant_work(true);
+  tick(seconds{1});
+  EXPECT_EQ(grants().size(), 1u);
+}
+
 TEST_F(Scheduler, SoundAloneBecomesReadyWithoutAChunk) {
   accept();
   join("worker-0", 2);

@@ -390,6 +390,9 @@ TEST_F(SchedulerViews, BlobsThatNobodyCommittedAreUnreferenced) {
   const blob_id known{8, blob_of(task_kind::video, 0)}, lost{8, 99};
   EXPECT_EQ(rules.unreferenced(video, {known, lost}), std::vector<blob_id>{lost});
   EXPECT_EQ(rules.unreferenced({7, 7}, {known, lost}), (std::vector<blob_id>{known, lost})) << "of a video that is gone, all are";
+  const blob_id source{9, video.low};
+  EXPECT_EQ(rules.unreferenced(video, {source, lost}), std::vector<blob_id>{lost});
+  EXPECT_EQ(rules.unreferenced({}, {known, source, lost}), std::vector<blob_id>{lost}) << "of whatever video";
   commit(next(), 1);
   rules.on_verified(video, 1, {{video, task_kind::video, 0}}, now, out);
   EXPECT_EQ(rules.unreferenced(video, {known}), std::vector<blob_id>{known}) << "storage lost it, and it will be made again";

@@ -72,6 +72,19 @@ TEST(ShardHolds, AllRiseWithTheOneThatMust) {
   for (const auto& node : members) EXPECT_EQ(storages[node].find(1)->generation, storages[node].find(2)->generation);
 }
 
+TEST(ShardHolds, TheGenerationStaysOnceAllAreOwned) {
+  std::map<node_name, shard_claims> storages;
+  shard_holds holds{"me", 9, {}, members};
+  holds.add(1, 0, {});
+  holds.add(2, 0, {});
+  ask_all(holds, storages, start);
+  ASSERT_TRUE(holds.holds(start));
+  const auto used = holds.generation();
+  for (const auto& node : members) holds.on_answer(node, {{1, used, "me", 9}, 0}, {false, {1, used + 5, "other", 1}, 0}, start, start);
+  EXPECT_EQ(holds.generation(), used);
+  EXPECT_TRUE(holds.outdated()) << "it begins anew instead";
+}
+
 TEST(ShardHolds, NeedEveryOne) {
   std::map<node_name, shard_claims> storages;
   for (const auto& node : members) storages[node].load({2, 5, "other", 70}, start);
@@ -87,6 +100,9 @@ TEST(ShardHolds, WithoutAnyShardHasNothingToWaitFor) {
   shard_holds holds{"me", 9, {4, 3, "me", 7}, members};
   EXPECT_TRUE(holds.holds(start));
   EXPECT_TRUE(holds.requests(start).empty());
+  EXPECT_EQ(holds.generation(), 4u);
+  holds.on_answer("a", {{5, 9, "me", 9}, 0}, {false, {5, 20, "other", 1}, 1}, start, start);  // of one that it has not got
+  EXPECT_EQ(holds.generation(), 4u);
 }
 
 TEST(ShardHold, IsNotEndedByAnEarlierLifeOfItsOwn) {

@@ -121,6 +121,29 @@ TEST(Uploads, WhatGrowsDoesNotExpire) {
   EXPECT_FALSE(all.is_abandoned(id, 6, now + seconds{22}));
   EXPECT_TRUE(all.is_abandoned(id, 6, now + seconds{33}));
   EXPECT_FALSE(all.is_abandoned({9, 9}, 0, now + seconds{33}));
+  ASSERT_TRUE(all.complete(id, sealed(6)));
+  EXPECT_FALSE(all.is_abandoned(id, 6, now + seconds{90})) << "it is all there";
+}
+
+TEST(Uploads, NameTheirSourcesUntilTheyAreGone) {
+  uploads all{{}};
+  const auto record = begin(all, {});
+  ASSERT_TRUE(record);
+  EXPECT_TRUE(all.names(blob));
+  all.forget(id);
+  EXPECT_FALSE(all.names(blob));
+  auto other = *record;
+  other.state = upload_state::complete;
+  ASSERT_TRUE(all.keep(other, now));
+  EXPECT_TRUE(all.names(blob)) << "one that another node tells of";
+  ASSERT_TRUE(all.remove(id));
+  EXPECT_FALSE(all.names(blob));
+  uploads restarted{{}}, removed{{}};
+  restarted.load(other, now);
+  EXPECT_TRUE(restarted.names(blob));
+  other.state = upload_state::removed;
+  removed.load(other, now);
+  EXPECT_FALSE(removed.names(blob));
 }
 
 TEST(Recipes, DefaultAndRequestedLadders) {
