@@ -4,6 +4,7 @@ JOBS ?= $(shell nproc)
 ARGS ?=
 SEEDS ?= 20000
 SECONDS ?= 60
+MINUTES ?=
 FILES ?= 20000
 SEED ?= 1
 
@@ -29,16 +30,16 @@ dev: build ## serve with the page reloading as you edit it (page on http://127.0
 asan: setup-test ## build with address and undefined-behaviour sanitizers, run the tests that do not need a browser
 	@cmake --preset asan-ubsan >/dev/null
 	@cmake --build --preset asan-ubsan -j $(JOBS)
-	@cd build/asan-ubsan && ctest --output-on-failure --no-tests=error -L 'unit|property|integration' -j 1
+	@cd build/asan-ubsan && ctest --output-on-failure --no-tests=error -L 'unit|property|integration|sim' -j 1
 
 tsan: setup-test ## build with the thread sanitizer, run the tests of the rooms that have threads
 	@cmake --preset tsan >/dev/null
 	@cmake --build --preset tsan -j $(JOBS) --target unit_net integration_net unit_store integration_store unit_http integration_http
 	@cd build/tsan && ctest --output-on-failure --no-tests=error -R '^(unit|integration)_(net|store|http)$$' -j 1
 
-soak: setup-test configure-test ## run the simulation over many seeds (SEEDS=20000) on both cores, stop at the first failure
+soak: setup-test configure-test ## run the simulation over many seeds (SEEDS=20000, or MINUTES=90), stop at the first failure; log in build/soak.log
 	@cmake --build build --target latham-sim -j $(JOBS)
-	@tests/sim/soak.sh build/latham-sim $(SEEDS) $(JOBS)
+	@tests/sim/soak.sh build/latham-sim $(SEEDS) "$(MINUTES)" $(JOBS) build
 
 sim-soak: soak
 

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -69,11 +70,19 @@ verdict reap(child& c, std::uint64_t seed) {
   return v;
 }
 
+verdict no_process(std::uint64_t seed) {
+  verdict v;
+  v.seed = seed;
+  v.checker = "the_process_lives";
+  v.what = "no process could be started for it; see ulimit -u and what memory is left";
+  return v;
+}
+
 }  // namespace
 
 verdict run_in_child(const plan& p, const run_options& how) {
   auto c = start(p, how);
-  if (c.id < 0) return {};
+  if (c.id < 0) return no_process(p.seed);
   while (hear(c)) {
   }
   return reap(c, p.seed);
@@ -105,9 +114,14 @@ void run_batch(const batch& b) {
   const auto began = std::chrono::steady_clock::now();
   while (true) {
     while (go_on && next < b.count && all.size() < b.jobs) {
-      auto p = b.draw(b.first + next++);
+      auto p = b.draw(b.first + next);
       auto c = start(p, {});
-      if (c.id < 0) break;
+      if (c.id < 0) {
+        // With others running: again when one of them has ended.
+        if (all.empty()) b.ended(p, no_process(p.seed), {}), go_on = false;
+        break;
+      }
+      ++next;
       all.push_back({std::move(c), std::move(p)});
     }
     if (all.empty()) break;
@@ -127,7 +141,8 @@ void run_batch(const batch& b) {
     if (b.progress) {
       const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - began;
       constexpr int width = 30;
-      const auto full = static_cast<int>(done * width / b.count);
+      const auto part = std::max(static_cast<double>(done) / static_cast<double>(b.count), b.lasts_s > 0 ? spent.count() / b.lasts_s : 0);
+      const auto full = std::min(width, static_cast<int>(part * width));
       std::fprintf(stderr, "\r[%.*s%*s] %llu of %llu seeds, %.1f a second, %llu faults bit, %llu failed ", full, "##############################", width - full, "",
                    static_cast<unsigned long long>(done), static_cast<unsigned long long>(b.count), static_cast<double>(done) / std::max(0.001, spent.count()), static_cast<unsigned long long>(bitten),
                    static_cast<unsigned long long>(failed));

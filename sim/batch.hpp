@@ -20,6 +20,7 @@ struct batch {
   std::uint64_t count = 1;
   unsigned jobs = 1;
   bool progress = false;                                        // on stderr
+  double lasts_s = 0;                                           // at most so long, as `ended` sees to; 0: until the last seed
   std::function<plan(std::uint64_t seed)> draw;
   /// In the order in which they end. False: no further seed is begun.
   std::function<bool(const plan& p, const verdict& v, const std::string& json)> ended;

@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <ctime>
 #include <fstream>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <string>
@@ -36,15 +37,16 @@ constexpr const char* help =
   "\n"
   "  latham-sim [--seed N] [--seeds M] [--scenario FILE] [options]\n"
   "\n"
-  "  --seed N         the first seed (default 1); a seed is a run: same seed, same trace hash. \"time\": from the clock\n"
+  "  --seed N         the first seed (default: the scenario's, or 1); a seed is a run: same seed, same trace hash. \"time\": from the clock\n"
   "  --seeds M        how many seeds, N to N+M-1 (default 1), each in a process of its own\n"
   "  --jobs J         so many at once (default: all cores)\n"
   "  --for SECONDS    begins no further seed after so much real time\n"
   "  --scenario FILE  cluster, workload, knobs and faults as JSON (default: the seed draws them all)\n"
   "  --must-bite      fail also when some kind of fault of the scenario bit in none of the seeds\n"
-  "  --eventful       count only seeds with at least 60 virtual seconds, five faults that bit and three videos; goes on\n"
+  "  --eventful       count only seeds with at least 60 virtual seconds, five faults that bit and three accepted videos; goes on\n"
   "                   until there are --seeds of them, or one failed\n"
-  "  --json           one JSON object a line for each seed\n"
+  "  --marks FILE     keep the marks that were reached in FILE, and count those that are there already: many batches, one list\n"
+  "  --json           one JSON object a line for each seed, and nothing else: without --shrink, --chart and --trace\n"
   "  --plan           print what a seed draws, as a scenario that repeats it, and run nothing\n"
   "  --shrink         when it fails, leave out of the plan what does not matter, and print the rest as a scenario\n"
   "  --chart FILE.svg write the sequence chart of the end of the run there (a failure prints it as text in any case)\n"
@@ -61,13 +63,14 @@ constexpr const char* help =
   "the network code; those have tests of their own.\n";
 
 struct options {
-  std::uint64_t seed = 0;  // 0: not given
+  std::optional<std::uint64_t> seed;
   std::uint64_t seeds = 1;
   std::uint64_t jobs = std::max(1u, std::thread::hardware_concurrency());
   std::uint64_t for_s = 0;
   std::uint64_t chart_s = 3;
   std::string scenario_file;
   std::string chart_file;
+  std::string marks_file;
   bool json = false;
   bool plan = false;
   bool shrink = false;
@@ -104,19 +107,40 @@ std::string parse(int argc, char** argv, options& o) {
       ++i;
       continue;
     }
-    const bool known = number("--seed", o.seed) || number("--seeds", o.seeds) || number("--jobs", o.jobs) || number("--for", o.for_s) || number("--chart-seconds", o.chart_s) ||
-                       text("--scenario", o.scenario_file) || text("--chart", o.chart_file) || flag("--json", o.json) || flag("--plan", o.plan) || flag("--shrink", o.shrink) ||
+    std::uint64_t seed = 0;
+    const bool known = number("--seed", seed) || number("--seeds", o.seeds) || number("--jobs", o.jobs) || number("--for", o.for_s) || number("--chart-seconds", o.chart_s) ||
+                       text("--scenario", o.scenario_file) || text("--chart", o.chart_file) || text("--marks", o.marks_file) || flag("--json", o.json) || flag("--plan", o.plan) || flag("--shrink", o.shrink) ||
                        flag("--trace", o.trace) || flag("--must-bite", o.must_bite) || flag("--eventful", o.eventful) || flag("--bench", o.bench) || flag("--kinds", o.kinds) || flag("--scale", o.scale) || text("--cell", o.cell) || number("--chunks", o.chunks);
+    if (word == "--seed") o.seed = seed;
     if (!known || o.seeds == 0 || o.jobs == 0 || o.chunks < 1'000 || o.chunks > 10'000'000) return word;
   }
+  if (o.json && !o.scale && (o.shrink || o.trace || !o.chart_file.empty())) return "--json with --shrink, --chart or --trace";
   return {};
 }
 
 /// Much happened: a soak of quiet worlds would prove little.
-bool is_eventful(const sim::plan& p, const sim::verdict& v) {
+bool is_eventful(const sim::verdict& v) {
   std::uint64_t bites = 0;
   for (const auto& [kind, n] : v.faults) bites += n.bit;
-  return v.virtual_s >= 60 && bites >= 5 && p.items.size() >= 3;
+  const auto accepted = v.counts.find("uploads_acknowledged");
+  return v.virtual_s >= 60 && bites >= 5 && accepted != v.counts.end() && accepted->second >= 3;
+}
+
+/// One name a line.
+std::set<std::string> read_marks(const std::string& file) {
+  std::set<std::string> out;
+  if (file.empty()) return out;
+  std::ifstream in{file};
+  for (std::string name; std::getline(in, name);) out.insert(name);
+  return out;
+}
+
+bool keep_marks(const std::string& file, const std::set<std::string>& reached) {
+  if (file.empty()) return true;
+  std::ofstream out{file};
+  for (const auto& name : reached) out << name << '\n';
+  out.close();
+  return !out.fail();
 }
 
 std::string repeat_line(const options& o, std::uint64_t seed) {
@@ -124,7 +148,7 @@ std::string repeat_line(const options& o, std::uint64_t seed) {
 }
 
 void print_summary(const sim::plan& p, const sim::verdict& v) {
-  fmt::print("seed {} {} hash={:016x} steps={} virtual_s={:.1f} nodes={}\n", v.seed, v.passed ? "passed" : "FAILED", v.hash, v.steps, v.virtual_s, sim::node_names(p.nodes).size());
+  fmt::print("seed {} {} hash={:016x} steps={} virtual_s={:.1f} nodes={} commit={}\n", v.seed, v.passed ? "passed" : "FAILED", v.hash, v.steps, v.virtual_s, sim::node_names(p.nodes).size(), sim::commit());
   fmt::print("  knobs ");
   for (const auto& k : sim::all_knobs()) fmt::print(" {}={}", k.name, p.knobs.*k.where);
   fmt::print("\n  counts");
@@ -153,7 +177,7 @@ void tell(const options& o, const sim::plan& p, bool in_words) {
 }
 
 void tell_failure(const options& o, const sim::plan& p, const sim::verdict& v) {
-  fmt::print("seed {} FAILED {}: {}\n  repeat with: {}\n", v.seed, v.checker, v.what, repeat_line(o, v.seed));
+  fmt::print("seed {} FAILED {}: {}\n  repeat with: {} (commit {})\n", v.seed, v.checker, v.what, repeat_line(o, v.seed), sim::commit());
   tell(o, p, true);
   if (!o.shrink) return;
   const auto small = sim::shrink(p, v.checker, [](const std::string& progress) { fmt::print("  shrinking: {}\n", progress); });
@@ -203,7 +227,7 @@ int scale(const options& o) {
   for (const std::uint32_t shards : {1, 4, 16})
     for (const std::uint32_t workers : {10, 100, 1'000}) {
       if (!o.cell.empty() && o.cell != fmt::format("{}x{}", workers, shards)) continue;
-      cells.push_back({workers, shards, static_cast<std::uint32_t>(o.chunks), 4, std::max<std::uint64_t>(o.seed, 1)});
+      cells.push_back({workers, shards, static_cast<std::uint32_t>(o.chunks), 4, o.seed.value_or(1)});
     }
   if (cells.empty()) {
     std::fprintf(stderr, "latham-sim: there is no cell %s; 10, 100 and 1000 workers, 1, 4 and 16 shards\n", o.cell.c_str());
@@ -255,12 +279,12 @@ int main(int argc, char** argv) {
     }
     s = std::move(*parsed);
   }
-  if (o.seed == 0) o.seed = s.seed.value_or(1);
+  const auto first = o.seed ? *o.seed : s.seed.value_or(1);
   if (o.plan) {
-    fmt::print("{}\n", sim::to_json(sim::draw_plan(s, o.seed)));
+    fmt::print("{}\n", sim::to_json(sim::draw_plan(s, first)));
     return 0;
   }
-  if (!o.json && o.seeds > 1) fmt::print("latham-sim: scenario {}, {} seeds from {}, {} at once\n", s.name, o.seeds, o.seed, o.jobs);
+  if (!o.json && o.seeds > 1) fmt::print("latham-sim: scenario {}, {} seeds from {}, {} at once\n", s.name, o.seeds, first, o.jobs);
 
   std::uint64_t failed = 0;
   std::uint64_t done = 0;
@@ -268,17 +292,18 @@ int main(int argc, char** argv) {
   std::uint64_t steps = 0;
   double virtual_s = 0;
   std::map<std::string, sim::ledger::count> faults;
-  std::set<std::string> reached;
+  auto reached = read_marks(o.marks_file);
   sim::batch b;
-  b.first = o.seed;
+  b.first = first;
   b.count = o.eventful ? quiet_worlds_max * o.seeds : o.seeds;
   b.jobs = static_cast<unsigned>(o.jobs);
   b.progress = !o.json && o.seeds > 1 && ::isatty(2) != 0;
+  b.lasts_s = static_cast<double>(o.for_s);
   b.draw = [&](std::uint64_t seed) { return sim::draw_plan(s, seed); };
   const auto began = std::chrono::steady_clock::now();
   b.ended = [&](const sim::plan& p, const sim::verdict& v, const std::string& json) {
     ++done;
-    eventful += is_eventful(p, v) ? 1 : 0;
+    eventful += is_eventful(v) ? 1 : 0;
     failed += v.passed ? 0 : 1;
     steps += v.steps;
     virtual_s += v.virtual_s;
@@ -311,7 +336,7 @@ int main(int argc, char** argv) {
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - began;
     fmt::print("{} seeds, {} failed; {:.1f} s, {:.1f} seeds a second, {:.1f} M steps, {:.0f} virtual seconds\n", done, failed, spent.count(), static_cast<double>(done) / spent.count(),
                static_cast<double>(steps) / 1e6, virtual_s);
-    fmt::print("{} of them with at least 60 virtual seconds, five faults that bit and three videos\n", eventful);
+    fmt::print("{} of them with at least 60 virtual seconds, five faults that bit and three accepted videos\n", eventful);
     fmt::print("faults (bit of injected):");
     for (const auto& [kind, n] : faults) fmt::print(" {}={}/{}", kind, n.bit, n.injected);
     std::vector<std::string> missed;
@@ -321,6 +346,10 @@ int main(int argc, char** argv) {
     std::sort(missed.begin(), missed.end());
     fmt::print("\nmarks reached: {}; not reached:{}\n", reached.size(), missed.empty() ? " none" : "");
     for (const auto& name : missed) fmt::print("  {}\n", name);
+  }
+  if (!keep_marks(o.marks_file, reached)) {
+    std::fprintf(stderr, "latham-sim: %s cannot be written\n", o.marks_file.c_str());
+    fine = false;
   }
   if (o.must_bite)
     for (const auto& [kind, n] : faults)

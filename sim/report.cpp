@@ -5,10 +5,12 @@
 
 namespace latham::sim {
 
+std::string_view commit() noexcept { return LATHAM_COMMIT; }
+
 std::string to_json(const verdict& v, const plan& p) {
   nlohmann::ordered_json j;
   j["seed"] = v.seed;
-  j["commit"] = LATHAM_COMMIT;
+  j["commit"] = commit();
   j["scenario"] = p.name;
   j["nodes"] = {{"gateway", p.nodes.gateways}, {"storage", p.nodes.storages}, {"scheduler", p.nodes.schedulers}, {"worker", p.nodes.workers}};
   for (const auto& k : all_knobs()) j["knobs"][k.name] = p.knobs.*k.where;

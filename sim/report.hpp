@@ -4,8 +4,12 @@
 #include "sim/world.hpp"
 
 #include <string>
+#include <string_view>
 
 namespace latham::sim {
+
+/// Of the tree that this was built from, "-dirty" when it had changes.
+[[nodiscard]] std::string_view commit() noexcept;
 
 /// One line. With what the plan settled: its knobs.
 [[nodiscard]] std::string to_json(const verdict& v, const plan& p);
