@@ -230,8 +230,11 @@ protected:
   void link_all() {
     for (const auto& a : up_)
       for (const auto& b : up_)
-        if (a < b && links_.insert({a, b}).second)  // the smaller name dials
-          caf::anon_send(nodes_.at(a).directory, service_change{service_storage, b, caf::actor_cast<caf::strong_actor_ptr>(nodes_.at(b).storage)});
+        if (a < b) link(a, b);
+  }
+  /// The smaller name dials.
+  void link(const node_name& a, const node_name& b) {
+    if (links_.insert({a, b}).second) caf::anon_send(nodes_.at(a).directory, service_change{service_storage, b, caf::actor_cast<caf::strong_actor_ptr>(nodes_.at(b).storage)});
   }
   void unlink(const node_name& a, const node_name& b) {
     if (links_.erase({std::min(a, b), std::max(a, b)}) == 0) return;
@@ -443,7 +446,9 @@ TEST_F(StorageCluster, AnUploadIsFinishedAgainWhereItsBytesAreLost) {
   ASSERT_FALSE(early);
   EXPECT_EQ(early.error().code, errc::unavailable) << "it does not know yet what it had";
   link_all();
-  pass(seconds{8});
+  for (int i = 0; i < 80 && !knows("storage-0", u->video); ++i) {
+  }
+  ASSERT_EQ(on_disk("storage-0", u->blob), ports::blob_presence::missing);
   EXPECT_TRUE(ask<video_view>(nodes_.at("storage-0").storage, finish_atom::value, u->video, std::uint64_t{bytes.size()}));
   const auto other = ask<video_view>(nodes_.at("storage-0").storage, finish_atom::value, u->video, std::uint64_t{bytes.size() + 1});
   ASSERT_FALSE(other);
@@ -655,6 +660,33 @@ TEST_F(StorageCluster, ANodeThatMayLeaveTakesNothingThatOthersDoNotHave) {
   tell("storage-1");
   pass(seconds{20});
   EXPECT_TRUE(ask<bool>(nodes_.at("storage-1").storage, forget_atom::value, u->video)) << "it was not switched off after all";
+}
+
+TEST_F(StorageCluster, ANodeThatHasLeftAnnouncesNothing) {
+  live_with_a_scheduler();
+  const auto u = upload("storage-1", "bytes to keep");
+  ASSERT_TRUE(u);
+  draining_ = {"storage-1"};
+  for (const auto* name : {"storage-0", "storage-1", "storage-2"}) tell(name);
+  pass(seconds{40});
+  ASSERT_TRUE(leave("storage-1").may_leave);
+  join_scheduler("storage-1");
+  pass(seconds{5});
+  EXPECT_FALSE(announced_.contains(u->video)) << "the others may have heard since that it was deleted";
+  for (const auto* name : {"storage-0", "storage-2"}) join_scheduler(name);
+  pass(seconds{5});
+  EXPECT_TRUE(announced_.contains(u->video));
+}
+
+TEST_F(StorageCluster, ATombstoneOfOneNodeAnswersNoAbort) {
+  const auto u = upload("storage-0", "bytes");
+  ASSERT_TRUE(u);
+  for (const auto* other : {"storage-1", "storage-2"}) unlink("storage-0", other);
+  const auto abort_at = [&](const node_name& name) { return ask<bool>(nodes_.at(name).storage, abort_atom::value, u->video); };
+  ASSERT_TRUE(ask<bool>(nodes_.at(u->order[1]).storage, forget_atom::value, u->video));
+  ASSERT_FALSE(abort_at(u->order[1])) << "the first home has not heard of it, and may announce it";
+  EXPECT_EQ(abort_at(u->order[1]).error().code, errc::not_found);
+  EXPECT_EQ(abort_at("storage-0").error().code, errc::unavailable);
 }
 
 TEST_F(StorageCluster, NodesOfTwoConfigurationsDoNotBothGiveUpTheirCopies) {
@@ -893,6 +925,38 @@ TEST_F(StorageCluster, AnEarlierDiskKnowsNoVideosBeforeItHasAskedForThem) {
   EXPECT_TRUE(knows("storage-0", u->video));
 }
 
+/// A scheduler that lost its disk has asked the disk that was there meanwhile.
+TEST_F(StorageCluster, AnEarlierDiskAnnouncesAllAgainAndAsksAboutItsOutputs) {
+  live_with_a_scheduler();
+  const auto u = upload("storage-0", "bytes");
+  ASSERT_TRUE(u);
+  const auto write = [&]() -> blob_id {
+    auto& n = nodes_.at("storage-0");
+    const auto token = ask<output_ticket>(n.storage, output_atom::value, u->video, std::uint64_t{100})->token;
+    EXPECT_TRUE(call<std::uint64_t>([&](auto done) { n.blobs->append(token, 0, buffer{std::string{"output"}}, crc32c("output"), done); }));
+    EXPECT_TRUE(call<ports::blob_stat>([&](auto done) { n.blobs->seal(token, 6, done); }));
+    return token.blob;
+  };
+  const auto of_before = write(), committed = write();
+  join_scheduler("storage-0");
+  pass(seconds{60});
+  ASSERT_TRUE(announced_.contains(u->video));
+  for (const auto blob : {of_before, committed}) ASSERT_TRUE(from_record<output_grant>(nodes_.at("storage-0").records->contents().at(store::output_key(blob)))->confirmed);
+  auto old = change_volume("storage-0", new_volume());
+  restart("storage-0");
+  pass(seconds{12});
+  // The scheduler does the job anew, and has committed one output again.
+  announced_.clear();
+  unused_ = {of_before};
+  change_volume("storage-0", std::move(old));
+  restart("storage-0");
+  join_scheduler("storage-0");
+  pass(seconds{60});
+  EXPECT_TRUE(announced_.contains(u->video));
+  EXPECT_EQ(copies(of_before), 0u);
+  EXPECT_EQ(copies(committed), 2u);
+}
+
 TEST_F(StorageCluster, AnUploadExpiresWhenNothingComesAnyMoreHoweverLongItTakes) {
   idle_ = seconds{10};
   for (const auto* name : {"storage-0", "storage-1", "storage-2"}) tell(name);
@@ -975,6 +1039,28 @@ TEST_F(StorageCluster, WhatANodeMayHaveLostItDoesNotCallUnknown) {
   restart(u->order[1]);
   pass(seconds{5});
   EXPECT_TRUE(knows("storage-0", u->video));
+}
+
+TEST_F(StorageCluster, WhatANodeMayHaveLostAndOneOtherHasAloneItsListsAreNotWithout) {
+  live_with_a_scheduler();
+  kill("storage-2");
+  auto u = upload("storage-0", "bytes");
+  while (u && u->order[1] != "storage-2") u = upload("storage-0", "bytes");
+  ASSERT_TRUE(u);
+  // The stand-in loses its disk, and hears of what it had from a node that does not reach the second home yet.
+  lose_disk("storage-1");
+  for (const auto* name : {"storage-1", "storage-2"}) start(name);
+  link("storage-0", "storage-1");
+  link("storage-1", "storage-2");
+  pass(seconds{15});
+  const auto list = [&](const node_name& name) { return ask<view_list>(nodes_.at(name).storage, list_atom::value, std::string{"default"}, video_id{}, std::uint32_t{10}); };
+  ASSERT_EQ(list("storage-2")->size(), 0u);
+  ASSERT_FALSE(list("storage-1")) << "with the other's it would be a list of two nodes without the video";
+  EXPECT_EQ(list("storage-1").error().code, errc::unavailable);
+  link_all();
+  pass(seconds{15});
+  EXPECT_TRUE(list("storage-1"));
+  EXPECT_GT(list("storage-2")->size(), 0u);
 }
 
 TEST_F(StorageCluster, APartOfAWriterWhoLostItsDiskGoesWhateverTheClockSays) {
