@@ -157,4 +157,32 @@ TEST_F(Gateway, WhatNobodyKnowsIsUnknownOnlyWhenTooFewAreAwayToHideIt) {
   for (const auto& one : storages) caf::anon_send_exit(one, caf::exit_reason::kill);
 }
 
+TEST_F(Gateway, AStorageNodeThatComesWhileTheOthersAreAskedDoesNotCountAsAsked) {
+  zero_random random;
+  env_.random = &random;
+  env_.config.storages = {"storage-0", "storage-1", "storage-2"};
+  const auto join = [this](const node_name& name, const caf::actor& who) { caf::anon_send(directory_, service_change{service_storage, name, caf::actor_cast<caf::strong_actor_ptr>(who)}); };
+  const auto knows = system_.spawn([]() -> caf::behavior { return {[](abort_atom, video_id) { return true; }}; });
+  std::vector<caf::actor> storages{knows};
+  for (const auto* name : {"storage-0", "storage-1"}) {
+    storages.push_back(system_.spawn([join, knows]() -> caf::behavior {
+      return {[join, knows](abort_atom, video_id) -> caf::result<bool> {
+        join("storage-2", knows);
+        return to_caf({errc::not_found, "there is no such upload"});
+      }};
+    }));
+    join(name, storages.back());
+  }
+  actors().run();
+  const auto remove = [&] {
+    auto code = errc::internal;
+    service_->remove({1, 2}, [&](const expected<void>& gone) { code = gone ? errc::none : gone.error().code; });
+    actors().run();
+    return code;
+  };
+  EXPECT_EQ(remove(), errc::unavailable);
+  EXPECT_EQ(remove(), errc::none) << "it is asked, and was the one that knew";
+  for (const auto& one : storages) caf::anon_send_exit(one, caf::exit_reason::kill);
+}
+
 }  // namespace latham

@@ -11,6 +11,7 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 namespace latham {
 
@@ -36,8 +37,12 @@ public:
 
 class no_blobs final : public ports::blob_transport {
 public:
-  [[nodiscard]] std::shared_ptr<ports::blob_store> at(const node_name&) override { return store_; }
+  [[nodiscard]] std::shared_ptr<ports::blob_store> at(const node_name& node) override {
+    asked.push_back(node);
+    return store_;
+  }
   [[nodiscard]] std::shared_ptr<ports::blob_store> own_of(const node_name&) override { return store_; }
+  std::vector<node_name> asked;  // for, in order
 
 private:
   std::shared_ptr<store::memory_blobs> store_ = std::make_shared<store::memory_blobs>([](const std::function<void()>&) {});
@@ -135,6 +140,17 @@ TEST_F(Transcoder, DrainingWaitsForWhatRunsAndGivesBackWhatComes) {
   actors().run();
   EXPECT_EQ(given_back_.size(), 2u);
   EXPECT_EQ(told_, 1);
+}
+
+TEST_F(Transcoder, WorksWithTheOnlyStorageNodeLeftForASourceOfOneThatHasLeft) {
+  env_.config.storages = {"storage-1"};
+  announce(service_storage, "storage-0", nullptr);
+  announce(service_storage, "storage-1", storage_);
+  grant(1);
+  EXPECT_TRUE(given_back_.empty());
+  EXPECT_TRUE(engine_.listener);
+  ASSERT_FALSE(transport_.asked.empty());
+  EXPECT_EQ(transport_.asked.front(), "storage-1");
 }
 
 TEST_F(Transcoder, IsNotDrainedForAnotherNode) {
