@@ -339,6 +339,20 @@ TEST_F(HandOver, IsNotForgottenWhenOneStorageNodeHasHeardTheReceiver) {
   EXPECT_FALSE(has_video());
 }
 
+/// The giver claims for the receiver once. To go on would look as if that life of the receiver were heard, and its next one waits
+/// until it is not.
+TEST_F(HandOver, ToOneThatLosesItsDiskJustThenGivesItTheShardAllTheSame) {
+  ASSERT_TRUE(hand_over("scheduler-1", 1, "scheduler-0"));
+  for (int i = 0; i < 30 && claims_["storage-2"].find(1)->holder != "scheduler-0"; ++i) pass(milliseconds{100});
+  ASSERT_EQ(claims_["storage-2"].find(1)->holder, "scheduler-0");
+  kill("scheduler-0");
+  nodes_.at("scheduler-0").records.reset();
+  start("scheduler-0", 0);
+  pass(seconds{20});
+  EXPECT_EQ(announce("scheduler-0", video), errc::none);
+  EXPECT_TRUE(nodes_.at("scheduler-1").ended) << "it begins anew, without it";
+}
+
 TEST_F(HandOver, PagesThatComeLateChangeNothing) {
   ASSERT_EQ(announce("scheduler-1", video), errc::none);
   no_transfer_ = {"storage-0", "storage-1", "storage-2"};

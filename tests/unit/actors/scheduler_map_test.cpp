@@ -1,5 +1,7 @@
 #include "actors/scheduler/scheduler_map.hpp"
 
+#include "tests/support/link.hpp"
+
 #include <caf/all.hpp>
 #include <gtest/gtest.h>
 
@@ -45,6 +47,19 @@ TEST_F(SchedulerMap, CallsAShardForeignOnlyWhileEverybodyHasOne) {
   EXPECT_FALSE(all_.is_foreign(1, 2));
   comes("scheduler-1", {});
   EXPECT_FALSE(all_.is_foreign(7, 2)) << "who gave one away gave it to somebody, who may not have said so yet";
+}
+
+TEST_F(SchedulerMap, TakesTheHandleOfTheLaterLinkThoughTheyAreEqual) {
+  const auto there = system_.spawn([](caf::event_based_actor*) -> caf::behavior { return {[](caf::unit_t) {}}; });
+  const auto up = std::make_shared<bool>(true);
+  const auto earlier = testing::make_link(system_, there, up), later = testing::make_link(system_, there, up);
+  ASSERT_EQ(caf::actor_cast<scheduler_actor>(earlier), caf::actor_cast<scheduler_actor>(later));
+  for (const auto& handle : {earlier, later}) {
+    all_.on_change({service_scheduler, "scheduler-0", handle});
+    ASSERT_TRUE(all_.on_info("scheduler-0", caf::actor_cast<scheduler_actor>(handle), {{0}, true}));
+  }
+  EXPECT_EQ(caf::actor_cast<caf::strong_actor_ptr>(all_.of(0)).get(), later.get());
+  caf::anon_send_exit(there, caf::exit_reason::kill);
 }
 
 TEST_F(SchedulerMap, DrawsNoHomeFromThoseThatTakeNothing) {

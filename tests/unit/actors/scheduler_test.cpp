@@ -3,6 +3,7 @@
 
 #include "actors/cluster/directory.hpp"
 #include "store/memory_kv.hpp"
+#include "tests/support/link.hpp"
 
 #include <caf/all.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
@@ -50,7 +51,10 @@ protected:
                   return claim_answer{true, asked.wanted, 0};
                 },
                 [this](recall_atom, std::uint16_t) { return kept_claims{false, true, claims_}; },
-                [](again_atom, std::uint16_t) { return true; },
+                [this, name](again_atom, std::uint16_t) -> caf::result<bool> {
+                  if (silent_.contains(name)) return to_caf({errc::unavailable, "it is asking the others what it has lost"});
+                  return true;
+                },
                 [this, name](remove_atom, const blob_list&) -> caf::result<bool> {
                   removed_at_.push_back(name);
                   if (gone_.contains(name)) return to_caf({errc::unavailable, "the node is away"});
@@ -110,12 +114,22 @@ protected:
   std::vector<shard_claim> claims_;    // that the storage nodes keep when they are asked
   std::vector<node_name> removed_at_;  // who was asked to remove blobs, in order
   std::set<node_name> gone_;           // who cannot
+  std::set<node_name> silent_;         // who do not tell of their uploads
   std::set<node_name> forget_;  // who have a tombstone when they are asked for one; the others' disks fail
 };
 
 class SchedulerOfThreeStorages : public Scheduler {
 protected:
   [[nodiscard]] std::vector<node_name> names() const override { return {"storage-0", "storage-1", "storage-2"}; }
+};
+
+/// It has lost its disk, and one storage node does not tell it yet what it had.
+class SchedulerOfANewDisk : public SchedulerOfThreeStorages {
+protected:
+  void SetUp() override {
+    silent_ = {"storage-2"};
+    SchedulerOfThreeStorages::SetUp();
+  }
 };
 
 media_ready upload() {
@@ -140,6 +154,31 @@ TEST_F(Scheduler, ThatDoesNotOwnItsShardDecidesNothingButAnswersWhoLooks) {
   grants_ = true;
   pass(seconds{10});
   EXPECT_EQ(ask<errc>(upload()), errc::none) << "its shard is its own again, without a restart";
+}
+
+TEST_F(Scheduler, ClaimsItsShardByTheLaterOfTwoLinksThoughTheyAreEqual) {
+  const auto comes = [&](const std::shared_ptr<bool>& up) {
+    caf::anon_send(caf::actor_cast<scheduler_actor>(actor_), storage_up_atom::value, node_name{"storage-0"}, testing::make_link(system_, storages_[0], up));
+    pass(seconds{10});
+  };
+  const auto earlier = std::make_shared<bool>(true);
+  comes(earlier);
+  ASSERT_EQ(ask<errc>(upload()), errc::none);
+  *earlier = false;
+  pass(seconds{10});
+  ASSERT_EQ(ask<errc>(upload()), errc::unavailable);
+  comes(std::make_shared<bool>(true));
+  EXPECT_EQ(ask<errc>(upload()), errc::none);
+}
+
+TEST_F(SchedulerOfANewDisk, ListsNothingBeforeEveryStorageNodeHasToldOfItsUploads) {
+  const auto list = [&] { return ask<view_list>(list_atom::value, std::string{"default"}, video_id{}, std::uint32_t{10}); };
+  pass(seconds{10});
+  ASSERT_EQ(ask<errc>(upload()), errc::none) << "its shard is its own";
+  EXPECT_EQ(list(), errc::unavailable);
+  silent_ = {};
+  pass(seconds{3});
+  EXPECT_EQ(list(), errc::none);
 }
 
 TEST_F(SchedulerOfThreeStorages, AnswersADeleteWhenAsManyHaveItsTombstoneAsKeepABlob) {
@@ -192,6 +231,21 @@ TEST_F(Scheduler, ThatEndsAnswersADeleteThatWaitsForStorage) {
   caf::anon_send_exit(actor_, caf::exit_reason::user_shutdown);
   run();
   EXPECT_EQ(code, errc::unavailable);
+}
+
+/// Of a cluster that has shrunk to one node.
+TEST_F(Scheduler, AsksTheOnlyStorageNodeForWhatOneThatLeftHadAlsoAfterAnAnswerThatDidNotCome) {
+  task_commit commit;
+  commit.task = {upload().video, task_kind::video, 0};
+  commit.held = {99, 1};
+  commit.output.store = "storage-9";
+  commit.output.blob = {1, 2};
+  gone_ = {"storage-0"};
+  ASSERT_EQ(ask<errc_list>(commit_list{commit}), errc::none);
+  EXPECT_EQ(removed_at_.size(), 1u);
+  gone_ = {};
+  ASSERT_EQ(ask<errc_list>(commit_list{commit}), errc::none);
+  EXPECT_EQ(removed_at_.size(), 2u);
 }
 
 /// A node that does not come back must not be asked for ever: any other answers for what all of them hold.
