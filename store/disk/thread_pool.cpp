@@ -15,22 +15,19 @@ thread_pool::~thread_pool() {
   stop();
 }
 
+// Notifying happens under the lock: the work may be done, and the pool be destroyed for it, before who posted it goes on.
 bool thread_pool::post(std::function<void()> work) {
-  {
-    const std::lock_guard guard{mutex_};
-    if (stopped_ || queue_.size() >= waiting_max_) return false;
-    queue_.push_back(std::move(work));
-  }
+  const std::lock_guard guard{mutex_};
+  if (stopped_ || queue_.size() >= waiting_max_) return false;
+  queue_.push_back(std::move(work));
   changed_.notify_one();
   return true;
 }
 
 void thread_pool::post_always(std::function<void()> work) {
-  {
-    const std::lock_guard guard{mutex_};
-    if (stopped_) return;
-    queue_.push_back(std::move(work));
-  }
+  const std::lock_guard guard{mutex_};
+  if (stopped_) return;
+  queue_.push_back(std::move(work));
   changed_.notify_one();
 }
 
