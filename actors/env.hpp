@@ -64,6 +64,7 @@ struct node_config {
   milliseconds stand_in_after{600'000}; // a home that is away for longer is stood in for
   std::uint64_t repair_bytes_s = 64 * mib;
   std::uint64_t scrub_bytes_s = 4 * mib;  // of own blobs read to find damage; 0: none
+  milliseconds scrub_rest{60'000};        // from one pass over all blobs to the next, at least
 
   [[nodiscard]] copy_rules rules_of_copies() const { return make_copy_rules(name, storages, draining, copies, ack_copies); }
 };

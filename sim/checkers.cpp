@@ -382,6 +382,31 @@ public:
   }
 };
 
+std::string damaged_blobs(const view& v) {
+  std::string out;
+  for (const auto& [node, blobs] : v.blobs)
+    for (const auto& blob : blobs().damaged()) out += fmt::format(" blob {} at {} is damaged;", to_string(blob), node);
+  return out;
+}
+
+/// What each disk has stored is what was sent or made: the bytes themselves, not what is recorded of them.
+class stored_bytes_are_true : public checker {
+public:
+  using checker::checker;
+  void at_end() override {
+    std::map<blob_id, sha256_digest> wanted;
+    for (const auto& [id, task] : view_.tasks)
+      if (task.state == task_state::committed && id.kind != task_kind::plan) wanted.emplace(task.output.blob, task.output.digest);  // which outputs_equal_a_calm_run has seen
+    for (const auto& [id, upload] : view_.uploads)
+      if (const auto video = view_.known.find(id); upload.state == upload_state::complete && video != view_.known.end())
+        wanted.emplace(upload.what.source.blob, blob_digest({reinterpret_cast<const std::uint8_t*>(video->second.source.data()), video->second.source.size()}));
+    for (const auto& [node, blobs] : view_.blobs)
+      for (const auto& stat : blobs().contents())
+        if (const auto truth = wanted.find(stat.blob); truth != wanted.end() && blobs().digest_of_stored(stat.blob) != truth->second)
+          throw violation{"stored_bytes_are_true", to_string(stat.blob) + " has other bytes at " + node};
+  }
+};
+
 std::vector<std::unique_ptr<checker>> make_checkers(const view& v) {
   std::vector<std::unique_ptr<checker>> all;
   all.push_back(std::make_unique<states_follow_edges>(v));
@@ -400,6 +425,7 @@ std::vector<std::unique_ptr<checker>> make_checkers(const view& v) {
   all.push_back(std::make_unique<deletes_leave_nothing>(v));
   all.push_back(std::make_unique<no_blob_leaks>(v));
   all.push_back(std::make_unique<copies_return_to_target>(v));
+  all.push_back(std::make_unique<stored_bytes_are_true>(v));
   return all;
 }
 

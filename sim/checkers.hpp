@@ -93,6 +93,9 @@ protected:
 /// each of their homes, and nothing else. Lets the world go on while it looks.
 [[nodiscard]] std::string misplaced_blobs(const view& v);
 
+/// What a storage node has stored otherwise than it was written, in words.
+[[nodiscard]] std::string damaged_blobs(const view& v);
+
 /// All of them, in the order of sim/checkers.cpp.
 [[nodiscard]] std::vector<std::unique_ptr<checker>> make_checkers(const view& v);
 

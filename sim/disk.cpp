@@ -70,7 +70,11 @@ public:
   void read(blob_id blob, std::uint64_t offset, std::uint32_t bytes, ports::completion<buffer> done) override {
     if (disk_.strikes(ill::read_error)) return fail(std::move(done), errc::io, "a read failed");
     if (disk_.strikes(ill::corrupt_read)) return fail(std::move(done), errc::corrupt, "a block does not match its digest");
-    disk_.twin_blobs_->read(blob, offset, bytes, std::move(done));
+    if (disk_.rotten_.empty()) return disk_.twin_blobs_->read(blob, offset, bytes, std::move(done));
+    disk_.twin_blobs_->read(blob, offset, bytes, [&d = disk_, blob, done = std::move(done)](expected<buffer> found) {
+      if (!found && found.error().code == errc::corrupt) d.found_damaged(blob);
+      done(std::move(found));
+    });
   }
   void stat(blob_id blob, ports::completion<ports::blob_stat> done) override {
     if (disk_.strikes(ill::read_error)) return fail(std::move(done), errc::io, "a read failed");
@@ -93,10 +97,12 @@ public:
     // Each of them is a read.
     std::vector<errc> struck;
     for (std::size_t i = 0; i < blobs.size(); ++i) struck.push_back(disk_.strikes(ill::read_error) ? errc::io : disk_.strikes(ill::corrupt_read) ? errc::corrupt : errc::none);
-    disk_.twin_blobs_->check_all(std::move(blobs), [struck = std::move(struck), done = std::move(done)](expected<std::vector<errc>> found) {
+    disk_.twin_blobs_->check_all(blobs, [&d = disk_, blobs, struck = std::move(struck), done = std::move(done)](expected<std::vector<errc>> found) {
       if (found)
-        for (std::size_t i = 0; i < struck.size(); ++i)
+        for (std::size_t i = 0; i < struck.size(); ++i) {
+          if ((*found)[i] == errc::corrupt) d.found_damaged(blobs[i]);
           if (struck[i] != errc::none) (*found)[i] = struck[i];
+        }
       done(std::move(found));
     });
   }
@@ -159,6 +165,16 @@ bool disk::strikes(ill what) {
 
 void disk::bites(std::size_t fault) {
   if (ledger_.bites(fault) && trace_.keeps()) trace_.say(time_.now(), trace::what::fault, node_, node_, ledger_.kind(fault) + " bites");
+}
+
+bool disk::rot(std::size_t fault, blob_id blob, std::uint64_t offset) {
+  if (!twin_blobs_->rot(blob, offset)) return false;
+  rotten_[blob] = fault;
+  return true;
+}
+
+void disk::found_damaged(blob_id blob) {
+  if (const auto at = rotten_.find(blob); at != rotten_.end()) bites(at->second);
 }
 
 void disk::cut() {

@@ -1,6 +1,6 @@
 // A node's disk, which survives its processes: the memory twins of store/ behind wrappers that make disks as bad as they
-// are. Slow, full, failing to read or to write, returning other bytes than were written, and at a power cut forgetting
-// what was not synced, up to a point that the seed chooses.
+// are. Slow, full, failing to read or to write, reading what is not what was written, for a moment or for good because a
+// stored bit has turned, and at a power cut forgetting what was not synced, up to a point that the seed chooses.
 //
 // Every commit that became durable is shown to `watcher`s, also one that a power cut made durable without an answer.
 #pragma once
@@ -13,6 +13,7 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 
 namespace latham::sim {
@@ -40,6 +41,9 @@ public:
   /// The one that was put aside is in use again, and what is here now is lost. False: there is none.
   bool bring_back();
 
+  /// A bit of a stored byte turns, and stays so when the fault is over. Bites when the store finds it. False: no such byte.
+  bool rot(std::size_t fault, blob_id blob, std::uint64_t offset);
+
   enum class ill : std::uint8_t { slow, read_error, write_error, blob_write_error, full, corrupt_read };
   void afflict(std::size_t fault, ill what, std::int64_t amount) { afflictions_.push_back({fault, what, amount}); }
   void heal(std::size_t fault) {
@@ -66,6 +70,7 @@ private:
   /// Whether the next operation has that trouble.
   [[nodiscard]] bool strikes(ill what);
   void bites(std::size_t fault);
+  void found_damaged(blob_id blob);
   void later(std::function<void()> work);
   void make();
   void unplug();
@@ -85,6 +90,7 @@ private:
   std::unique_ptr<ports::own_blobs> blobs_;
   std::deque<std::shared_ptr<const ports::kv_batch>> pending_;  // handed to the twin, not yet durable; in order
   std::vector<affliction> afflictions_;
+  std::map<blob_id, std::size_t> rotten_;  // and of which fault
   std::uint64_t life_ = 0;
   bool broken_ = false;  // a write failed: what is durable is unknown, so nothing more is taken in this life
   bool failed_ = false;

@@ -1,5 +1,7 @@
 #include "sim/faults.hpp"
 
+#include "core/cluster/placement.hpp"
+
 #include <algorithm>
 
 namespace latham::sim {
@@ -118,6 +120,35 @@ void faults::replace_volume(std::size_t which, machine& m, bool back) {
   if (!back) around_.time.after(milliseconds{f.for_ms + f.amount}, [this, which, &m] { replace_volume(which, m, true); });
 }
 
+/// Bits turn in blobs that are sealed, also where nobody looks for long. One copy of a blob at a time: nobody promises anything
+/// of a blob whose copies are all damaged. Waits while there is none that may be.
+void faults::rot(std::size_t which, machine& m) {
+  if (!active_[which]) return;
+  const auto amount = around_.what.faults[which].amount;
+  bool any = false;
+  for (const auto& stat : m.storage().blobs_as_they_are().contents())
+    if (stat.sealed && stat.bytes > 0 && around_.time.chance(amount) && has_another_whole(m, stat.blob)) any |= m.storage().rot(which, stat.blob, around_.time.draw(stat.bytes));
+  if (any) return;
+  around_.time.after(looks_for_repair_every, [this, which, &m] { rot(which, m); });
+}
+
+/// At a home, where nobody gives it up; and none is damaged.
+bool faults::has_another_whole(const machine& m, blob_id blob) const {
+  const auto rules = make_copy_rules({}, m.configured().storages, m.configured().draining, 0, 0);
+  const auto homes = homes_of(blob, rules);
+  bool whole = false;
+  for (const auto& other : machines_) {
+    if (other->role() != node_role::storage) continue;
+    auto& blobs = other->storage().blobs_as_they_are();
+    const auto damaged = blobs.damaged();
+    if (std::find(damaged.begin(), damaged.end(), blob) != damaged.end()) return false;
+    if (other.get() == &m || !other->wanted() || std::find(homes.begin(), homes.end(), other->name()) == homes.end()) continue;
+    const auto all = blobs.contents();
+    whole |= std::any_of(all.begin(), all.end(), [&](const ports::blob_stat& stat) { return stat.blob == blob && stat.sealed; });
+  }
+  return whole;
+}
+
 void faults::on_links(std::size_t which, const fault& f, const std::vector<machine*>& nodes) {
   std::vector<node_index> from;
   std::vector<node_index> to;
@@ -199,6 +230,7 @@ void faults::inject(std::size_t which) {
     if (f.kind == "disk_write_error") m->storage().afflict(which, ill::write_error, f.amount);
     if (f.kind == "blob_write_error") m->storage().afflict(which, ill::blob_write_error, f.amount);
     if (f.kind == "disk_full") m->storage().afflict(which, ill::full, 0);
+    if (f.kind == "rot") rot(which, *m);
     if (f.kind == "corrupt_read") m->storage().afflict(which, ill::corrupt_read, f.amount);
     auto& codec = m->codec();
     if (f.kind == "engine_crash") {

@@ -225,6 +225,7 @@ void machine::start() {
   e.config.stall_timeout = milliseconds{k.stall_timeout_ms};
   e.config.output_grace = milliseconds{k.output_grace_ms};
   e.config.repair_period = milliseconds{k.repair_period_ms};
+  e.config.scrub_rest = milliseconds{k.scrub_rest_ms};
   p->told = told_;
   e.config.storages = told_.storages;
   e.config.schedulers = told_.schedulers;

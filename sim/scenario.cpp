@@ -27,6 +27,7 @@ const std::vector<knob>& all_knobs() {
     {"skew_ppm", &knobs::skew_ppm, {0, 10'000}},
     {"media_read_every_ms", &knobs::media_read_every_ms, {500, 5'000}},
     {"repair_period_ms", &knobs::repair_period_ms, {2'000, 30'000}},
+    {"scrub_rest_ms", &knobs::scrub_rest_ms, {1'000, 60'000}},
   };
   return all;
 }
@@ -75,6 +76,8 @@ const std::vector<fault_kind>& fault_kinds() {
     // -- two processes of one name
     {"twin", "1: the first is cut off from the others, 0: it is not", {0, 1}, {2'000, 20'000}, "gscw", 0},
     {"twin_shared", "the same", {0, 1}, {2'000, 20'000}, "sc", 0},
+    // -- disk, and for good
+    {"rot", "of a thousand blobs", {50, 1'000}, {3'000, 20'000}, "s", 2},
   };
   return all;
 }

@@ -52,6 +52,7 @@ struct knobs {
   std::int64_t skew_ppm = 200;          // each node's clock runs at most so much too fast or too slow
   std::int64_t media_read_every_ms = 2'000;
   std::int64_t repair_period_ms = 10'000;
+  std::int64_t scrub_rest_ms = 60'000;  // the product's
 };
 
 struct knob {

@@ -487,6 +487,9 @@ private:
   bool may_lose_disk(const machine& m) const {
     if (m.role() != node_role::storage) return true;
     if (membership_->busy() || !m.in_cluster() || membership_->told().storages.size() < 2 || storage_acts_twice()) return false;
+    // It may have the last whole copy of what is damaged elsewhere.
+    for (const auto& other : machines_)
+      if (other.get() != &m && other->role() == node_role::storage && !other->storage().blobs_as_they_are().damaged().empty()) return false;
     if (lost_last_.empty() && !has_changes()) return true;
     if (!lost_claims_.empty()) return false;
     for (const auto& node : membership_->told().storages)
@@ -587,7 +590,7 @@ private:
     if (!view_.leases.empty()) out += fmt::format(" {} leases;", view_.leases.size());
     for (const auto& busy : view_.slots_busy)
       if (busy() > 0) out += " a busy slot;";
-    return out + misplaced_blobs(view_);
+    return out + misplaced_blobs(view_) + damaged_blobs(view_);
   }
 
   void report() {

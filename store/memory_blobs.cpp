@@ -265,6 +265,7 @@ void memory_blobs::mend(blob_id id, std::uint64_t offset, buffer bytes, ports::c
     if (sha256::of(std::span{bytes.data(), bytes.size()}) != blob.digests.all()[offset / blob_block_bytes])
       return {errc::corrupt, "the bytes do not match the block's digest"};
     blob.bytes.replace(offset, bytes.size(), bytes.view());
+    blob.rotten = !blob.whole(0, blob.bytes.size());
     return {};
   });
 }
@@ -301,6 +302,22 @@ bool memory_blobs::rot(blob_id id, std::uint64_t offset) {
   at->second.bytes[offset] = static_cast<char>(at->second.bytes[offset] ^ 1);
   at->second.rotten = true;
   return true;
+}
+
+std::vector<blob_id> memory_blobs::damaged() const {
+  const std::lock_guard guard{state_->mutex};
+  std::vector<blob_id> out;
+  for (const auto& [id, blob] : state_->blobs)
+    if (blob.rotten && blob.record.state != blob_state::dead && !blob.whole(0, blob.bytes.size())) out.push_back(id);
+  return out;
+}
+
+sha256_digest memory_blobs::digest_of_stored(blob_id id) const {
+  const std::lock_guard guard{state_->mutex};
+  const auto at = state_->blobs.find(id);
+  block_digests digests;
+  if (at != state_->blobs.end()) digests.update(as_bytes(at->second.bytes));
+  return block_digests::root(digests.all());
 }
 
 }  // namespace latham::store

@@ -53,6 +53,10 @@ public:
   void fail_writes(errc code);
   /// Flips a bit of the stored bytes; reads that touch its 1 MiB block fail with errc::corrupt. False when out of range.
   bool rot(blob_id blob, std::uint64_t offset);
+  /// Blobs with a stored byte that is not the one that was written.
+  [[nodiscard]] std::vector<blob_id> damaged() const;
+  /// The tree digest of the bytes as they are stored now, whatever was recorded of them; of no bytes when there is no such blob.
+  [[nodiscard]] sha256_digest digest_of_stored(blob_id blob) const;
 
 private:
   struct state;

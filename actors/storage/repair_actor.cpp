@@ -20,7 +20,6 @@ constexpr milliseconds page_pause{20};        // between pages of a round: other
 constexpr milliseconds news_pause{1'000};     // from a node that comes to the round that it causes: it has friends on the way
 constexpr std::uint32_t pushes_max = 2;       // at once
 constexpr milliseconds scrub_pause{16};       // between reads of a scrub, at least
-constexpr milliseconds scrub_rest{60'000};    // from one pass over all blobs to the next, at least
 
 using repair_interface = caf::typed_actor<caf::reacts_to<abort_atom>>;
 
@@ -258,7 +257,7 @@ private:
   }
 
   void ended(const push_ptr& p, const expected<void>& result) {
-    if (result) {
+    if (LATHAM_REACHED_IF("copy_repaired", result.has_value())) {
       ++pushed_;
       count("latham_copies_pushed_total");
       count("latham_copy_bytes_pushed_total", static_cast<double>(p->blob.bytes));
@@ -361,7 +360,7 @@ private:
   void scrub_page(blob_id after) {
     env_.own_blobs->list(after, page_blobs, here<std::vector<ports::blob_stat>>([this](expected<std::vector<ports::blob_stat>> blobs) {
       if (!blobs || blobs->empty()) {
-        later(std::max(scrub_rest, env_.config.repair_period), [this] { scrub_page({}); });
+        later(std::max(env_.config.scrub_rest, env_.config.repair_period), [this] { scrub_page({}); });
         return;
       }
       scrub(std::make_shared<const std::vector<ports::blob_stat>>(std::move(*blobs)), 0, 0, {});
@@ -436,7 +435,7 @@ private:
     for (const auto& node : placement_of(blob.blob, rules_))
       if (node != rules_.self) others.push_back(env_.transport->own_of(node));
     const auto finish = [this, blob, offset, go_on = std::move(go_on)](const expected<void>& mended) {
-      if (mended) {
+      if (LATHAM_REACHED_IF("corrupt_copy_mended", mended.has_value())) {
         count("latham_blocks_mended_total");
         log(ports::log_level::warn, "damaged block mended blob={} offset={}", to_string(blob.blob), offset);
       } else {
