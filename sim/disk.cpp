@@ -1,5 +1,6 @@
 #include "sim/disk.hpp"
 
+#include "core/reach.hpp"
 #include "store/schema.hpp"
 
 #include <algorithm>
@@ -184,7 +185,11 @@ void disk::cut() {
   twin_records_->power_cut(survivors);
   for (std::size_t i = 0; i < survivors; ++i) watch_(*pending_[i]);
   pending_.clear();
-  twin_blobs_->power_cut(time_.draw(3));
+  // And of the next append some of its bytes: an upload, an output or a copy goes on from the middle of what was sent.
+  const auto blob_survivors = time_.draw(3);
+  const auto torn = twin_blobs_->power_cut(blob_survivors, [this](std::uint64_t bytes) { return time_.draw(bytes + 1); });
+  if (torn > 0) LATHAM_REACHED("sim_append_torn");
+  appends_torn_ += torn;
 }
 
 void disk::unplug() {

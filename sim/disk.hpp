@@ -31,6 +31,8 @@ public:
   [[nodiscard]] store::memory_blobs& blobs_as_they_are() noexcept { return *twin_blobs_; }
   [[nodiscard]] std::map<std::string, std::string> records_as_they_are() const { return twin_records_->contents(); }
   [[nodiscard]] std::size_t commits_waiting() const { return pending_.size(); }
+  /// Appends of which a part reached the disk, so far.
+  [[nodiscard]] std::uint64_t appends_torn() const noexcept { return appends_torn_; }
 
   /// The process died or the power went: what was not synced may be gone.
   void cut();
@@ -92,6 +94,7 @@ private:
   std::vector<affliction> afflictions_;
   std::map<blob_id, std::size_t> rotten_;  // and of which fault
   std::uint64_t life_ = 0;
+  std::uint64_t appends_torn_ = 0;
   bool broken_ = false;  // a write failed: what is durable is unknown, so nothing more is taken in this life
   bool failed_ = false;
 };

@@ -30,13 +30,17 @@ struct memory_blobs::state {
       return true;
     }
   };
-  /// Takes effect under the lock and answers what to call once it is released.
-  using operation = std::function<std::function<void()>()>;
+  struct operation {
+    /// Takes effect under the lock and answers what to call once it is released.
+    std::function<std::function<void()>()> run;
+    std::uint64_t bytes = 0;                    // of an append
+    std::function<bool(std::uint64_t)> tear;    // appends only so many of them; false when it would have failed
+  };
 
   state(run_later l, memory_blobs_options o) : later{std::move(l)}, options{o} {}
 
   template <class T>
-  static void start(const std::shared_ptr<state>& self, blob_id blob, ports::completion<T> done, std::function<expected<T>()> effect) {
+  static void start(const std::shared_ptr<state>& self, blob_id blob, ports::completion<T> done, std::function<expected<T>()> effect, std::uint64_t bytes = 0, std::function<bool(std::uint64_t)> tear = {}) {
     const std::lock_guard guard{self->mutex};
     if (self->waiting >= self->options.operations_waiting_max) {
       self->later([self, life = self->life, done = std::move(done)] {
@@ -45,9 +49,10 @@ struct memory_blobs::state {
       return;
     }
     ++self->waiting;
-    self->queues[blob].push_back([effect = std::move(effect), done = std::move(done)]() -> std::function<void()> {
-      return [done, result = effect()] { done(result); };
-    });
+    self->queues[blob].push_back({[effect = std::move(effect), done = std::move(done)]() -> std::function<void()> {
+                                    return [done, result = effect()] { done(result); };
+                                  },
+                                  bytes, std::move(tear)});
     self->later([self, life = self->life, blob] {
       std::function<void()> answer;
       {
@@ -71,7 +76,7 @@ struct memory_blobs::state {
     at->second.pop_front();
     if (at->second.empty()) queues.erase(at);
     --waiting;
-    return next();
+    return next.run();
   }
 
   /// Space that a blob takes, or may still take.
@@ -126,20 +131,21 @@ void memory_blobs::open_write(ports::write_token token, ports::completion<std::u
 
 void memory_blobs::append(ports::write_token token, std::uint64_t offset, buffer bytes, std::uint32_t crc,
                           ports::completion<std::uint64_t> done) {
-  state::start<std::uint64_t>(state_, token.blob, std::move(done),
-                              [s = state_.get(), token, offset, bytes = std::move(bytes), crc]() -> expected<std::uint64_t> {
-                                if (auto ok = check_append_bytes(bytes, crc); !ok) return std::move(ok).error();
-                                const auto* record = s->find(token.blob);
-                                const auto accepted = record == nullptr ? 0 : record->bytes;
-                                if (auto ok = check_append(record, token, accepted, offset, bytes.size()); !ok)
-                                  return std::move(ok).error();
-                                if (auto ok = s->writable(); !ok) return std::move(ok).error();
-                                auto& blob = s->blobs[token.blob];
-                                blob.bytes += bytes.view();
-                                blob.record.bytes = blob.bytes.size();
-                                blob.digests.update({bytes.data(), bytes.size()});
-                                return blob.record.bytes;
-                              });
+  const auto size = bytes.size();
+  // Of the bytes, the first `most`.
+  const auto add = [s = state_.get(), token, offset, bytes = std::move(bytes), crc](std::uint64_t most) -> expected<std::uint64_t> {
+    if (auto ok = check_append_bytes(bytes, crc); !ok) return std::move(ok).error();
+    const auto* record = s->find(token.blob);
+    const auto accepted = record == nullptr ? 0 : record->bytes;
+    if (auto ok = check_append(record, token, accepted, offset, bytes.size()); !ok) return std::move(ok).error();
+    if (auto ok = s->writable(); !ok) return std::move(ok).error();
+    auto& blob = s->blobs[token.blob];
+    blob.bytes += bytes.view().substr(0, most);
+    blob.record.bytes = blob.bytes.size();
+    blob.digests.update({bytes.data(), std::min<std::size_t>(bytes.size(), most)});
+    return blob.record.bytes;
+  };
+  state::start<std::uint64_t>(state_, token.blob, std::move(done), [add, size] { return add(size); }, size, [add](std::uint64_t most) { return add(most).has_value(); });
 }
 
 void memory_blobs::truncate(ports::write_token token, std::uint64_t bytes, ports::completion<void> done) {
@@ -278,16 +284,21 @@ std::vector<ports::blob_stat> memory_blobs::contents() const {
   return out;
 }
 
-void memory_blobs::power_cut(std::size_t survivors) {
+std::size_t memory_blobs::power_cut(std::size_t survivors, const torn_at& torn) {
+  std::size_t appends_torn = 0;
   std::map<blob_id, std::deque<state::operation>> lost;  // destroyed after the lock: completions may own anything
   const std::lock_guard guard{state_->mutex};
   lost.swap(state_->queues);
   for (auto& [id, queue] : lost) {
-    for (std::size_t i = 0; i < std::min(survivors, queue.size()); ++i) (void)queue[i]();
+    for (std::size_t i = 0; i < std::min(survivors, queue.size()); ++i) (void)queue[i].run();
+    if (!torn || queue.size() <= survivors || !queue[survivors].tear) continue;
+    const auto& cut = queue[survivors];
+    if (const auto bytes = torn(cut.bytes); bytes > 0 && bytes < cut.bytes && cut.tear(bytes)) ++appends_torn;
   }
   state_->waiting = 0;
   ++state_->life;
   state_->failing = errc::none;
+  return appends_torn;
 }
 
 void memory_blobs::fail_writes(errc code) {

@@ -10,6 +10,7 @@
 #include "store/run_later.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -46,9 +47,13 @@ public:
   /// All blobs that are not dead, at once and past all trouble.
   [[nodiscard]] std::vector<ports::blob_stat> contents() const;
 
+  /// How many bytes of an append of so many reached the disk.
+  using torn_at = std::function<std::uint64_t(std::uint64_t bytes)>;
   /// The power fails: nothing under way completes. Of each blob's waiting operations the first `survivors` had reached
-  /// the disk all the same. The object is the disk: use it again for the node's next life.
-  void power_cut(std::size_t survivors = 0);
+  /// the disk all the same, and of the next, if it is an append, the first `torn` bytes: what is acknowledged is a prefix of
+  /// what is durable, wherever that ends. Answers how many appends are torn. The object is the disk: use it again for the
+  /// node's next life.
+  std::size_t power_cut(std::size_t survivors = 0, const torn_at& torn = {});
   /// From now on operations that write fail with `code`; errc::none heals.
   void fail_writes(errc code);
   /// Flips a bit of the stored bytes; reads that touch its 1 MiB block fail with errc::corrupt. False when out of range.
