@@ -407,6 +407,24 @@ public:
   }
 };
 
+/// What a store believes to have given away is what its blobs hold and were promised: space that leaks is a disk that is full
+/// too soon, and space that is given back twice is promised twice.
+class space_is_accounted : public checker {
+public:
+  using checker::checker;
+  void on_second(std::uint64_t) override { look(); }
+  void at_end() override { look(); }
+
+private:
+  void look() const {
+    for (const auto& [node, blobs] : view_.blobs) {
+      const auto said = blobs().space(), counted = blobs().space_counted();
+      if (said != counted)
+        throw violation{"space_is_accounted", fmt::format("{} says {} bytes and {} promised, its blobs have {} and {}", node, said.held, said.promised, counted.held, counted.promised)};
+    }
+  }
+};
+
 std::vector<std::unique_ptr<checker>> make_checkers(const view& v) {
   std::vector<std::unique_ptr<checker>> all;
   all.push_back(std::make_unique<states_follow_edges>(v));
@@ -426,6 +444,7 @@ std::vector<std::unique_ptr<checker>> make_checkers(const view& v) {
   all.push_back(std::make_unique<no_blob_leaks>(v));
   all.push_back(std::make_unique<copies_return_to_target>(v));
   all.push_back(std::make_unique<stored_bytes_are_true>(v));
+  all.push_back(std::make_unique<space_is_accounted>(v));
   return all;
 }
 

@@ -56,11 +56,22 @@ public:
   explicit blob_files(disk& d) : disk_{d} {}
 
   void reserve(ports::write_token token, ports::completion<void> done) override {
-    if (!refuse(done)) disk_.twin_blobs_->reserve(token, std::move(done));
+    if (refuse(done)) return;
+    disk_.twin_blobs_->reserve(token, [&d = disk_, done = std::move(done)](expected<void> reserved) {
+      if (LATHAM_REACHED_IF("sim_disk_had_no_space", !reserved && reserved.error().code == errc::disk_full)) ++d.had_no_space_;
+      done(std::move(reserved));
+    });
   }
   void open_write(ports::write_token token, ports::completion<std::uint64_t> done) override { disk_.twin_blobs_->open_write(token, std::move(done)); }
   void append(ports::write_token token, std::uint64_t offset, buffer bytes, std::uint32_t crc, ports::completion<std::uint64_t> done) override {
-    if (!refuse(done)) disk_.twin_blobs_->append(token, offset, std::move(bytes), crc, std::move(done));
+    if (refuse(done)) return;
+    // An operation takes half of the latency at least.
+    if (auto then = std::exchange(disk_.when_appending_, {})) disk_.time_.after(disk_.time_.draw(nanoseconds{0}, disk_.latency_ / 2), [&d = disk_, then = std::move(then)] {
+        d.tearing_ = true;
+        then();
+        d.tearing_ = false;
+      });
+    disk_.twin_blobs_->append(token, offset, std::move(bytes), crc, std::move(done));
   }
   void truncate(ports::write_token token, std::uint64_t bytes, ports::completion<void> done) override {
     if (!refuse(done)) disk_.twin_blobs_->truncate(token, bytes, std::move(done));
@@ -135,8 +146,8 @@ private:
   disk& disk_;
 };
 
-disk::disk(events& time, trace& log, ledger& faults, std::uint32_t node, nanoseconds latency, watcher watch, std::function<void()> lost)
-  : time_{time}, trace_{log}, ledger_{faults}, node_{node}, latency_{latency}, watch_{std::move(watch)}, lost_{std::move(lost)} {
+disk::disk(events& time, trace& log, ledger& faults, std::uint32_t node, nanoseconds latency, std::uint64_t capacity_bytes, watcher watch, std::function<void()> lost)
+  : time_{time}, trace_{log}, ledger_{faults}, node_{node}, latency_{latency}, capacity_bytes_{capacity_bytes}, watch_{std::move(watch)}, lost_{std::move(lost)} {
   make();
   records_ = std::make_unique<kv>(*this);
   blobs_ = std::make_unique<blob_files>(*this);
@@ -145,7 +156,7 @@ disk::disk(events& time, trace& log, ledger& faults, std::uint32_t node, nanosec
 void disk::make() {
   const auto defer = [this](std::function<void()> work) { later(std::move(work)); };
   twin_records_ = std::make_unique<store::memory_kv>(defer);
-  twin_blobs_ = std::make_unique<store::memory_blobs>(defer);
+  twin_blobs_ = std::make_unique<store::memory_blobs>(defer, store::memory_blobs_options{.capacity_bytes = capacity_bytes_});
 }
 
 void disk::later(std::function<void()> work) {
@@ -168,6 +179,12 @@ void disk::bites(std::size_t fault) {
   if (ledger_.bites(fault) && trace_.keeps()) trace_.say(time_.now(), trace::what::fault, node_, node_, ledger_.kind(fault) + " bites");
 }
 
+void disk::grow() {
+  capacity_bytes_ = endless;
+  for (auto* blobs : {twin_blobs_.get(), blobs_aside_.get()})
+    if (blobs != nullptr) blobs->set_capacity(endless);
+}
+
 bool disk::rot(std::size_t fault, blob_id blob, std::uint64_t offset) {
   if (!twin_blobs_->rot(blob, offset)) return false;
   rotten_[blob] = fault;
@@ -186,7 +203,7 @@ void disk::cut() {
   for (std::size_t i = 0; i < survivors; ++i) watch_(*pending_[i]);
   pending_.clear();
   // And of the next append some of its bytes: an upload, an output or a copy goes on from the middle of what was sent.
-  const auto blob_survivors = time_.draw(3);
+  const auto blob_survivors = tearing_ ? 0 : time_.draw(3);
   const auto torn = twin_blobs_->power_cut(blob_survivors, [this](std::uint64_t bytes) { return time_.draw(bytes + 1); });
   if (torn > 0) LATHAM_REACHED("sim_append_torn");
   appends_torn_ += torn;

@@ -20,10 +20,11 @@ namespace latham::sim {
 
 class disk {
 public:
+  static constexpr std::uint64_t endless = 1ull << 40;  // bytes
   /// Sees a batch once it is durable.
   using watcher = std::function<void(const ports::kv_batch&)>;
 
-  disk(events& time, trace& log, ledger& faults, std::uint32_t node, nanoseconds latency, watcher watch, std::function<void()> lost);
+  disk(events& time, trace& log, ledger& faults, std::uint32_t node, nanoseconds latency, std::uint64_t capacity_bytes, watcher watch, std::function<void()> lost);
 
   [[nodiscard]] ports::kv_store& records() noexcept { return *records_; }
   [[nodiscard]] ports::own_blobs& blobs() noexcept { return *blobs_; }
@@ -33,6 +34,8 @@ public:
   [[nodiscard]] std::size_t commits_waiting() const { return pending_.size(); }
   /// Appends of which a part reached the disk, so far.
   [[nodiscard]] std::uint64_t appends_torn() const noexcept { return appends_torn_; }
+  /// Reservations that were refused because others had the space.
+  [[nodiscard]] std::uint64_t had_no_space() const noexcept { return had_no_space_; }
 
   /// The process died or the power went: what was not synced may be gone.
   void cut();
@@ -43,8 +46,13 @@ public:
   /// The one that was put aside is in use again, and what is here now is lost. False: there is none.
   bool bring_back();
 
+  /// Has as much space as anybody asks for, from now on.
+  void grow();
   /// A bit of a stored byte turns, and stays so when the fault is over. Bites when the store finds it. False: no such byte.
   bool rot(std::size_t fault, blob_id blob, std::uint64_t offset);
+
+  /// Calls it once, soon after the next append has come and before that is durable. Replaces what was to be called before.
+  void when_appending(std::function<void()> then) { when_appending_ = std::move(then); }
 
   enum class ill : std::uint8_t { slow, read_error, write_error, blob_write_error, full, corrupt_read };
   void afflict(std::size_t fault, ill what, std::int64_t amount) { afflictions_.push_back({fault, what, amount}); }
@@ -82,6 +90,7 @@ private:
   ledger& ledger_;
   const std::uint32_t node_;
   const nanoseconds latency_;
+  std::uint64_t capacity_bytes_;
   const watcher watch_;
   const std::function<void()> lost_;
   std::unique_ptr<store::memory_kv> twin_records_;
@@ -93,8 +102,11 @@ private:
   std::deque<std::shared_ptr<const ports::kv_batch>> pending_;  // handed to the twin, not yet durable; in order
   std::vector<affliction> afflictions_;
   std::map<blob_id, std::size_t> rotten_;  // and of which fault
+  std::function<void()> when_appending_;
   std::uint64_t life_ = 0;
   std::uint64_t appends_torn_ = 0;
+  std::uint64_t had_no_space_ = 0;
+  bool tearing_ = false;  // whoever is killed now dies in the middle of an append
   bool broken_ = false;  // a write failed: what is durable is unknown, so nothing more is taken in this life
   bool failed_ = false;
 };

@@ -120,6 +120,17 @@ void faults::replace_volume(std::size_t which, machine& m, bool back) {
   if (!back) around_.time.after(milliseconds{f.for_ms + f.amount}, [this, which, &m] { replace_volume(which, m, true); });
 }
 
+/// A process dies at any moment, but an append is a short one: this one waits for it.
+void faults::tear_append(std::size_t which, machine& m) {
+  m.storage().when_appending([this, which, &m] {
+    if (healed_ || !m.runs()) return;
+    const auto before = m.storage().appends_torn();
+    m.kill(false);
+    if (m.storage().appends_torn() > before) around_.faults.bites(which);
+    restart_later(m, milliseconds{around_.what.faults[which].amount});
+  });
+}
+
 /// Bits turn in blobs that are sealed, also where nobody looks for long. One copy of a blob at a time: nobody promises anything
 /// of a blob whose copies are all damaged. Waits while there is none that may be.
 void faults::rot(std::size_t which, machine& m) {
@@ -230,6 +241,7 @@ void faults::inject(std::size_t which) {
     if (f.kind == "disk_write_error") m->storage().afflict(which, ill::write_error, f.amount);
     if (f.kind == "blob_write_error") m->storage().afflict(which, ill::blob_write_error, f.amount);
     if (f.kind == "disk_full") m->storage().afflict(which, ill::full, 0);
+    if (f.kind == "torn_append") tear_append(which, *m);
     if (f.kind == "rot") rot(which, *m);
     if (f.kind == "corrupt_read") m->storage().afflict(which, ill::corrupt_read, f.amount);
     auto& codec = m->codec();
@@ -266,6 +278,7 @@ void faults::heal(std::size_t which) {
       restart_later(*m, restart_of_locked_out);
     }
     m->storage().heal(which);
+    if (f.kind == "torn_append") m->storage().when_appending({});
     if (f.kind == "pause") m->resume();
     if (f.kind == "cpu_stress") m->slow_down(ledger::no_fault, nanoseconds{0});
     if (m->dns.fault == which) m->dns = {};
@@ -281,6 +294,8 @@ void faults::heal_all() {
   healed_ = true;
   healed_at_ = around_.time.now();
   for (const auto& m : machines_) {
+    // A client that never heard of its 201 sends its video a second time: what all of them need has no bound.
+    m->storage().grow();
     m->resume();
     if (!m->runs() && m->wanted()) start_(*m);
   }

@@ -38,6 +38,7 @@ private:
   void take_down(std::size_t which, machine& m, bool silent);
   void lose_disk(std::size_t which, machine& m);
   void replace_volume(std::size_t which, machine& m, bool back);
+  void tear_append(std::size_t which, machine& m);
   void rot(std::size_t which, machine& m);
   [[nodiscard]] bool has_another_whole(const machine& m, blob_id blob) const;
   void on_links(std::size_t which, const fault& f, const std::vector<machine*>& nodes);

@@ -179,12 +179,21 @@ double machine::gauge(std::string_view name) const {
 
 // ---- Life ------------------------------------------------------------------------------------------------------------
 
+namespace {
+
+std::uint64_t capacity_of(const plan& p) {
+  if (p.knobs.space_percent == 0) return disk::endless;
+  return static_cast<std::uint64_t>(space_bytes(p) * p.knobs.space_percent / 100);
+}
+
+}  // namespace
+
 machine::machine(surroundings& around, const std::string& name, node_role role, bool second, disk::watcher watch, std::function<void()> disk_lost)
   : around_{around},
     name_{name},
     role_{role},
     index_{around.net.add(name, second ? second_addresses : 0)},
-    disk_{around.time, around.log, around.faults, index_, nanoseconds{around.what.knobs.disk_us * 1'000}, std::move(watch), std::move(disk_lost)},
+    disk_{around.time, around.log, around.faults, index_, nanoseconds{around.what.knobs.disk_us * 1'000}, capacity_of(around.what), std::move(watch), std::move(disk_lost)},
     clock_{std::make_unique<clock_port>(*this)},
     random_{std::make_unique<random_port>(*this)},
     resolver_{std::make_unique<resolver_port>(*this)},

@@ -28,6 +28,7 @@ const std::vector<knob>& all_knobs() {
     {"media_read_every_ms", &knobs::media_read_every_ms, {500, 5'000}},
     {"repair_period_ms", &knobs::repair_period_ms, {2'000, 30'000}},
     {"scrub_rest_ms", &knobs::scrub_rest_ms, {1'000, 60'000}},
+    {"space_percent", &knobs::space_percent, {60, 250}},
   };
   return all;
 }
@@ -78,6 +79,7 @@ const std::vector<fault_kind>& fault_kinds() {
     {"twin_shared", "the same", {0, 1}, {2'000, 20'000}, "sc", 0},
     // -- disk, and for good
     {"rot", "of a thousand blobs", {50, 1'000}, {3'000, 20'000}, "s", 2},
+    {"torn_append", "milliseconds until it starts again", {300, 8'000}, {3'000, 30'000}, "s", 3},
   };
   return all;
 }
@@ -382,6 +384,16 @@ std::int64_t work_ms(const plan& p) {
     units += i.chunks * cost + 4 * i.audio;
   }
   return units * p.knobs.chunk_ms / 4 * 9 / 8 / std::max<std::int64_t>(1, (p.nodes.workers + p.nodes.near) * p.knobs.slots);
+}
+
+std::int64_t space_bytes(const plan& p) {
+  std::int64_t bytes = 0;
+  for (const auto& i : p.items) {
+    // Pieces of the model's engine have 200 bytes and more, with more for each rung; a chunk's output has an index, too.
+    const auto segments = i.chunks * 3;
+    bytes += i.bytes + segments * i.rungs * (300 + 50 * i.rungs) + i.chunks * 500 + i.audio * (segments * 300 + 500);
+  }
+  return bytes;
 }
 
 plan draw_plan(const scenario& s, std::uint64_t seed) {

@@ -53,6 +53,7 @@ struct knobs {
   std::int64_t media_read_every_ms = 2'000;
   std::int64_t repair_period_ms = 10'000;
   std::int64_t scrub_rest_ms = 60'000;  // the product's
+  std::int64_t space_percent = 0;       // of each disk, of what all videos take of one, until the world heals; 0: endless
 };
 
 struct knob {
@@ -152,6 +153,8 @@ struct scenario {
 /// Settles what is open. A scenario with nothing open gives the same plan for every seed (the run still draws from it).
 [[nodiscard]] plan draw_plan(const scenario& s, std::uint64_t seed);
 [[nodiscard]] std::string to_json(const plan& p);
+/// What the sources and outputs of all videos take of one disk, at most.
+[[nodiscard]] std::int64_t space_bytes(const plan& p);
 /// How long all slots of a plan have to do when nothing goes wrong.
 [[nodiscard]] std::int64_t work_ms(const plan& p);
 

@@ -609,7 +609,10 @@ private:
     n["storage_disks_lost"] = disks_lost_;
     n["storages_left"] = storages_left_;
     n["shards_moved"] = shards_moved_;
-    for (const auto& m : machines_) n["appends_torn"] += m->storage().appends_torn();
+    for (const auto& m : machines_) {
+      n["appends_torn"] += m->storage().appends_torn();
+      n["reservations_without_space"] += m->storage().had_no_space();
+    }
     n["videos"] = view_.videos.size();
     const auto& c = clients_->count();
     n["uploads"] = c.uploads;

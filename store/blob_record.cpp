@@ -1,5 +1,6 @@
 #include "store/blob_record.hpp"
 
+#include "core/assert.hpp"
 #include "core/codec.hpp"
 
 #include <algorithm>
@@ -58,6 +59,17 @@ ports::blob_look look_of(blob_id blob, const blob_record* record) {
     case blob_state::dead: break;
   }
   return {ports::blob_presence::dead, {}};
+}
+
+blob_space space_of(const blob_record& record) {
+  if (record.state == blob_state::dead) return {};
+  return {record.bytes, record.state == blob_state::open ? record.bytes_max - record.bytes : 0};
+}
+
+void space_account::change(const blob_record& before, const blob_record& after) {
+  const auto was = space_of(before), is = space_of(after);
+  LATHAM_ASSERT(all_.held >= was.held && all_.promised >= was.promised);  // else something was given back that nobody had
+  all_ = {all_.held - was.held + is.held, all_.promised - was.promised + is.promised};
 }
 
 expected<void> check_mend(const blob_record* record, std::uint64_t offset, std::uint64_t size) {

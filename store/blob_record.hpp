@@ -68,6 +68,24 @@ inline constexpr std::string_view blob_key_prefix = "blob/";
 /// `record` may be null.
 [[nodiscard]] ports::blob_look look_of(blob_id blob, const blob_record* record);
 
+/// What a blob takes of a disk.
+struct blob_space {
+  std::uint64_t held = 0;      // bytes that are there
+  std::uint64_t promised = 0;  // and those that may still be written
+  friend bool operator==(const blob_space&, const blob_space&) = default;
+};
+[[nodiscard]] blob_space space_of(const blob_record& record);
+
+/// What all blobs of a disk take, kept by the changes of their records. `blob_record{}` stands for one that is not there.
+class space_account {
+public:
+  void change(const blob_record& before, const blob_record& after);
+  [[nodiscard]] const blob_space& all() const noexcept { return all_; }
+
+private:
+  blob_space all_;
+};
+
 /// Whether [offset, offset + size) is one whole block of a sealed blob. Fails with not_found (null, dead), conflict (open),
 /// invalid_argument.
 [[nodiscard]] expected<void> check_mend(const blob_record* record, std::uint64_t offset, std::uint64_t size);

@@ -79,11 +79,14 @@ struct memory_blobs::state {
     return next.run();
   }
 
-  /// Space that a blob takes, or may still take.
-  static std::uint64_t claim(const blob_record& r) { return r.state == blob_state::open ? r.bytes_max : r.state == blob_state::sealed ? r.bytes : 0; }
   void put(blob_record& into, const blob_record& record) {
-    claimed += claim(record) - claim(into);
+    space.change(into, record);
     into = record;
+  }
+  void put_length(blob_record& into, std::uint64_t bytes) {
+    auto record = into;
+    record.bytes = bytes;
+    put(into, record);
   }
 
   blob_record* find(blob_id blob) {
@@ -95,11 +98,11 @@ struct memory_blobs::state {
     return {};
   }
   const run_later later;
-  const memory_blobs_options options;
+  memory_blobs_options options;
   std::mutex mutex;
   std::map<blob_id, stored> blobs;
   std::map<blob_id, std::deque<operation>> queues;
-  std::uint64_t claimed = 0;  // by all blobs
+  space_account space;
   std::size_t waiting = 0;
   std::uint64_t life = 0;
   errc failing = errc::none;
@@ -114,7 +117,9 @@ void memory_blobs::reserve(ports::write_token token, ports::completion<void> don
     auto record = reserved_record(s->find(token.blob), token);
     if (!record) return std::move(record).error();
     const auto* before = s->find(token.blob);
-    if (s->claimed - (before == nullptr ? 0 : state::claim(*before)) + state::claim(*record) > s->options.capacity_bytes)
+    const auto was = before == nullptr ? 0 : space_of(*before).promised, is = space_of(*record).promised;
+    const auto taken = s->space.all().held + s->space.all().promised;
+    if (is > was && taken + (is - was) > s->options.capacity_bytes)
       return {errc::disk_full, "no space for a blob of this size"};
     s->put(s->blobs[token.blob].record, *record);
     return {};
@@ -141,7 +146,7 @@ void memory_blobs::append(ports::write_token token, std::uint64_t offset, buffer
     if (auto ok = s->writable(); !ok) return std::move(ok).error();
     auto& blob = s->blobs[token.blob];
     blob.bytes += bytes.view().substr(0, most);
-    blob.record.bytes = blob.bytes.size();
+    s->put_length(blob.record, blob.bytes.size());
     blob.digests.update({bytes.data(), std::min<std::size_t>(bytes.size(), most)});
     return blob.record.bytes;
   };
@@ -155,7 +160,7 @@ void memory_blobs::truncate(ports::write_token token, std::uint64_t bytes, ports
     if (bytes > blob.record.bytes) return {errc::bad_range, "a blob cannot be truncated to more than it holds"};
     if (auto ok = s->writable(); !ok) return ok;
     blob.bytes.resize(bytes);
-    blob.record.bytes = bytes;
+    s->put_length(blob.record, bytes);
     blob.digests = {};
     blob.digests.update(as_bytes(blob.bytes));
     return {};
@@ -258,6 +263,7 @@ void memory_blobs::drop(blob_id id, ports::completion<void> done) {
     if (record == nullptr) return {};
     if (record->state == blob_state::dead) return {errc::conflict, "the blob is deleted, and its tombstone stays"};
     if (auto ok = s->writable(); !ok) return ok;
+    s->space.change(*record, {});
     s->blobs.erase(id);
     return {};
   });
@@ -299,6 +305,26 @@ std::size_t memory_blobs::power_cut(std::size_t survivors, const torn_at& torn) 
   ++state_->life;
   state_->failing = errc::none;
   return appends_torn;
+}
+
+void memory_blobs::set_capacity(std::uint64_t bytes) {
+  const std::lock_guard guard{state_->mutex};
+  state_->options.capacity_bytes = bytes;
+}
+
+blob_space memory_blobs::space() const {
+  const std::lock_guard guard{state_->mutex};
+  return state_->space.all();
+}
+
+blob_space memory_blobs::space_counted() const {
+  const std::lock_guard guard{state_->mutex};
+  blob_space all;
+  for (const auto& [id, blob] : state_->blobs) {
+    all.held += blob.bytes.size();
+    all.promised += blob.record.state == blob_state::open ? blob.record.bytes_max - blob.bytes.size() : 0;
+  }
+  return all;
 }
 
 void memory_blobs::fail_writes(errc code) {

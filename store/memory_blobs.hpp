@@ -47,6 +47,13 @@ public:
   /// All blobs that are not dead, at once and past all trouble.
   [[nodiscard]] std::vector<ports::blob_stat> contents() const;
 
+  /// What the store says that its blobs take, and what they do when all are looked at.
+  [[nodiscard]] blob_space space() const;
+  [[nodiscard]] blob_space space_counted() const;
+
+  /// From now on; what was promised stays so.
+  void set_capacity(std::uint64_t bytes);
+
   /// How many bytes of an append of so many reached the disk.
   using torn_at = std::function<std::uint64_t(std::uint64_t bytes)>;
   /// The power fails: nothing under way completes. Of each blob's waiting operations the first `survivors` had reached

@@ -122,10 +122,6 @@ struct strand {
 };
 using strand_ptr = std::shared_ptr<strand>;  // shared: the table and the step that is running
 
-std::uint64_t unwritten(const blob_record& record) {
-  return record.state == blob_state::open ? record.bytes_max - record.bytes : 0;
-}
-
 /// The pages that hold blocks [from, blocks.size()), as writes.
 void put_pages(ports::kv_batch& batch, blob_id blob, const std::vector<sha256_digest>& blocks, std::uint64_t from) {
   for (auto page = from / page_blocks; page * page_blocks < blocks.size(); ++page) {
@@ -223,8 +219,7 @@ struct file_blobs::core {
   std::list<blob_id> idle;  // loaded and without work, the longest idle first
   std::size_t operations = 0;
   std::size_t append_bytes = 0;
-  std::uint64_t bytes_used = 0;
-  std::uint64_t bytes_promised = 0;
+  space_account space;
   bool closing = false;
   // Set by an i/o error of the index: its memory and its disk may now differ, so even an answer that needs no new record
   // could be wrong after a restart. Nothing is written any more; reads go on.
@@ -293,8 +288,7 @@ expected<void> file_blobs::core::recover_blob(blob_id blob, const blob_record& r
   ++report.blobs;
   if (record.state == blob_state::open) ++report.blobs_open;
   report.bytes += record.bytes;
-  bytes_used += record.bytes;
-  bytes_promised += unwritten(record);
+  space.change({}, record);
   return {};
 }
 
@@ -356,7 +350,7 @@ const recovery_report& file_blobs::recovered() const noexcept {
 
 file_blobs::usage file_blobs::used() const {
   const std::lock_guard guard{core_->mutex};
-  return {core_->bytes_used, core_->bytes_promised, core_->operations};
+  return {core_->space.all().held, core_->space.all().promised, core_->operations};
 }
 
 // ---- queues --------------------------------------------------------------------------------------------------------
@@ -549,28 +543,28 @@ void file_blobs::core::reserve(const strand_ptr& s, operation op) {
   } else {
     next = reserved_record(s->record ? &*s->record : nullptr, op.token);
   }
-  const auto before = s->record ? unwritten(*s->record) : 0;
+  const auto before = s->record.value_or(blob_record{});
   if (next && s->record && *next == *s->record) {  // the same promise again
     op.done({});
     answered(1, 0);
     return step_done(s);
   }
   if (next) {
-    const auto after = unwritten(*next);
+    const auto promised = space_of(before).promised, wanted = space_of(*next).promised;
     const auto available = files.free_bytes(options.directory);
     const std::lock_guard guard{mutex};
     if (!available) {
       next = available.error();
-    } else if (after > before) {
-      const auto more = after - before;
+    } else if (wanted > promised) {
+      const auto more = wanted - promised;
       // The promises made so far are not on the disk yet, so they count against what is free.
-      const auto committed = bytes_promised + options.free_reserve_bytes;
+      const auto committed = space.all().promised + options.free_reserve_bytes;
       const auto beyond_disk = *available < committed || *available - committed < more;
-      const auto held = bytes_used + bytes_promised;
+      const auto held = space.all().held + space.all().promised;
       const auto beyond_capacity = options.capacity_bytes > 0 && (held > options.capacity_bytes || options.capacity_bytes - held < more);
       if (beyond_disk || beyond_capacity) next = error{errc::disk_full, "no space for a blob of this size: delete something or add a disk"};
     }
-    if (next) bytes_promised += after - before;  // modulo 2^64, also when it shrinks
+    if (next) space.change(before, *next);
   }
   if (!next) {
     op.fail(next.error());
@@ -583,7 +577,7 @@ void file_blobs::core::reserve(const strand_ptr& s, operation op) {
       s->record = record;
     } else {
       const std::lock_guard guard{mutex};
-      bytes_promised -= unwritten(record) - before;
+      space.change(record, before);
     }
     op.done(result);
     answered(1, 0);
@@ -651,17 +645,16 @@ void file_blobs::core::append(const strand_ptr& s, std::vector<operation> ops) {
   const auto complete_before = s->digests.complete().size();
   for (const auto& part : parts) s->digests.update(part);
   auto record = *s->record;
-  const auto grown = accepted - record.bytes;
+  const auto before = record;
   record.bytes = accepted;
   ports::kv_batch batch{{blob_key(s->blob), to_record(record)}};
   if (s->digests.complete().size() > complete_before) put_pages(batch, s->blob, s->digests.complete(), complete_before);
   resume_later(s, std::move(batch),
-               [this, s, taken = std::move(taken), refused = std::move(refused), record, grown, count, bytes](expected<void> result) {
+               [this, s, taken = std::move(taken), refused = std::move(refused), record, before, count, bytes](expected<void> result) {
                  if (result) {
                    s->record = record;
                    const std::lock_guard guard{mutex};
-                   bytes_used += grown;
-                   bytes_promised -= grown;
+                   space.change(before, record);
                  }
                  for (const auto& [op, length] : taken) {
                    if (result) {
@@ -686,7 +679,7 @@ void file_blobs::core::truncate(const strand_ptr& s, operation op) {
     return step_done(s);
   }
   auto record = *s->record;
-  const auto cut = record.bytes - op.number;
+  const auto before = record;
   record.bytes = op.number;
   ports::kv_batch batch{{blob_key(s->blob), to_record(record)}};
   const auto& complete = s->digests.complete();
@@ -695,12 +688,11 @@ void file_blobs::core::truncate(const strand_ptr& s, operation op) {
   for (auto page = (kept.size() + page_blocks - 1) / page_blocks; page * page_blocks < complete.size(); ++page)
     batch.push_back({block_page_key(s->blob, page), std::nullopt});
   // The index first: a file that is longer than its record is cut when it is next opened for writing, which is at once.
-  resume_later(s, std::move(batch), [this, s, op = std::move(op), cut](expected<void> result) {
+  resume_later(s, std::move(batch), [this, s, op = std::move(op), record, before](expected<void> result) {
     if (result) {
       s->forget();
       const std::lock_guard guard{mutex};
-      bytes_used -= cut;
-      bytes_promised += cut;
+      space.change(before, record);
     }
     if (result) result = load_for_writing(*s);
     op.done(result);
@@ -724,19 +716,19 @@ void file_blobs::core::seal(const strand_ptr& s, operation op) {
     return step_done(s);
   }
   auto record = *s->record;
-  const auto freed = unwritten(record);
+  const auto before = record;
   const auto blocks = s->digests.all();
   record.state = blob_state::sealed;
   record.bytes_max = record.bytes;
   record.digest = block_digests::root(blocks);
   ports::kv_batch batch{{blob_key(s->blob), to_record(record)}};
   if (blocks.size() > s->digests.complete().size()) put_pages(batch, s->blob, blocks, blocks.size() - 1);
-  resume_later(s, std::move(batch), [this, s, op = std::move(op), record, freed](expected<void> result) {
+  resume_later(s, std::move(batch), [this, s, op = std::move(op), record, before](expected<void> result) {
     s->forget();  // nobody writes to it any more
     if (result) {
       {
         const std::lock_guard guard{mutex};
-        bytes_promised -= freed;
+        space.change(before, record);
       }
       op.done_stat(stat_of(s->blob, record));
     } else {
@@ -781,8 +773,7 @@ void file_blobs::core::bury(const strand_ptr& s, operation op, std::optional<blo
       forget_cached(s->blob);
       (void)files.unlink(path(s->blob));  // it is dead already; what stays behind goes at the next start
       const std::lock_guard guard{mutex};
-      bytes_used -= before.bytes;
-      bytes_promised -= unwritten(before);
+      space.change(before, {});
     }
     op.done(result);
     answered(1, 0);
