@@ -21,6 +21,7 @@ namespace latham::sim {
 namespace {
 
 constexpr nanoseconds end_is_looked_for_every{milliseconds{200}};
+constexpr nanoseconds end_is_looked_for_after{seconds{3}};
 constexpr nanoseconds a_second{seconds{1}};
 constexpr nanoseconds restart_after_giving_up{seconds{1}};
 constexpr nanoseconds checks_wait_for{seconds{30}};         // for a disk, which may fail before it answers
@@ -92,7 +93,8 @@ private:
     while (!faults_->healed()) step();
     // Each task may have been lost once more just before; what is left to do takes its time.
     const auto bound = time_.now() + milliseconds{plan_.bound_ms + 2 * work_ms(plan_)};
-    auto look = time_.now();
+    // What waited for the faults to end, a reservation behind a full disk, say, is begun only now.
+    auto look = time_.now() + end_is_looked_for_after;
     for (std::string left = "nothing was looked at"; !left.empty();) {
       if (time_.now() > bound && membership_->busy()) throw violation{"decommission_ends", membership_->under_way()};
       if (time_.now() > bound) throw violation{everything_else_ended_ ? "nothing_is_left_behind" : "every_job_ends", left};
