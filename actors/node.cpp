@@ -12,6 +12,7 @@
 
 #include <caf/io/middleman.hpp>
 
+#include <future>
 #include <iterator>
 #include <vector>
 
@@ -53,10 +54,11 @@ struct node::parts {
   node_root_actor root;
   caf::actor tree;
   caf::actor guard;  // tells of the tree's end
+  caf::actor watch;  // the same, when it was asked for: whoever only monitors lives no longer than somebody has its handle
   std::unique_ptr<ports::service> service;
 };
 
-node::node(caf::actor_system& system, const env& e, std::function<void(std::string)> on_failure) : parts_{new parts{system, e, {}, {}, {}, {}, {}, {}}} {
+node::node(caf::actor_system& system, const env& e, std::function<void(std::string)> on_failure) : parts_{new parts{system, e, {}, {}, {}, {}, {}, {}, {}}} {
   auto& p = *parts_;
   p.door = std::make_shared<gateway_door>();
   p.directory = spawn_directory(system, e);
@@ -111,7 +113,7 @@ node::~node() {
 void node::stop(std::function<void()> stopped) {
   auto& p = *parts_;
   if (p.e.links != nullptr) p.e.links->on_accept([&e = p.e](ports::control_stream stream) { e.links->close(stream.id); });
-  p.system.spawn([tree = p.tree, stopped = std::move(stopped)](caf::event_based_actor* self) -> caf::behavior {
+  p.watch = p.system.spawn([tree = p.tree, stopped = std::move(stopped)](caf::event_based_actor* self) -> caf::behavior {
     self->set_down_handler([self, stopped](caf::down_msg&) {
       stopped();
       self->quit();
@@ -123,14 +125,26 @@ void node::stop(std::function<void()> stopped) {
 }
 
 bool node::drain(milliseconds deadline) {
+  std::promise<bool> answer;
+  drain(deadline, [&answer](bool drained) { answer.set_value(drained); });
+  return answer.get_future().get();
+}
+
+void node::drain(milliseconds deadline, std::function<void(bool)> drained) {
   auto& p = *parts_;
-  if (!p.e.config.roles.contains(node_role::worker)) return true;
-  caf::scoped_actor self{p.system};
-  // By the directory, because the supervisor may start the worker anew meanwhile: the new one is told, too.
-  caf::anon_send(p.directory, service_change{service_drain, p.e.config.name, caf::actor_cast<caf::strong_actor_ptr>(self)});
-  bool drained = false;
-  self->receive([&](caf::unit_t) { drained = true; }, caf::after(deadline) >> [] {});
-  return drained;
+  if (!p.e.config.roles.contains(node_role::worker)) return drained(true);
+  p.system.spawn([directory = p.directory, name = p.e.config.name, deadline, patience = p.e.config.request_timeout, drained = std::move(drained)](caf::event_based_actor* self) -> caf::behavior {
+    const auto end = [self, drained](bool in_time) {
+      self->quit();
+      drained(in_time);
+    };
+    // By the directory, because the supervisor may start the worker anew meanwhile: the new one is told, too.
+    caf::anon_send(directory, service_change{service_drain, name, caf::actor_cast<caf::strong_actor_ptr>(self)});
+    return {[end](caf::unit_t) { end(true); }, caf::after(deadline) >> [self, directory, name, patience, end] {
+              caf::anon_send(directory, service_change{service_drain, name, nullptr});
+              self->become(caf::behavior{[end](caf::unit_t) { end(false); }, caf::after(patience) >> [end] { end(false); }});
+            }};
+  });
 }
 
 void node::leave(ports::completion<leave_report> answer) {

@@ -44,9 +44,12 @@ public:
   /// it has ended. For whoever owns time itself; everybody else destroys the node.
   void stop(std::function<void()> stopped);
 
-  /// The worker takes no new leases and finishes what runs; false when that took longer than `deadline`. Call before the end
-  /// of the tree: what still runs then is handed back. There is no way back to work but a restart. Blocks; not from an actor.
+  /// The worker takes no new leases and finishes what runs; false when that took longer than `deadline`: then what still runs is
+  /// handed back, and the schedulers have a request's time to say that they know. Call before the end of the tree, which cuts the
+  /// links. There is no way back to work but a restart. Blocks; not from an actor.
   [[nodiscard]] bool drain(milliseconds deadline);
+  /// The same without waiting: `drained` is called once, from an actor's thread or from here, with what it would have answered.
+  void drain(milliseconds deadline, std::function<void(bool)> drained);
 
   /// Whether the node may be switched off for good, and what holds it back. `answer` is called once, from an actor's thread, and
   /// not at all when the node ends before. Fails with unsupported where nothing is kept, unavailable while it starts.
