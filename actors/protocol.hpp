@@ -262,7 +262,8 @@ inline constexpr const char* service_storage = "storage";
 inline constexpr const char* service_scheduler = "scheduler";
 /// A scheduler from its start on, before it owns its shard and has loaded it: where storage nodes make themselves known.
 inline constexpr const char* service_claimant = "claimant";
-/// Of this node alone, no peer asks for it: who waits until the worker is drained. The worker sends it a caf::unit then.
+/// Of this node alone, no peer asks for it: who waits until the worker is drained. The worker sends it a caf::unit then. Withdrawn:
+/// it has waited long enough, and what still runs is to be handed back.
 inline constexpr const char* service_drain = "drain";
 
 using storage_actor = caf::typed_actor<

@@ -81,6 +81,7 @@ private:
     asked_.erase(change.node);
     if (!change.handle) {
       offers_.remove(change.node);
+      tell_drained();
       return ask();
     }
     offers_.add(change.node);
@@ -113,7 +114,8 @@ private:
 
   /// No new leases from now on; what runs is finished, and then whoever waits for it is told.
   void on_drain(const service_change& change) {
-    if (change.node != env_.config.name || !change.handle) return;
+    if (change.node != env_.config.name) return;
+    if (!change.handle) return hand_back_all();
     log(ports::log_level::info, "worker drains running={}", running_.size());
     draining_ = true;
     waits_for_drain_ = caf::actor_cast<caf::actor>(change.handle);
@@ -121,8 +123,27 @@ private:
     tell_drained();
   }
 
+  void hand_back_all() {
+    LATHAM_REACHED("handed_back_at_the_drain_deadline");
+    std::vector<std::pair<lease_key, lease>> all(running_.begin(), running_.end());
+    for (const auto& [key, l] : all) {
+      give_back(task_failure{{l.grant.video, l.grant.kind, l.progress.index}, key.second, errc::cancelled, "the worker stops"});
+      if (l.actor) caf::anon_send_exit(l.actor, caf::exit_reason::user_shutdown);
+      release(key);
+    }
+  }
+
+  /// Not before all schedulers know: what has been granted meanwhile, or is being handed back, would go down with our links, and
+  /// cost its lease's time and an attempt.
+  [[nodiscard]] bool all_know_that_we_drain() const {
+    return giving_back_ == 0 && std::all_of(schedulers_.all().begin(), schedulers_.all().end(), [this](const auto& entry) {
+      const auto last = asked_.find(entry.first);
+      return entry.second.info.shards.empty() || (last != asked_.end() && last->second.slots == 0 && last->second.answered);
+    });
+  }
+
   void tell_drained() {
-    if (!waits_for_drain_ || !running_.empty()) return;
+    if (!waits_for_drain_ || !running_.empty() || !all_know_that_we_drain()) return;
     log(ports::log_level::info, "worker drained");
     caf::anon_send(std::exchange(waits_for_drain_, nullptr), caf::unit);
   }
@@ -159,6 +180,7 @@ private:
       .then(
         [this, node](const work_answer& answer) {
           if (const auto last_one = asked_.find(node); last_one != asked_.end()) last_one->second.answered = true;
+          tell_drained();
           offers_.on_answer(node, answer.granted + answer.waiting);
           // What one scheduler says may change what the others may have.
           for (const auto& [other, last_question] : asked_)
@@ -203,7 +225,8 @@ private:
     const auto node = node_of(grant.video.shard());
     if (node.empty()) return;                                               // of a scheduler that went: its lease runs out
     if (draining_) return give_back(task_failure{{grant.video, grant.kind, grant.first}, grant.held, errc::cancelled, "the worker is being drained"});
-    if (running_.size() >= leases_per_slot_max * std::size_t{env_.config.slots}) return;  // one that cannot count
+    // Two schedulers that were offered the same slots, or one that cannot count.
+    if (running_.size() >= leases_per_slot_max * std::size_t{env_.config.slots}) return give_back(task_failure{{grant.video, grant.kind, grant.first}, grant.held, errc::cancelled, "the worker has no slot free"});
     auto& l = running_[key];
     l.from = node;
     l.since = now();
@@ -339,7 +362,14 @@ private:
 
   /// Best effort: if this is lost, the lease runs out.
   void give_back(const task_failure& failure) {
-    if (const auto scheduler = schedulers_.of(failure.task.video.shard())) request(scheduler, env_.config.request_timeout, failure).then([](errc) {}, [](caf::error&) {});
+    const auto scheduler = schedulers_.of(failure.task.video.shard());
+    if (!scheduler) return;
+    ++giving_back_;
+    const auto heard = [this] {
+      --giving_back_;
+      tell_drained();
+    };
+    request(scheduler, env_.config.request_timeout, failure).then([heard](errc) { heard(); }, [heard](caf::error&) { heard(); });
   }
 
   // ---- Reports -------------------------------------------------------------------------------------------------------
@@ -441,6 +471,7 @@ private:
   std::map<node_name, question> asked_;
   std::uint64_t ticks_ = 0;
   bool draining_ = false;
+  std::size_t giving_back_ = 0;  // leases of which the scheduler has not said yet that it has them back
   caf::actor waits_for_drain_;   // null: nobody, or told already
   std::set<node_name> to_ask_;
 };

@@ -68,8 +68,9 @@ protected:
     system_.spawn([this](caf::event_based_actor* parent) { worker_ = spawn_transcoder(parent, env_, directory_); });
     scheduler_ = system_.spawn([this]() -> caf::behavior {
       return {[](shards_atom) { return shard_info{{0}, true}; },
-              [this](const work_request& what, const caf::strong_actor_ptr&) {
+              [this](const work_request& what, const caf::strong_actor_ptr&) -> caf::result<work_answer> {
                 offered_ = what.slots;
+                if (!answers_) return caf::sec::runtime_error;
                 return work_answer{};
               },
               [](const renewal_list& all) { return errc_list(all.size(), errc::none); },
@@ -113,6 +114,7 @@ protected:
   directory_actor directory_;
   caf::actor worker_, scheduler_, storage_, waiting_;
   std::optional<std::uint32_t> offered_;
+  bool answers_ = true;
   std::vector<task_failure> given_back_;
   int told_ = 0;
 };
@@ -142,15 +144,37 @@ TEST_F(Transcoder, DrainingWaitsForWhatRunsAndGivesBackWhatComes) {
   EXPECT_EQ(told_, 1);
 }
 
-TEST_F(Transcoder, WorksWithTheOnlyStorageNodeLeftForASourceOfOneThatHasLeft) {
-  env_.config.storages = {"storage-1"};
-  announce(service_storage, "storage-0", nullptr);
-  announce(service_storage, "storage-1", storage_);
+TEST_F(Transcoder, IsNotDrainedBeforeItsSchedulerKnows) {
+  answers_ = false;
+  announce(service_drain, "worker-0", waiting_);
+  EXPECT_EQ(offered_, 0u);
+  EXPECT_EQ(told_, 0) << "what was granted before it heard may still be on its way";
   grant(1);
-  EXPECT_TRUE(given_back_.empty());
-  EXPECT_TRUE(engine_.listener);
-  ASSERT_FALSE(transport_.asked.empty());
-  EXPECT_EQ(transport_.asked.front(), "storage-1");
+  EXPECT_EQ(given_back_.size(), 1u);
+  answers_ = true;
+  actors().clock().advance_time(seconds{10});
+  actors().run();
+  EXPECT_EQ(told_, 1);
+}
+
+TEST_F(Transcoder, HandsBackWhatRunsWhenNobodyWaitsAnyLonger) {
+  grant(1);
+  ASSERT_TRUE(engine_.listener);
+  announce(service_drain, "worker-0", waiting_);
+  EXPECT_EQ(told_, 0);
+  announce(service_drain, "worker-0", {});
+  ASSERT_EQ(given_back_.size(), 1u);
+  EXPECT_EQ(given_back_[0].code, errc::cancelled);
+  EXPECT_EQ(told_, 1);
+}
+
+TEST_F(Transcoder, GivesBackWhatItHasNoRoomFor) {
+  for (std::uint32_t i = 1; i <= 2 * env_.config.slots; ++i) grant(i);
+  EXPECT_TRUE(given_back_.empty()) << "a slot may be free in a moment";
+  grant(9);
+  ASSERT_EQ(given_back_.size(), 1u);
+  EXPECT_EQ(given_back_[0].held, (epoch{1, 9}));
+  EXPECT_EQ(given_back_[0].code, errc::cancelled);
 }
 
 TEST_F(Transcoder, IsNotDrainedForAnotherNode) {
