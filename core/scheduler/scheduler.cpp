@@ -476,7 +476,15 @@ errc scheduler::on_commit(const task_commit& commit, instant now, decision& out)
 }
 
 errc scheduler::on_failure(const task_failure& failure, instant now, std::uint64_t random, decision& out) {
-  if (leased_task(failure.task, failure.held) == nullptr) return errc::fenced;  // also when there is no such video or lease
+  const auto at = leases_.find(failure.held);
+  if (at == leases_.end()) return errc::fenced;
+  const auto lease = at->second.record;
+  if (lease.video != failure.task.video || lease.kind != failure.task.kind || failure.task.index < lease.first) return errc::fenced;
+  // Who stops between two chunks of a run names the one that has been committed since: what it was at is the first that is left.
+  auto failed = failure.task;
+  while (failed.index - lease.first < lease.count && leased_task(failed, failure.held) == nullptr) ++failed.index;
+  if (failed.index - lease.first >= lease.count) return errc::fenced;
+  if (failed != failure.task) LATHAM_REACHED("failure_after_its_commit");
   auto* v = find(failure.task.video);
   const auto why = failure.message.substr(0, failure_text_bytes_max);
   if (is_inputs_fault(failure.code)) {
@@ -484,14 +492,13 @@ errc scheduler::on_failure(const task_failure& failure, instant now, std::uint64
     fail(*v, failure.code, why, now, out);
     return errc::none;
   }
-  const auto lease = leases_.at(failure.held).record;
   for (std::uint32_t i = 0; i < lease.count && is_working(v->record.state); ++i) {
     auto* t = leased_task({lease.video, lease.kind, lease.first + i}, failure.held);
     if (t == nullptr) continue;
     // Only the task that failed has been tried; the rest of the run gets its attempt back, and so does all of it when the
     // worker only stops, or when the trouble is our own: no input is to blame for a storage node that is away.
-    if (t->record.id != failure.task || is_our_own_trouble(failure.code)) --t->record.attempts;
-    back_to_pending(*v, *t, t->record.id == failure.task ? why : "", now, random, out);
+    if (t->record.id != failed || is_our_own_trouble(failure.code)) --t->record.attempts;
+    back_to_pending(*v, *t, t->record.id == failed ? why : "", now, random, out);
   }
   end_lease(failure.held, out);
   hand_out(now, out);

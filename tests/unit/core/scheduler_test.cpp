@@ -278,6 +278,16 @@ TEST_F(Scheduler, RetryByHandKeepsWhatIsCommitted) {
   EXPECT_EQ(rules.on_retry(video, now, out), errc::conflict);
 }
 
+TEST_F(Scheduler, WhoStopsBetweenTwoChunksOfARunGivesTheRestBack) {
+  const auto grant = first_chunk(40);
+  ASSERT_GE(grant.chunks.size(), 2u);
+  EXPECT_EQ(rules.on_commit(commit_of(grant, 0, 5), now, out), errc::none);
+  // It has not said yet that it went on to the next one.
+  EXPECT_EQ(rules.on_failure({{video, task_kind::video, 0}, grant.held, errc::cancelled, "the worker stops"}, now, 7, out), errc::none);
+  EXPECT_EQ(rules.on_renewal({video, grant.held, 1, 0}, now, out), errc::fenced) << "it holds nothing any more";
+  EXPECT_EQ(rules.on_failure({{video, task_kind::video, 0}, grant.held, errc::cancelled, "again"}, now, 7, out), errc::fenced);
+}
+
 TEST_F(Scheduler, OurOwnTroubleIsNoFaultOfTheVideo) {
   auto grant = first_chunk();
   // A worker that stops, storage that is away, full or busy: each more often than a poison input would be tried.
