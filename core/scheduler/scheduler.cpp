@@ -321,7 +321,8 @@ void scheduler::grant(worker_entry& to, video_entry& v, instant now, decision& o
   }
 
   ++last_.counter;
-  if (kind == task_kind::plan && v.record.engine.empty()) v.record.engine = to.what.engine;
+  const bool pinned = kind == task_kind::plan && v.record.engine.empty();
+  if (pinned) v.record.engine = to.what.engine;
   work_grant grant;
   grant.held = last_;
   grant.video = v.record.request.video;
@@ -356,6 +357,8 @@ void scheduler::grant(worker_entry& to, video_entry& v, instant now, decision& o
     move(v, video_state::planning);
     if (v.record.plan_known) move(v, video_state::encoding);
     publish(v, now, out);
+    write(v, out);
+  } else if (pinned) {
     write(v, out);
   }
   out.effects.push_back(grant_effect{to.what.worker, std::move(grant)});
@@ -520,6 +523,12 @@ void scheduler::back_to_pending(video_entry& v, task_entry& t, std::string why, 
     return;
   }
   t.not_before = now + backoff(config_.retry, std::max(1u, t.record.attempts), random);
+  // Nothing is made with its engine yet, which may have left with an upgrade.
+  if (t.record.id.kind == task_kind::plan && !v.record.plan_known && !v.record.engine.empty()) {
+    LATHAM_REACHED("engine_chosen_again");
+    v.record.engine.clear();
+    write(v, out);
+  }
   make_pending(v, {t.record.id.kind, t.record.id.index}, now);
   queue(v, now);
   out.writes.push_back(t.record);

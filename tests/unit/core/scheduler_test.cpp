@@ -288,6 +288,20 @@ TEST_F(Scheduler, WhoStopsBetweenTwoChunksOfARunGivesTheRestBack) {
   EXPECT_EQ(rules.on_failure({{video, task_kind::video, 0}, grant.held, errc::cancelled, "again"}, now, 7, out), errc::fenced);
 }
 
+TEST_F(Scheduler, WhatWasNotPlannedWaitsForNoEngine) {
+  accept();
+  join("worker-0", 1);
+  auto planning = grants();
+  ASSERT_EQ(planning.size(), 1u);
+  const auto& lost = planning[0].grant;
+  EXPECT_EQ(rules.on_failure({{video, task_kind::plan, 0}, lost.held, errc::cancelled, "the worker stops"}, now, 7, out), errc::none);
+  rules.on_worker_lost("worker-0");
+  out = {};
+  (void)rules.on_work_request({"worker-1", 1, "another engine", 1}, now, 7, out);
+  tick(seconds{1});
+  EXPECT_EQ(rules.count().leases, 1u);
+}
+
 TEST_F(Scheduler, OurOwnTroubleIsNoFaultOfTheVideo) {
   auto grant = first_chunk();
   // A worker that stops, storage that is away, full or busy: each more often than a poison input would be tried.
