@@ -3,6 +3,7 @@
 #include "core/cluster/placement.hpp"
 #include "core/manifest/manifests.hpp"
 #include "core/manifest/presentation.hpp"
+#include "core/reach.hpp"
 #include "store/guarded_blobs.hpp"
 #include "store/memory_blobs.hpp"
 
@@ -154,22 +155,85 @@ public:
   }
 };
 
-/// A committed output is the one that a calm run makes.
+/// A worker that is told to stop finishes what it has or gives it back: at once, and as if it had never been granted. That is
+/// said once, on links that may be cut, so it is looked at where nothing else is wrong.
+class drains_cost_nothing : public checker {
+public:
+  using checker::checker;
+  void on_stopped(const std::vector<lease_record>& left) override {
+    on_stopping(left);
+    for (const auto& lease : left) awaited_[{lease.video.shard(), lease.held}] = {view_.decided_by(lease.video.shard()), 0};
+  }
+  void on_stopping(const std::vector<lease_record>& has) override {
+    for (const auto& lease : has) {
+      for (std::uint32_t i = 0; i < lease.count; ++i)
+        if (const auto t = view_.tasks.find({lease.video, lease.kind, lease.first + i}); t != view_.tasks.end() && t->second.state == task_state::leased && t->second.held == lease.held)
+          had_.insert_or_assign(t->first, t->second);
+    }
+  }
+  void on_task(const task_record& r) override {
+    const auto at = had_.find(r.id);
+    if (at == had_.end()) return;
+    const auto had = std::move(at->second);
+    had_.erase(at);
+    if (r.state != task_state::pending || r.held != had.held || !view_.quiet()) return;
+    LATHAM_REACHED("sim_task_given_back_by_who_stops");
+    // The end of a video takes its tasks back as they are; and the codec may have failed in the last moment.
+    const auto video = view_.videos.find(r.id.video);
+    if (r.attempts < had.attempts || video == view_.videos.end()) return;
+    if (video->second.state != video_state::planning && video->second.state != video_state::encoding) return;
+    if (r.last_error.starts_with("worker ") || r.last_error.starts_with("the worker "))
+      throw violation{"drains_cost_nothing", fmt::format("{} has {} attempts because its worker stopped: {}", to_string(r.id), r.attempts, r.last_error)};
+  }
+  void on_shard_lost(std::uint16_t shard) override {
+    std::erase_if(had_, [shard](const auto& entry) { return entry.first.video.shard() == shard; });
+    std::erase_if(awaited_, [shard](const auto& entry) { return entry.first.first == shard; });
+  }
+  void on_second(std::uint64_t) override {
+    for (auto at = awaited_.begin(); at != awaited_.end();) {
+      const auto where = at->first;
+      auto& [process, waited_s] = at->second;
+      const bool counts = view_.leases.contains(where) && process == view_.decided_by(where.first) && view_.quiet();
+      if (counts && ++waited_s == given_back_within_s)
+        throw violation{"drains_cost_nothing", fmt::format("epoch {} of shard {} is still held by a worker that has stopped", to_string(where.second), where.first)};
+      at = counts ? std::next(at) : awaited_.erase(at);
+    }
+  }
+
+private:
+  static constexpr int given_back_within_s = 3;
+  std::map<std::pair<std::uint16_t, epoch>, std::pair<std::uint64_t, int>> awaited_;  // who must end it, and for how long that was waited for
+  std::map<task_id, task_record> had_;
+};
+
+/// A committed output is the one that a calm run makes with the engine of its video, which all of the video is made with.
 class outputs_equal_a_calm_run : public checker {
 public:
   using checker::checker;
+  void on_video(const video_record& r) override {
+    if (!r.plan_known) return;
+    const auto [at, fresh] = engines_.try_emplace(r.request.video, r.engine);
+    if (!fresh && at->second != r.engine) throw violation{"outputs_equal_a_calm_run", to_string(r.request.video) + " went from engine " + at->second + " to " + r.engine};
+  }
+  void on_shard_lost(std::uint16_t shard) override {
+    std::erase_if(engines_, [shard](const auto& entry) { return entry.first.shard() == shard; });
+  }
   void on_task(const task_record& r) override {
     if (r.state != task_state::committed || r.id.kind == task_kind::plan) return;
     auto video = view_.known.find(r.id.video);
     if (video == view_.known.end()) throw violation{"outputs_equal_a_calm_run", to_string(r.id) + " is of a video that nobody sent"};
-    auto& digest = expected_[r.id];
-    if (digest == sha256_digest{}) digest = build_output_blob(model_pieces(video->second.model, video->second.seed, r.id.kind, r.id.index)).digest;
-    if (r.output.digest != digest) throw violation{"outputs_equal_a_calm_run", to_string(r.id) + " has other bytes"};
+    const auto record = view_.videos.find(r.id.video);
+    if (record == view_.videos.end()) return;  // it is being removed
+    const auto& engine = record->second.engine;
+    auto& digest = expected_[{r.id, engine}];
+    if (digest == sha256_digest{}) digest = build_output_blob(model_pieces(video->second.model, video->second.seed, engine, r.id.kind, r.id.index)).digest;
+    if (r.output.digest != digest) throw violation{"outputs_equal_a_calm_run", to_string(r.id) + " has other bytes than " + engine + " makes"};
     if (r.found != model_findings(video->second.model, video->second.seed, r.id.kind, r.id.index)) throw violation{"outputs_equal_a_calm_run", to_string(r.id) + " found something else"};
   }
 
 private:
-  std::map<task_id, sha256_digest> expected_;
+  std::map<std::pair<task_id, engine_id>, sha256_digest> expected_;
+  std::map<video_id, engine_id> engines_;
 };
 
 /// What the outbox says, however often, makes one video; one that is gone is not made again.
@@ -354,7 +418,7 @@ std::string misplaced_blobs(const view& v) {
   }
   // Not before: more may have become wanted, or less, while the lists were made.
   std::map<blob_id, std::size_t> lacking;  // homes that have no whole copy yet
-  const auto rules = make_copy_rules({}, v.storages(), {}, 0, 0);
+  const auto rules = make_copy_rules({}, v.storages(), {}, v.copies, 0);
   for (const auto& [id, task] : v.tasks)
     if (task.state == task_state::committed && id.kind != task_kind::plan) lacking[task.output.blob] = rules.copies;
   for (const auto& [id, upload] : v.uploads)
@@ -433,6 +497,7 @@ std::vector<std::unique_ptr<checker>> make_checkers(const view& v) {
   all.push_back(std::make_unique<epochs_only_grow>(v));
   all.push_back(std::make_unique<owners_grant>(v));
   all.push_back(std::make_unique<attempts_are_bounded>(v));
+  all.push_back(std::make_unique<drains_cost_nothing>(v));
   all.push_back(std::make_unique<outputs_equal_a_calm_run>(v));
   all.push_back(std::make_unique<one_effect_per_outbox_entry>(v));
   all.push_back(std::make_unique<failures_have_a_cause>(v));
@@ -450,7 +515,7 @@ std::vector<std::unique_ptr<checker>> make_checkers(const view& v) {
 
 // ---- Media -----------------------------------------------------------------------------------------------------------
 
-expected<std::string> calm_media(video_id id, const known_video& video, const recipe& how, const std::string& path) {
+expected<std::string> calm_media(video_id id, const known_video& video, const engine_id& engine, const recipe& how, const std::string& path) {
   output_table table;
   table.video = id;
   table.created_ms = id.created().value;
@@ -459,7 +524,7 @@ expected<std::string> calm_media(video_id id, const known_video& video, const re
   table.state = video_state::ready;
   table.plan_complete = true;
   table.chunks_total = video.model.chunks;
-  const auto pieces_of = [&](task_kind kind, std::uint32_t index) { return model_pieces(video.model, video.seed, kind, index); };
+  const auto pieces_of = [&](task_kind kind, std::uint32_t index) { return model_pieces(video.model, video.seed, engine, kind, index); };
   const auto add = [&](task_kind kind, std::uint32_t index, output_ref& out) -> expected<built_output> {
     auto summaries = summarise(pieces_of(kind, index), table.plan, how);
     if (!summaries) return std::move(summaries).error();

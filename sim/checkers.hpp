@@ -51,6 +51,7 @@ struct view {
   std::vector<std::pair<std::string, std::function<std::size_t()>>> queues;   // name and present length
   std::map<node_name, std::function<store::memory_blobs&()>> blobs;  // of each storage node, past all faults
   std::uint32_t attempts = attempts_max;
+  std::uint32_t copies = 0;  // of each blob, as configured
   /// Lets the world go on until an answer has come, or for half a minute.
   std::function<void(const std::function<bool()>& answered)> wait;
   /// A storage node lost its disk a moment ago, which may have been one of those that were counted before somebody was told.
@@ -65,6 +66,10 @@ struct view {
   std::function<std::vector<node_name>(std::uint16_t shard)> storages_of;
   /// How many copies were promised by whoever promised least a moment ago: nodes differ while a change is told to them.
   std::function<std::uint32_t()> acks_lately;
+  /// Nothing is wrong, nor was lately, but that nodes are told to stop.
+  std::function<bool()> quiet;
+  /// Which process decides about a shard; 0: none that has been well for a while.
+  std::function<std::uint64_t(std::uint16_t shard)> decided_by;
 };
 
 class checker {
@@ -82,6 +87,10 @@ public:
   virtual void on_event(std::uint64_t /*ear*/, const video_view&) {}
   /// A client was told that its upload is accepted.
   virtual void on_accepted(video_id) {}
+  /// A worker is about to be told to stop, and these are its leases.
+  virtual void on_stopping(const std::vector<lease_record>& /*has*/) {}
+  /// It has ended by itself, and these are its leases still, at schedulers that must have heard of it.
+  virtual void on_stopped(const std::vector<lease_record>& /*left*/) {}
   virtual void on_second(std::uint64_t /*random*/) {}
   virtual void at_end() {}
 
@@ -99,8 +108,8 @@ protected:
 /// All of them, in the order of sim/checkers.cpp.
 [[nodiscard]] std::vector<std::unique_ptr<checker>> make_checkers(const view& v);
 
-/// What a calm run answers for /media/{id}/{path} of a ready video. Fails with not_found.
-[[nodiscard]] expected<std::string> calm_media(video_id id, const known_video& video, const recipe& how, const std::string& path);
+/// What a calm run with that engine answers for /media/{id}/{path} of a ready video. Fails with not_found.
+[[nodiscard]] expected<std::string> calm_media(video_id id, const known_video& video, const engine_id& engine, const recipe& how, const std::string& path);
 /// Paths that a player asks for, of all kinds.
 [[nodiscard]] std::vector<std::string> media_paths(const known_video& video);
 

@@ -10,6 +10,9 @@ namespace {
 
 constexpr nanoseconds restart_of_locked_out{seconds{1}};
 constexpr nanoseconds looks_for_repair_every{milliseconds{250}};
+constexpr nanoseconds lights_differ_by{seconds{3}};
+
+bool only_stops(std::string_view kind) { return kind == "stop" || kind == "rolling_restart" || kind == "upgrade" || kind == "grow" || kind == "shrink"; }
 
 }  // namespace
 
@@ -60,6 +63,7 @@ void faults::start_twin(machine& first) {
       });
       return;
     }
+    disturb(lights_differ_by);
     around_.net.point(other->index());
     other->storage().lose();
     start_(*other);
@@ -88,6 +92,7 @@ void faults::lock_out_twin(std::size_t which, machine& first) {
 
 void faults::take_down(std::size_t which, machine& m, bool silent) {
   if (!m.runs()) return;
+  disturb(milliseconds{around_.what.faults[which].for_ms});
   if (has_work_(m)) around_.faults.bites(which);
   m.kill(silent);
 }
@@ -113,6 +118,7 @@ void faults::replace_volume(std::size_t which, machine& m, bool back) {
     return;
   }
   const auto& f = around_.what.faults[which];
+  disturb(milliseconds{f.for_ms});
   m.kill(false);
   if (!back) m.storage().put_aside();
   else if (m.storage().bring_back()) around_.faults.bites(which);
@@ -197,6 +203,7 @@ void faults::inject(std::size_t which) {
   say(which, "begins");
   const auto nodes = targets(f.nodes);
   const nanoseconds lasts = milliseconds{f.for_ms};
+  if (!only_stops(f.kind)) disturb(lasts + lights_differ_by);
   on_links(which, f, nodes);
   if (f.kind == "grow" || f.kind == "shrink") change_cluster_(which);
   if (f.kind == "rolling_restart" || f.kind == "upgrade") {
@@ -220,7 +227,7 @@ void faults::inject(std::size_t which) {
       take_down(which, *m, f.kind == "dark");
       if (f.kind == "move") around_.net.move(m->index());
       // After the dark machines come on again in any order.
-      restart_later(*m, f.kind == "dark" ? lasts + around_.time.draw(nanoseconds{0}, seconds{3}) : lasts);
+      restart_later(*m, f.kind == "dark" ? lasts + around_.time.draw(nanoseconds{0}, lights_differ_by) : lasts);
     }
     if (f.kind == "stop" && m->runs()) {
       if (has_work_(*m)) around_.faults.bites(which);

@@ -4,6 +4,7 @@
 
 #include "sim/machine.hpp"
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -25,12 +26,15 @@ public:
   /// The earlier of two processes of a name ended by itself.
   void twin_ended(const machine& first);
   [[nodiscard]] nanoseconds healed_at() const noexcept { return healed_at_; }
+  /// For so long nothing has been wrong, but that nodes were told to stop.
+  [[nodiscard]] bool quiet_for(nanoseconds lasts) const { return around_.time.now() >= disturbed_until_ + lasts; }
   /// The process gave up or must be brought back: starts again after a while, as a service manager would do it.
   void restart_later(machine& m, nanoseconds wait);
 
 private:
   void inject(std::size_t which);
   void heal(std::size_t which);
+  void disturb(nanoseconds lasts) { disturbed_until_ = std::max(disturbed_until_, around_.time.now() + lasts); }
   void say(std::size_t which, const std::string& text);
   [[nodiscard]] std::vector<machine*> targets(const std::vector<std::string>& names);
   void start_twin(machine& first);
@@ -53,6 +57,7 @@ private:
   std::map<std::pair<std::size_t, node_index>, std::uint64_t> locked_by_;  // the life that has the disk which a twin waits for
   bool healed_ = false;
   nanoseconds healed_at_{0};
+  nanoseconds disturbed_until_{0};
 };
 
 }  // namespace latham::sim

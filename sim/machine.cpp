@@ -2,6 +2,7 @@
 
 #include "actors/protocol.hpp"
 #include "core/cluster/identities.hpp"
+#include "core/reach.hpp"
 
 #include <caf/io/all.hpp>
 #include <caf/io/basp_broker.hpp>
@@ -20,7 +21,10 @@ namespace {
 std::uint64_t uuid_state = 1;
 
 constexpr nanoseconds never = nanoseconds::max();
-constexpr nanoseconds stop_deadline{seconds{5}};
+constexpr nanoseconds stop_deadline{seconds{5}};   // as node's
+constexpr nanoseconds stop_reserve{seconds{20}};   // beyond two limits of draining, until SIGALRM; as app/serve.cpp
+constexpr nanoseconds looks_for_calls_every{milliseconds{20}};
+constexpr nanoseconds looks_for_words_every{100'000};
 constexpr std::uint64_t second_addresses = 1'000;
 constexpr std::int64_t wall_start_ms = 1'700'000'000'000;
 
@@ -234,7 +238,10 @@ void machine::start() {
   e.config.stall_timeout = milliseconds{k.stall_timeout_ms};
   e.config.output_grace = milliseconds{k.output_grace_ms};
   e.config.repair_period = milliseconds{k.repair_period_ms};
-  e.config.scrub_rest = milliseconds{k.scrub_rest_ms};
+  e.config.copies = static_cast<std::uint32_t>(k.copies);
+  e.config.ack_copies = static_cast<std::uint32_t>(k.ack_copies);
+  e.config.stand_in_after = milliseconds{k.stand_in_after_ms};
+  e.config.scheduling.ageing = milliseconds{k.ageing_ms};
   p->told = told_;
   e.config.storages = told_.storages;
   e.config.schedulers = told_.schedulers;
@@ -277,6 +284,7 @@ void machine::start() {
     w.trouble = &codec_;
     w.bites = [this](std::size_t fault) { around_.faults.bites(fault); };
     w.per_chunk = milliseconds{k.chunk_ms};
+    if (k.new_engine != 0 && !release_before_) w.engine = model_engine_after;
     w.later = [this, life = life_](nanoseconds wait, std::function<void()> f) {
       around_.time.after(wait, [this, life, f = std::move(f)] {
         if (around_.net.is_up(index_, life)) f();
@@ -317,16 +325,47 @@ void machine::kill(bool silent) {
 
 void machine::stop(std::function<void()> ended) {
   if (!runs() || running_->stopping) return;
+  around_.stopping(*this);
   running_->stopping = true;
   if (around_.log.keeps()) around_.log.say(around_.time.now(), trace::what::process, index_, index_, "is told to stop");
+  const milliseconds limit{around_.what.knobs.drain_ms};
   const auto once = [this, life = life_, ended = std::move(ended)] {
     if (!runs() || life_ != life) return;
     kill(false);
     ended();
   };
-  // Not inside an actor's turn.
-  running_->tree->stop([this, once] { around_.time.after(nanoseconds{0}, once); });
-  around_.time.after(stop_deadline, once);
+  around_.time.after(2 * limit + stop_reserve, once);
+  // What is asked of its actors is asked from outside, what they answer is acted upon outside: not inside an actor's turn.
+  const auto stop_tree = [this, life = life_, once] {
+    if (!runs() || life_ != life) return;
+    running_->tree->stop([this, once, linked = around_.net.linked_to(index_)] { around_.time.after(nanoseconds{0}, [this, once, linked] { end_when_all_is_said(linked, once); }); });
+    around_.time.after(stop_deadline, once);
+  };
+  finish_calls(around_.time.now() + limit, [this, limit, stop_tree] {
+    running_->tree->drain(limit, [this, stop_tree](bool in_time) {
+      if (!in_time) LATHAM_REACHED("sim_handed_back_at_the_drain_limit");
+      around_.time.after(nanoseconds{0}, stop_tree);
+    });
+  });
+}
+
+void machine::finish_calls(nanoseconds until, std::function<void()> then) {
+  if (!paused_ && (running_->calls == 0 || around_.time.now() >= until)) return then();
+  around_.time.after(looks_for_calls_every, [this, life = life_, until, then = std::move(then)]() mutable {
+    if (runs() && life_ == life) finish_calls(until, std::move(then));
+  });
+}
+
+/// A system of actors ends when its last words have been handed to their connections.
+void machine::end_when_all_is_said(std::set<node_index> linked, std::function<void()> ended) {
+  if (!runs()) return;
+  if (running_->actors->jobs.empty()) {
+    around_.stopped(*this, linked);
+    return ended();
+  }
+  around_.time.after(looks_for_words_every, [this, life = life_, linked = std::move(linked), ended = std::move(ended)]() mutable {
+    if (runs() && life_ == life) end_when_all_is_said(std::move(linked), std::move(ended));
+  });
 }
 
 void machine::ask_to_leave(std::function<void(const expected<leave_report>&)> answer) {

@@ -25,6 +25,8 @@
 
 namespace latham::sim {
 
+class machine;
+
 /// What all machines share.
 struct surroundings {
   events& time;
@@ -32,6 +34,10 @@ struct surroundings {
   trace& log;
   ledger& faults;
   const plan& what;
+  /// A process is told to stop, and has not heard of it yet.
+  std::function<void(machine&)> stopping;
+  /// A process ended by itself after it was told to stop, and said what it had to say to those with whom it had links.
+  std::function<void(machine&, const std::set<node_index>& linked)> stopped;
 };
 
 /// What a process is told of the cluster when it starts. While that changes, processes differ.
@@ -59,6 +65,8 @@ public:
   [[nodiscard]] bool runs() const noexcept { return running_ != nullptr; }
   [[nodiscard]] bool stopping() const noexcept { return runs() && running_->stopping; }
   [[nodiscard]] bool paused() const noexcept { return paused_; }
+  /// Of the process that runs.
+  [[nodiscard]] std::uint64_t incarnation() const noexcept { return running_->e.config.incarnation; }
   [[nodiscard]] bool is_second() const noexcept { return second_; }
   /// Its name points elsewhere: a process on it is the earlier of two.
   [[nodiscard]] bool superseded() const { return around_.net.index_of(name_) != index_; }
@@ -69,6 +77,8 @@ public:
   [[nodiscard]] bool works() const noexcept { return works_ || role_ == node_role::worker; }
   void join() noexcept { in_cluster_ = true; }
   void part() noexcept { in_cluster_ = false; }
+  /// Of its worker, when it is one.
+  [[nodiscard]] engine_id engine() const { return running_->engine->id(); }
   /// Somebody starts it when it is down.
   [[nodiscard]] bool wanted() const { return in_cluster_ && !superseded(); }
   /// From its next start on.
@@ -92,8 +102,15 @@ public:
   void start();
   /// SIGKILL; `silent`: the power went, nobody is told.
   void kill(bool silent);
-  /// SIGTERM: `ended` follows when the tree has stopped. The process is killed when that takes more than five seconds.
+  /// SIGTERM, and what production does then (app/serve.cpp): requests of clients are finished, then what its worker has, each
+  /// within the limit of the knobs, then the tree is stopped. `ended` follows when the process has ended; it is killed when that
+  /// takes too long.
   void stop(std::function<void()> ended);
+  /// A client waits for an answer of this process, or does no more. A gateway that is told to stop waits for it.
+  void call_began() { ++running_->calls; }
+  void call_ended(std::uint64_t life) {
+    if (runs() && life_ == life) --running_->calls;
+  }
   /// Asks the node that runs, as an operator does. Not answered when it ends meanwhile.
   void ask_to_leave(std::function<void(const expected<leave_report>&)> answer);
   void pause(std::size_t fault);
@@ -146,11 +163,14 @@ private:
     network::multiplexer* wire = nullptr;
     std::string failure;
     bool stopping = false;
+    std::size_t calls = 0;  // of clients that wait
   };
 
   [[nodiscard]] nanoseconds local(nanoseconds world) const noexcept;
   [[nodiscard]] nanoseconds world(nanoseconds local) const noexcept;
   void set_clock();
+  void finish_calls(nanoseconds until, std::function<void()> then);
+  void end_when_all_is_said(std::set<node_index> linked, std::function<void()> ended);
 
   surroundings& around_;
   const std::string name_;

@@ -155,7 +155,7 @@ private:
       [](run& r) {
         const bool audio = r.task_.kind == ports::engine_task_kind::audio;
         const auto which = audio ? r.task_.audio_index : r.task_.chunks[r.done_].index;
-        for (auto& piece : model_pieces(r.header_->video, r.header_->seed, r.task_.kind, which)) r.listener_->on_piece(audio ? 0 : which, std::move(piece));
+        for (auto& piece : model_pieces(r.header_->video, r.header_->seed, r.world_.engine, r.task_.kind, which)) r.listener_->on_piece(audio ? 0 : which, std::move(piece));
         r.listener_->on_chunk_done(audio ? 0 : which, model_findings(r.header_->video, r.header_->seed, r.task_.kind, which));
         if (!audio) r.frames_ += r.task_.chunks[r.done_].frames;
         ++r.done_;
@@ -186,7 +186,7 @@ private:
 class engine : public ports::media_engine {
 public:
   explicit engine(engine_world world) : world_{std::move(world)} {}
-  [[nodiscard]] engine_id id() const override { return "model-1"; }
+  [[nodiscard]] engine_id id() const override { return world_.engine; }
   [[nodiscard]] std::unique_ptr<ports::engine_session> start(std::uint32_t, ports::engine_task task, std::shared_ptr<ports::engine_listener> listener) override {
     auto r = std::make_shared<run>(world_, std::move(task), std::move(listener));
     r->start();
@@ -227,7 +227,8 @@ std::string make_source(const model_video& video, std::uint64_t seed, std::size_
   return out;
 }
 
-std::vector<output_piece> model_pieces(const model_video& video, std::uint64_t seed, ports::engine_task_kind kind, std::uint32_t index) {
+std::vector<output_piece> model_pieces(const model_video& video, std::uint64_t seed, const engine_id& engine, ports::engine_task_kind kind, std::uint32_t index) {
+  if (engine != model_engine_before) seed = ~seed;
   std::vector<output_piece> out;
   const bool audio = kind == ports::engine_task_kind::audio;
   const auto renditions = audio ? 1 : video.rungs;

@@ -32,8 +32,12 @@ inline constexpr std::size_t model_source_bytes_min = 64;
 /// A source that the engine understands: the model in its first bytes, then bytes made from `seed`.
 [[nodiscard]] std::string make_source(const model_video& video, std::uint64_t seed, std::size_t bytes);
 
-/// The pieces of one task, as every engine must make them.
-[[nodiscard]] std::vector<output_piece> model_pieces(const model_video& video, std::uint64_t seed, ports::engine_task_kind kind, std::uint32_t index);
+/// Of one release of the model, and of the one after it: other bytes of everything but the init segments.
+inline constexpr const char* model_engine_before = "model-1";
+inline constexpr const char* model_engine_after = "model-2";
+
+/// The pieces of one task, as every worker with that engine must make them.
+[[nodiscard]] std::vector<output_piece> model_pieces(const model_video& video, std::uint64_t seed, const engine_id& engine, ports::engine_task_kind kind, std::uint32_t index);
 
 /// What each engine must find in the source by the same task: damage in some of them.
 [[nodiscard]] findings model_findings(const model_video& video, std::uint64_t seed, ports::engine_task_kind kind, std::uint32_t index);
@@ -56,6 +60,7 @@ struct engine_world {
   const engine_trouble* trouble = nullptr;      // outlives the node
   std::function<void(std::size_t fault)> bites;
   nanoseconds per_chunk{seconds{1}};            // of one rung of average complexity
+  engine_id engine = model_engine_before;
 };
 
 [[nodiscard]] std::unique_ptr<ports::media_engine> make_model_engine(engine_world world);

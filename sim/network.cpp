@@ -290,6 +290,16 @@ void network::down(node_index node, bool silent) {
   }
 }
 
+std::set<node_index> network::linked_to(node_index node) const {
+  std::set<node_index> out;
+  for (const auto& [id, l] : links_) {
+    if (l.a.closed || l.b.closed) continue;
+    if (l.a.node == node) out.insert(l.b.node);
+    if (l.b.node == node) out.insert(l.a.node);
+  }
+  return out;
+}
+
 void network::pause(node_index node, std::size_t fault) { stations_[node].paused_by = fault; }
 
 void network::resume(node_index node) {

@@ -20,6 +20,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,8 @@ public:
   [[nodiscard]] bool is_up(node_index node, std::uint64_t life) const { return stations_[node].up && stations_[node].life == life; }
   /// Some other process has a control stream to it.
   [[nodiscard]] bool is_linked(node_index node) const { return stations_[node].up && !stations_[node].ends.empty(); }
+  /// Those with whom it has a stream that neither end has closed.
+  [[nodiscard]] std::set<node_index> linked_to(node_index node) const;
   /// While paused a node receives nothing; what arrives waits for it.
   void pause(node_index node, std::size_t fault);
   void resume(node_index node);

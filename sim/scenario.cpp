@@ -27,8 +27,12 @@ const std::vector<knob>& all_knobs() {
     {"skew_ppm", &knobs::skew_ppm, {0, 10'000}},
     {"media_read_every_ms", &knobs::media_read_every_ms, {500, 5'000}},
     {"repair_period_ms", &knobs::repair_period_ms, {2'000, 30'000}},
-    {"scrub_rest_ms", &knobs::scrub_rest_ms, {1'000, 60'000}},
-    {"space_percent", &knobs::space_percent, {60, 250}},
+    {"drain_ms", &knobs::drain_ms, {300, 20'000}},
+    {"copies", &knobs::copies, {1, 3}, 4},
+    {"ack_copies", &knobs::ack_copies, {1, 3}, 4},
+    {"stand_in_after_ms", &knobs::stand_in_after_ms, {5'000, 30'000}, 3},
+    {"ageing_ms", &knobs::ageing_ms, {2'000, 30'000}, 3},
+    {"new_engine", &knobs::new_engine, {1, 1}, 2},
   };
   return all;
 }
@@ -405,9 +409,9 @@ plan draw_plan(const scenario& s, std::uint64_t seed) {
   if (s.near.to > 0) out.nodes.near = std::min(d.roll(s.near), out.nodes.storages);
   if (s.draw_knobs)
     for (const auto& one : all_knobs()) {
-      // Half of the knobs keep their usual value, so that no seed is absurd everywhere at once.
+      // Half of the knobs, and more of some, keep their usual value, so that no seed is absurd everywhere at once.
       const auto drawn = d.roll(one.drawn);
-      if (d.pick(2) == 0) out.knobs.*one.where = drawn;
+      if (d.pick(one.one_in) == 0) out.knobs.*one.where = drawn;
     }
   for (const auto& [which, value] : s.given_knobs) out.knobs.*which->where = d.roll(value);
   // A lease must be renewable, and an answer to a ping possible, at the latencies drawn.

@@ -52,14 +52,19 @@ struct knobs {
   std::int64_t skew_ppm = 200;          // each node's clock runs at most so much too fast or too slow
   std::int64_t media_read_every_ms = 2'000;
   std::int64_t repair_period_ms = 10'000;
-  std::int64_t scrub_rest_ms = 60'000;  // the product's
-  std::int64_t space_percent = 0;       // of each disk, of what all videos take of one, until the world heals; 0: endless
+  std::int64_t drain_ms = 20'000;       // a process that is told to stop has so long for its requests, and then for its tasks
+  std::int64_t copies = 0;              // of each blob; 0: as the product says
+  std::int64_t ack_copies = 0;          // durable before anybody is told; 0: all of them
+  std::int64_t stand_in_after_ms = 600'000;
+  std::int64_t ageing_ms = 600'000;     // a job that waits so long rises by a class
+  std::int64_t new_engine = 0;          // 1: the later of two releases encodes to other bytes
 };
 
 struct knob {
   const char* name;
   std::int64_t knobs::*where;
   range drawn;  // by a seed that is left free; wide on purpose, absurd at the ends
+  std::size_t one_in = 2;  // seeds; the others keep the usual value
 };
 [[nodiscard]] const std::vector<knob>& all_knobs();
 

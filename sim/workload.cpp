@@ -80,18 +80,24 @@ machine* workload::any_gateway() {
 
 template <class T, class F>
 void workload::call(machine* at, ports::completion<T> done, F f) {
-  if (at == nullptr || !at->runs()) {
+  if (at == nullptr || !at->runs() || at->stopping()) {  // its listener is the first to go
     ++counts_.failed_calls;
     around_.time.after(milliseconds{5}, [done = std::move(done)] { done(error{errc::unavailable, "the connection is refused"}); });
     return;
   }
   struct open_call {
     ports::completion<T> done;
+    machine* at;
+    std::uint64_t life;
     void answer(expected<T> result) {
-      if (auto tell = std::exchange(done, nullptr)) tell(std::move(result));
+      auto tell = std::exchange(done, nullptr);
+      if (!tell) return;
+      at->call_ended(life);
+      tell(std::move(result));
     }
   };
-  auto c = std::make_shared<open_call>(open_call{std::move(done)});  // shared by the answer and the client's patience
+  at->call_began();
+  auto c = std::make_shared<open_call>(open_call{std::move(done), at, at->life()});  // shared by the answer and the client's patience
   f(at->service(), ports::completion<T>{[this, c](expected<T> result) {
       // From within an actor's turn: the client hears of it over a connection, a moment later.
       around_.time.after(around_.net.latency, [c, result = std::move(result)] { c->answer(result); });
@@ -332,10 +338,12 @@ void workload::watch(machine* at, video_id id) {
 
 void workload::read_media(machine* at, video_id id, const std::string& path) {
   ++counts_.media_reads;
-  const auto compare = [this, id, path](std::string_view bytes) {
+  const auto engine = view_.videos.contains(id) ? view_.videos.at(id).engine : engine_id{};
+  const auto compare = [this, id, path, engine](std::string_view bytes) {
     const auto record = view_.videos.find(id);
     if (record == view_.videos.end() || view_.known.at(id).delete_asked) return;
-    const auto calm = calm_media(id, view_.known.at(id), record->second.request.how, path);
+    if (record->second.engine != engine) return;  // its scheduler lost its disk meanwhile, and another worker was the first
+    const auto calm = calm_media(id, view_.known.at(id), record->second.engine, record->second.request.how, path);
     if (!calm) throw violation{"media_equals_a_calm_run", path + " of " + to_string(id) + " has no model: " + calm.error().message};
     if (*calm != bytes) throw violation{"media_equals_a_calm_run", path + " of " + to_string(id) + " has other bytes than in a calm run"};
     ++counts_.media_compared;

@@ -29,12 +29,13 @@ constexpr nanoseconds disk_counted_lately{seconds{30}};  // longer than a client
 constexpr nanoseconds acks_counted_lately{seconds{60}};   // the same, and until its process has ended
 constexpr nanoseconds records_sent_within{seconds{60}};    // from the first page to the last claim
 constexpr nanoseconds twins_end_within{seconds{30}};        // after everything has healed
+constexpr nanoseconds well_after{seconds{10}};              // a process that has just started has links to make, and shards to claim
 constexpr nanoseconds twin_acts_for{claim_ttl};             // what it had decided before the other took over
 
 class world {
 public:
   world(const plan& p, const run_options& how)
-    : plan_{p}, how_{how}, time_{p.seed}, trace_{how.keep_trace}, net_{time_, trace_, ledger_}, around_{time_, net_, trace_, ledger_, plan_} {
+    : plan_{p}, how_{how}, time_{p.seed}, trace_{how.keep_trace}, net_{time_, trace_, ledger_}, around_{time_, net_, trace_, ledger_, plan_, [this](machine& m) { on_stopping(m); }, [this](machine& m, const std::set<node_index>& linked) { on_stopped(m, linked); }} {
     seed_uuids(p.seed);
     net_.latency = nanoseconds{p.knobs.latency_us * 1'000};
     net_.touched = [this](node_index node) { dirty_.push_back(node); };
@@ -209,6 +210,35 @@ private:
     LATHAM_REACHED("sim_node_restarted_after_disk_failure");
     m.kill(false);
     faults_->restart_later(m, restart_after_giving_up);
+  }
+
+  void on_stopping(const machine& m) {
+    if (!m.works() || m.superseded() || !quiet()) return;
+    std::vector<lease_record> has;
+    for (const auto& [where, lease] : view_.leases)
+      if (lease.worker == m.name() && lease.incarnation == m.incarnation() && decided_by(where.first) != 0) has.push_back(lease);
+    if (has.empty()) return;
+    LATHAM_REACHED("sim_worker_stopped_with_leases");
+    for (auto& c : checkers_) c->on_stopping(has);
+  }
+
+  /// What it had is given back by words that are on their way, where they are heard.
+  void on_stopped(const machine& m, const std::set<node_index>& linked) {
+    if (!m.works() || m.superseded() || !quiet()) return;
+    std::vector<lease_record> left;
+    for (const auto& [where, lease] : view_.leases)
+      if (lease.worker == m.name() && lease.incarnation == m.incarnation() && decided_by(where.first) != 0 && linked.contains(speaks_for_.at(where.first)->index())) left.push_back(lease);
+    if (left.empty()) return;
+    for (auto& c : checkers_) c->on_stopped(left);
+  }
+
+  /// For longer than leases last that could not be renewed before.
+  bool quiet() const { return faults_->quiet_for(milliseconds{plan_.knobs.lease_ttl_ms} + well_after) && !membership_->busy(); }
+
+  std::uint64_t decided_by(std::uint16_t shard) const {
+    const auto& m = *speaks_for_.at(shard);
+    if (!m.runs() || m.stopping() || m.paused() || m.superseded() || time_.now() < m.started() + well_after) return 0;
+    return (std::uint64_t{m.index()} << 32) + m.life();
   }
 
   // ---- What is durable -----------------------------------------------------------------------------------------------
@@ -489,10 +519,11 @@ private:
   bool may_lose_disk(const machine& m) const {
     if (m.role() != node_role::storage) return true;
     if (membership_->busy() || !m.in_cluster() || membership_->told().storages.size() < 2 || storage_acts_twice()) return false;
-    // It may have the last whole copy of what is damaged elsewhere.
-    for (const auto& other : machines_)
-      if (other.get() != &m && other->role() == node_role::storage && !other->storage().blobs_as_they_are().damaged().empty()) return false;
-    if (lost_last_.empty() && !has_changes()) return true;
+    // Where one copy is all that is promised, no disk may be lost; and where there will be more than were promised, one may once
+    // they are there.
+    const auto rules = rules_of(membership_->told());
+    if (rules.copies < 2) return false;
+    if (lost_last_.empty() && !has_changes() && rules.acks > 1) return true;
     if (!lost_claims_.empty()) return false;
     for (const auto& node : membership_->told().storages)
       for (const auto& [where, claim] : view_.claims) {
@@ -505,6 +536,8 @@ private:
         if (other->name() == lost_last_ && !other->runs()) return false;
         for (const auto& stat : other->storage().blobs_as_they_are().contents()) sealed[stat.blob] += stat.sealed ? 1 : 0;
       }
+    // Of what is on one disk a client, or a worker, may just be hearing that it is kept.
+    if (rules.acks < 2 && std::any_of(sealed.begin(), sealed.end(), [](const auto& blob) { return blob.second < 2; })) return false;
     for (const auto& [id, task] : view_.tasks)
       if (task.state == task_state::committed && id.kind != task_kind::plan && sealed[task.output.blob] < 2) return false;
     for (const auto& [id, upload] : view_.uploads) {
@@ -525,7 +558,9 @@ private:
     return std::any_of(plan_.faults.begin(), plan_.faults.end(), [](const fault& f) { return f.kind == "grow" || f.kind == "shrink"; });
   }
 
-  [[nodiscard]] static copy_rules rules_of(const cluster_config& told) { return make_copy_rules({}, told.storages, told.draining, 0, 0); }
+  [[nodiscard]] copy_rules rules_of(const cluster_config& told) const {
+    return make_copy_rules({}, told.storages, told.draining, static_cast<std::uint32_t>(plan_.knobs.copies), static_cast<std::uint32_t>(plan_.knobs.ack_copies));
+  }
 
   /// What a node promised counts until its clients have heard of it.
   std::uint32_t acks_lately() {
@@ -547,9 +582,12 @@ private:
     view_.old_volume_lately = [this] { return !old_volumes_.empty() || (old_volume_told_.count() != 0 && time_.now() - old_volume_told_ < disk_counted_lately); };
     view_.disk_lost_lately = [this] { return disks_lost_ > 0 && time_.now() - lost_at_ < disk_counted_lately; };
     view_.storage_up = [this] { return std::all_of(machines_.begin(), machines_.end(), [](const auto& m) { return m->role() != node_role::storage || m->runs() || !m->wanted(); }); };
+    view_.copies = static_cast<std::uint32_t>(plan_.knobs.copies);
     view_.storages = [this] { return membership_->told().storages; };
     view_.storages_of = [this](std::uint16_t shard) { return speaks_for_.at(shard)->configured().storages; };
     view_.acks_lately = [this] { return acks_lately(); };
+    view_.quiet = [this] { return quiet(); };
+    view_.decided_by = [this](std::uint16_t shard) { return decided_by(shard); };
     view_.queues.emplace_back("the world's events", [this] { return time_.size(); });
     checkers_ = make_checkers(view_);
   }
@@ -566,6 +604,16 @@ private:
     });
   }
 
+  /// After an upgrade of all workers: what was begun with the engine of before waits until somebody brings it back. Nothing else
+  /// may become of it, so nobody holds a lease on it.
+  bool waits_for_its_engine(const video_record& video) const {
+    if (!video.plan_known || !(video.state == video_state::queued || video.state == video_state::planning || video.state == video_state::encoding)) return false;
+    for (const auto& m : machines_)
+      if (m->works() && m->wanted() && (!m->runs() || m->engine() == video.engine)) return false;
+    LATHAM_REACHED("sim_video_waits_for_its_engine");
+    return true;
+  }
+
   /// What must still come to its end, in words; empty when nothing.
   std::string unfinished() {
     std::string out;
@@ -573,13 +621,13 @@ private:
     if (membership_->busy()) out += " " + membership_->under_way() + ";";
     if (!clients_->finished()) out += clients_->unfinished();
     for (const auto& m : machines_)
-      if ((m->wanted() && !m->runs()) || acts_as_twin(*m)) out += " " + m->name() + (m->wanted() ? " is down;" : " runs twice;");
+      if ((m->wanted() && (!m->runs() || m->stopping())) || acts_as_twin(*m)) out += " " + m->name() + (m->wanted() ? " is down, or about to be;" : " runs twice;");
     for (const auto& [shard, speaker] : speaks_for_)
       if (speaker->superseded()) out += fmt::format(" the later process of {} does not own shard {} yet;", speaker->name(), shard);
     for (const auto& [id, video] : view_.videos) {
       const auto known = view_.known.find(id);
       const bool ended = video.state == video_state::ready || (video.state == video_state::failed && known != view_.known.end() && known->second.poison && video.job > 1);
-      if (!ended) out += fmt::format(" {} is {} ({});", to_string(id), to_string(video.state), video.error_message);
+      if (!ended && !waits_for_its_engine(video)) out += fmt::format(" {} is {} ({});", to_string(id), to_string(video.state), video.error_message);
     }
     for (const auto& [id, upload] : view_.uploads) {
       if (upload.state == upload_state::receiving) out += " " + to_string(id) + " is still receiving;";
