@@ -151,7 +151,7 @@ void faults::rot(std::size_t which, machine& m) {
 
 /// At a home, where nobody gives it up; and none is damaged.
 bool faults::has_another_whole(const machine& m, blob_id blob) const {
-  const auto rules = make_copy_rules({}, m.configured().storages, m.configured().draining, 0, 0);
+  const auto rules = make_copy_rules({}, m.configured().storages, m.configured().draining, static_cast<std::uint32_t>(around_.what.knobs.copies), 0);
   const auto homes = homes_of(blob, rules);
   bool whole = false;
   for (const auto& other : machines_) {

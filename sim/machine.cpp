@@ -238,6 +238,7 @@ void machine::start() {
   e.config.stall_timeout = milliseconds{k.stall_timeout_ms};
   e.config.output_grace = milliseconds{k.output_grace_ms};
   e.config.repair_period = milliseconds{k.repair_period_ms};
+  e.config.scrub_rest = milliseconds{k.scrub_rest_ms};
   e.config.copies = static_cast<std::uint32_t>(k.copies);
   e.config.ack_copies = static_cast<std::uint32_t>(k.ack_copies);
   e.config.stand_in_after = milliseconds{k.stand_in_after_ms};

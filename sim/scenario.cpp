@@ -27,6 +27,8 @@ const std::vector<knob>& all_knobs() {
     {"skew_ppm", &knobs::skew_ppm, {0, 10'000}},
     {"media_read_every_ms", &knobs::media_read_every_ms, {500, 5'000}},
     {"repair_period_ms", &knobs::repair_period_ms, {2'000, 30'000}},
+    {"scrub_rest_ms", &knobs::scrub_rest_ms, {1'000, 60'000}},
+    {"space_percent", &knobs::space_percent, {60, 250}, 3},
     {"drain_ms", &knobs::drain_ms, {300, 20'000}},
     {"copies", &knobs::copies, {1, 3}, 4},
     {"ack_copies", &knobs::ack_copies, {1, 3}, 4},

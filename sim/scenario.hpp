@@ -52,6 +52,8 @@ struct knobs {
   std::int64_t skew_ppm = 200;          // each node's clock runs at most so much too fast or too slow
   std::int64_t media_read_every_ms = 2'000;
   std::int64_t repair_period_ms = 10'000;
+  std::int64_t scrub_rest_ms = 60'000;  // the product's
+  std::int64_t space_percent = 0;       // of each disk, of what all videos take of one, until the world heals; 0: endless
   std::int64_t drain_ms = 20'000;       // a process that is told to stop has so long for its requests, and then for its tasks
   std::int64_t copies = 0;              // of each blob; 0: as the product says
   std::int64_t ack_copies = 0;          // durable before anybody is told; 0: all of them

@@ -523,6 +523,9 @@ private:
     // they are there.
     const auto rules = rules_of(membership_->told());
     if (rules.copies < 2) return false;
+    // It may have the last whole copy of what is damaged elsewhere.
+    for (const auto& other : machines_)
+      if (other.get() != &m && other->role() == node_role::storage && !other->storage().blobs_as_they_are().damaged().empty()) return false;
     if (lost_last_.empty() && !has_changes() && rules.acks > 1) return true;
     if (!lost_claims_.empty()) return false;
     for (const auto& node : membership_->told().storages)
