@@ -69,6 +69,7 @@ repair_plan plan_repair(const ports::blob_stat& own, const copy_rules& rules, co
     ++out.lacking;
     if (mine) out.push.push_back(home);
   }
+  if (!out.push.empty() && std::find(homes.begin(), homes.end(), out.push.back()) == homes.end()) LATHAM_REACHED("pushed_to_a_stand_in");
   if (is_home || have < homes.size()) return out;
   if (!LATHAM_REACHED_IF("copy_kept_for_another_configuration", keep < homes.size())) out.own = repair_plan::own_copy::give_up;
   return out;
