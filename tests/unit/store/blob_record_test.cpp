@@ -70,5 +70,30 @@ TEST(BlobRecord, AnAppendFitsTheReservationWithoutOverflow) {
   EXPECT_EQ(check_append(&record, token, 90, 91, 1).error().code, errc::offset_mismatch);
 }
 
+TEST(SpaceAccount, IsWhatTheRecordsTake) {
+  space_account space;
+  blob_record open;
+  open.bytes_max = 100;
+  space.change({}, open);
+  auto written = open;
+  written.bytes = 30;
+  space.change(open, written);
+  EXPECT_EQ(space.all(), (blob_space{30, 70}));
+  auto sealed = written;
+  sealed.state = blob_state::sealed;
+  space.change(written, sealed);
+  EXPECT_EQ(space.all(), (blob_space{30, 0}));
+  blob_record dead;
+  dead.state = blob_state::dead;
+  space.change(sealed, dead);
+  EXPECT_EQ(space.all(), blob_space{});
+}
+
+TEST(SpaceAccountDeathTest, WhatNobodyHadIsNotGivenBack) {
+  blob_record open;
+  open.bytes_max = 100;
+  EXPECT_DEATH(space_account{}.change(open, {}), "");
+}
+
 }  // namespace
 }  // namespace latham::store
