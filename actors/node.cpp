@@ -14,6 +14,7 @@
 
 #include <future>
 #include <iterator>
+#include <memory>
 #include <vector>
 
 namespace latham {
@@ -125,9 +126,10 @@ void node::stop(std::function<void()> stopped) {
 }
 
 bool node::drain(milliseconds deadline) {
-  std::promise<bool> answer;
-  drain(deadline, [&answer](bool drained) { answer.set_value(drained); });
-  return answer.get_future().get();
+  // Shared: who answers may still be at it when we have gone on.
+  auto answer = std::make_shared<std::promise<bool>>();
+  drain(deadline, [answer](bool drained) { answer->set_value(drained); });
+  return answer->get_future().get();
 }
 
 void node::drain(milliseconds deadline, std::function<void(bool)> drained) {
