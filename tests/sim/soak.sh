@@ -12,17 +12,15 @@ status=$directory/soak.status
 rm -f "$marks" && : >"$marks"
 
 worlds() { "$sim" --jobs "$jobs" --eventful --shrink --marks "$marks" "$@"; }
-soak() {
-  date
+# In one chain: the shell does not stop at a failure in what is asked whether it failed.
+free_draws() {
   if [ -n "$minutes" ]; then
     worlds --seed time --seeds 1000000000 --for $((minutes * 60))
   else
-    worlds --seed 1 --seeds $((seeds / 3))
-    worlds --seed time --seeds $((seeds - seeds / 3))
+    worlds --seed 1 --seeds $((seeds / 3)) && worlds --seed time --seeds $((seeds - seeds / 3))
   fi
-  "$root/tests/sim/scenarios.sh" "$sim" "$root/sim/scenarios" $((seeds / 100 + 6)) "$marks"
-  date
 }
+soak() { date && free_draws && "$root/tests/sim/scenarios.sh" "$sim" "$root/sim/scenarios" $((seeds / 100 + 6)) "$marks" && date; }
 # What a pipe ends with is its last program's word.
 { soak && echo 0 >"$status" || echo 1 >"$status"; } | tee "$log"
 exit "$(cat "$status")"
