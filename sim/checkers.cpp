@@ -545,14 +545,20 @@ expected<std::string> calm_media(video_id id, const known_video& video, const en
     table.audio[i] = std::move(out);
     table.audio_index[i] = std::move(*index);
   }
+  if (video.model.text_tracks > 0) {
+    output_ref out;
+    if (auto built = add(task_kind::text, 0, out); !built) return std::move(built).error();
+    table.text = std::move(out);
+  }
   auto parsed = parse_media_path(path, table.plan);
   if (!parsed) return std::move(parsed).error();
   using what = media_path::what;
   if (parsed->kind == what::init || parsed->kind == what::segment) {
-    const bool audio = parsed->track == track_kind::audio;
     const auto segment = parsed->kind == what::init ? output_entry::init_segment : parsed->segment;
-    const auto chunk = audio ? parsed->rendition : parsed->kind == what::init ? 0 : parsed->segment / video.model.segments_per_chunk;
-    for (const auto& piece : pieces_of(audio ? task_kind::audio : task_kind::video, chunk))
+    const auto chunk = parsed->kind == what::init ? 0 : parsed->segment / video.model.segments_per_chunk;
+    for (const auto& piece : parsed->track == track_kind::audio  ? pieces_of(task_kind::audio, parsed->rendition)
+                             : parsed->track == track_kind::text ? pieces_of(task_kind::text, 0)
+                                                                 : pieces_of(task_kind::video, chunk))
       if (piece.rendition == parsed->rendition && piece.segment == segment) return std::string{piece.bytes.view()};
     return {errc::not_found, "the video has no such part"};
   }
@@ -561,6 +567,11 @@ expected<std::string> calm_media(video_id id, const known_video& video, const en
   if (parsed->kind == what::hls_master) return hls_master(*shown);
   if (parsed->kind == what::dash) return dash_manifest(*shown);
   if (parsed->kind != what::playlist) return {errc::not_found, "not one of the model's resources"};
+  if (parsed->track == track_kind::text) {
+    for (const auto& t : shown->text)
+      if (t.rendition == parsed->rendition) return hls_text(*shown, t);
+    return {errc::not_found, "these subtitles have no words"};
+  }
   return hls_media(*shown, (parsed->track == track_kind::audio ? shown->audio : shown->video)[parsed->rendition]);
 }
 
@@ -573,6 +584,11 @@ std::vector<std::string> media_paths(const known_video& video) {
   };
   for (const auto& size : model_plan(video.model).rungs) add(to_string(size));
   for (std::uint32_t i = 0; i < video.model.audio_tracks; ++i) add("audio-" + std::to_string(i));
+  for (std::uint32_t i = 0; i < video.model.text_tracks; ++i) {
+    if (!model_text_has_words(video.seed, i)) continue;
+    out.push_back("text-" + std::to_string(i) + "/playlist.m3u8");
+    out.push_back("text-" + std::to_string(i) + "/1.vtt");
+  }
   return out;
 }
 

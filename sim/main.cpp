@@ -193,7 +193,7 @@ int bench(bool as_json, bool kinds) {
   p.knobs.chunk_ms = 1'000;
   p.knobs.repair_period_ms = 60'000;  // as configured; the simulation's own is shorter, so that runs are
   // Some 20 tasks a second: a video of ten chunks and one track of sound each 600 ms.
-  for (std::int64_t i = 0; i < 600; ++i) p.items.push_back({100 + 600 * i, "tenant-" + std::to_string(i % 3), "normal", 10, 2, 1, 30'000, "plain", 0});
+  for (std::int64_t i = 0; i < 600; ++i) p.items.push_back({100 + 600 * i, "tenant-" + std::to_string(i % 3), "normal", 10, 2, 1, 0, 30'000, "plain", 0});
   p.trouble_ms = 400'000;
   constexpr double virtual_s = 300;
   // Processor time, not time: a simulation waits for nothing, and the machine may have others to serve.

@@ -20,7 +20,7 @@ struct header {
 };
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, header& x) {
-  return f(x.magic, x.seed, x.video.chunks, x.video.segments_per_chunk, x.video.segment_frames, x.video.rungs, x.video.audio_tracks, x.video.poison);
+  return f(x.magic, x.seed, x.video.chunks, x.video.segments_per_chunk, x.video.segment_frames, x.video.rungs, x.video.audio_tracks, x.video.text_tracks, x.video.poison);
 }
 
 expected<header> parse_header(std::string_view head) {
@@ -120,18 +120,21 @@ private:
 
   /// Reads some range of the source for the next chunk, then works on it.
   void next() {
-    const bool audio = task_.kind == ports::engine_task_kind::audio;
-    if (done_ == (audio ? 1 : task_.chunks.size())) return end({});
-    const auto index = audio ? 0 : task_.chunks[done_].index;
+    const bool whole = is_of_whole_source();
+    if (done_ == (whole ? 1 : task_.chunks.size())) return end({});
+    const auto index = whole ? 0 : task_.chunks[done_].index;
     const auto span = std::max<std::uint64_t>(1, task_.source_bytes / std::max(1u, header_->video.chunks));
     const auto offset = std::min(task_.source_bytes - 1, index * span);
     read(offset, std::min<std::uint64_t>(read_bytes, task_.source_bytes - offset));
   }
 
+  /// Sound and text: one task, and no chunks of it.
+  [[nodiscard]] bool is_of_whole_source() const { return task_.kind != ports::engine_task_kind::video; }
+
   void work() {
-    const bool is_audio = task_.kind == ports::engine_task_kind::audio;
-    const auto index = is_audio ? task_.audio_index : task_.chunks[done_].index;
-    auto time = is_audio ? world_.per_chunk : world_.per_chunk * static_cast<std::int64_t>(rungs_cost(header_->video.rungs) * complexity_mille(header_->seed, index)) / 4000;
+    const bool is_whole = is_of_whole_source();
+    const auto index = is_whole ? task_.audio_index : task_.chunks[done_].index;
+    auto time = is_whole ? world_.per_chunk : world_.per_chunk * static_cast<std::int64_t>(rungs_cost(header_->video.rungs) * complexity_mille(header_->seed, index)) / 4000;
     time += world_.time->draw(nanoseconds{0}, time / 4);
     const auto& trouble = *world_.trouble;
     if (trouble.slower > 1) {
@@ -153,11 +156,11 @@ private:
     }
     soon(
       [](run& r) {
-        const bool audio = r.task_.kind == ports::engine_task_kind::audio;
-        const auto which = audio ? r.task_.audio_index : r.task_.chunks[r.done_].index;
-        for (auto& piece : model_pieces(r.header_->video, r.header_->seed, r.world_.engine, r.task_.kind, which)) r.listener_->on_piece(audio ? 0 : which, std::move(piece));
-        r.listener_->on_chunk_done(audio ? 0 : which, model_findings(r.header_->video, r.header_->seed, r.task_.kind, which));
-        if (!audio) r.frames_ += r.task_.chunks[r.done_].frames;
+        const bool whole = r.is_of_whole_source();
+        const auto which = whole ? r.task_.audio_index : r.task_.chunks[r.done_].index;
+        for (auto& piece : model_pieces(r.header_->video, r.header_->seed, r.world_.engine, r.task_.kind, which)) r.listener_->on_piece(whole ? 0 : which, std::move(piece));
+        r.listener_->on_chunk_done(whole ? 0 : which, model_findings(r.header_->video, r.header_->seed, r.task_.kind, which));
+        if (!whole) r.frames_ += r.task_.chunks[r.done_].frames;
         ++r.done_;
         r.next();
       },
@@ -211,6 +214,7 @@ source_plan model_plan(const model_video& video) {
   plan.height = 720;
   for (std::uint32_t i = 0; i < video.rungs; ++i) plan.rungs.push_back({256 * (i + 1), 144 * (i + 1), 200 * (i + 1)});
   for (std::uint32_t i = 0; i < video.audio_tracks; ++i) plan.audio.push_back({i + 1, "und"});
+  for (std::uint32_t i = 0; i < video.text_tracks; ++i) plan.text.push_back({video.audio_tracks + i + 1, "und", "subtitles " + std::to_string(i + 1), i == 1});
   return plan;
 }
 
@@ -228,8 +232,15 @@ std::string make_source(const model_video& video, std::uint64_t seed, std::size_
 }
 
 std::vector<output_piece> model_pieces(const model_video& video, std::uint64_t seed, const engine_id& engine, ports::engine_task_kind kind, std::uint32_t index) {
+  const auto source_seed = seed;
   if (engine != model_engine_before) seed = ~seed;
   std::vector<output_piece> out;
+  if (kind == ports::engine_task_kind::text) {
+    for (std::uint32_t t = 0; t < video.text_tracks; ++t)
+      if (model_text_has_words(source_seed, t))
+        out.push_back({track_kind::text, static_cast<std::uint8_t>(t), 0, video.chunks, buffer{"WEBVTT\n\n" + filler(seed ^ (t + 1) * 0x2545f4914f6cdd1dull, 150)}});
+    return out;
+  }
   const bool audio = kind == ports::engine_task_kind::audio;
   const auto renditions = audio ? 1 : video.rungs;
   for (std::uint32_t r = 0; r < renditions; ++r) {
@@ -245,7 +256,10 @@ std::vector<output_piece> model_pieces(const model_video& video, std::uint64_t s
   return out;
 }
 
+bool model_text_has_words(std::uint64_t seed, std::uint32_t track) { return (seed / 7 + track) % 4 != 0; }
+
 findings model_findings(const model_video& video, std::uint64_t seed, ports::engine_task_kind kind, std::uint32_t index) {
+  if (kind == ports::engine_task_kind::text) return {};
   const bool audio = kind == ports::engine_task_kind::audio;
   const auto drawn = (seed ^ (index + 1) * 0x9e3779b97f4a7c15ull ^ (audio ? 1 : 0)) >> 7;
   if (drawn % 4 != 0) return {};

@@ -20,6 +20,7 @@ struct model_video {
   std::uint32_t segment_frames = 48;
   std::uint32_t rungs = 3;
   std::uint32_t audio_tracks = 1;
+  std::uint32_t text_tracks = 0;   // of subtitles; some have no words, which is found out by their task
   std::uint32_t poison = 0;  // 1: the codec crashes on it every time
 };
 
@@ -38,6 +39,9 @@ inline constexpr const char* model_engine_after = "model-2";
 
 /// The pieces of one task, as every worker with that engine must make them.
 [[nodiscard]] std::vector<output_piece> model_pieces(const model_video& video, std::uint64_t seed, const engine_id& engine, ports::engine_task_kind kind, std::uint32_t index);
+
+/// Whether a track of subtitles has anything that could be shown. All of them are one task, which makes a piece of each that has.
+[[nodiscard]] bool model_text_has_words(std::uint64_t seed, std::uint32_t track);
 
 /// What each engine must find in the source by the same task: damage in some of them.
 [[nodiscard]] findings model_findings(const model_video& video, std::uint64_t seed, ports::engine_task_kind kind, std::uint32_t index);

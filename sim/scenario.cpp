@@ -174,6 +174,7 @@ work_item item_of(const json& j) {
   m.read("chunks", out.chunks, 1, 1000);
   m.read("rungs", out.rungs, 1, 5);
   m.read("audio", out.audio, 0, 4);
+  m.read("text", out.text, 0, 4);
   m.read("bytes", out.bytes, 1, 100'000'000);
   m.read("story", out.story);
   m.read("wait_ms", out.wait_ms, 0, hour_ms);
@@ -270,7 +271,7 @@ std::string to_json(const plan& p) {
   for (const auto& one : all_knobs()) j["knobs"][one.name] = p.knobs.*one.where;
   j["items"] = nlohmann::ordered_json::array();
   for (const auto& i : p.items)
-    j["items"].push_back({{"at_ms", i.at_ms}, {"tenant", i.tenant}, {"priority", i.priority}, {"chunks", i.chunks}, {"rungs", i.rungs}, {"audio", i.audio}, {"bytes", i.bytes}, {"story", i.story}, {"wait_ms", i.wait_ms}});
+    j["items"].push_back({{"at_ms", i.at_ms}, {"tenant", i.tenant}, {"priority", i.priority}, {"chunks", i.chunks}, {"rungs", i.rungs}, {"audio", i.audio}, {"text", i.text}, {"bytes", i.bytes}, {"story", i.story}, {"wait_ms", i.wait_ms}});
   j["faults"] = nlohmann::ordered_json::array();
   for (const auto& f : p.faults) {
     nlohmann::ordered_json one{{"kind", f.kind}, {"nodes", f.nodes}};
@@ -325,6 +326,7 @@ work_item draw_item(const scenario& s, const topology&, const knobs& k, dice& d,
   out.chunks = d.roll(s.chunks);
   out.rungs = d.roll({1, 4});
   out.audio = d.roll({0, 2});
+  out.text = std::max<std::int64_t>(0, d.roll({-2, 2}));
   // Mostly small; now and then many pieces.
   out.bytes = d.pick(4) == 0 ? d.roll({1'000, 3'000'000}) : d.roll({200, 400'000});
   out.bytes = std::min(out.bytes, k.piece_bytes * 200);
@@ -387,7 +389,7 @@ std::int64_t work_ms(const plan& p) {
   for (const auto& i : p.items) {
     std::int64_t cost = 0;
     for (std::int64_t r = 1; r <= i.rungs; ++r) cost += r * r;
-    units += i.chunks * cost + 4 * i.audio;
+    units += i.chunks * cost + 4 * i.audio + (i.text > 0 ? 4 : 0);
   }
   return units * p.knobs.chunk_ms / 4 * 9 / 8 / std::max<std::int64_t>(1, (p.nodes.workers + p.nodes.near) * p.knobs.slots);
 }
@@ -397,7 +399,7 @@ std::int64_t space_bytes(const plan& p) {
   for (const auto& i : p.items) {
     // Pieces of the model's engine have 200 bytes and more, with more for each rung; a chunk's output has an index, too.
     const auto segments = i.chunks * 3;
-    bytes += i.bytes + segments * i.rungs * (300 + 50 * i.rungs) + i.chunks * 500 + i.audio * (segments * 300 + 500);
+    bytes += i.bytes + segments * i.rungs * (300 + 50 * i.rungs) + i.chunks * 500 + i.audio * (segments * 300 + 500) + (i.text > 0 ? i.text * 400 + 500 : 0);
   }
   return bytes;
 }

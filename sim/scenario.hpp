@@ -80,6 +80,7 @@ struct work_item {
   std::int64_t chunks = 4;
   std::int64_t rungs = 2;
   std::int64_t audio = 1;
+  std::int64_t text = 0;
   std::int64_t bytes = 500'000;
   /// plain | stall (a pause while sending) | abandon (stops for ever) | abort | delete (some time after it was accepted) |
   /// poison (the codec crashes on it every time) | garbage (not a video)

@@ -43,6 +43,7 @@ void workload::begin() {
     m.chunks = static_cast<std::uint32_t>(u->story.chunks);
     m.rungs = static_cast<std::uint32_t>(u->story.rungs);
     m.audio_tracks = static_cast<std::uint32_t>(u->story.audio);
+    m.text_tracks = static_cast<std::uint32_t>(u->story.text);
     m.poison = u->story.story == "poison" ? 1 : 0;
     u->video.seed = around_.what.seed * 1000 + i;
     u->video.poison = u->story.story == "poison" || u->story.story == "garbage";

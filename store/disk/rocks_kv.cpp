@@ -137,8 +137,11 @@ expected<void> rocks_kv::core::start() {
     if (status.ok()) status = directory->Fsync({}, nullptr);
     if (!status.ok()) return from_status(status, "sync the database's parent directory");
   }
-  if (auto status = rocksdb::DB::Open(database_options(environment.get()), options.directory, &opened); !status.ok())
-    return from_status(status, "open the database");
+  if (auto status = rocksdb::DB::Open(database_options(environment.get()), options.directory, &opened); !status.ok()) {
+    auto why = from_status(status, "open the database");
+    if (why.code == errc::conflict) why.message = "another process uses it; end that one, or give this one a data directory of its own";
+    return why;
+  }
   database.reset(opened);
 
   std::string stored;
