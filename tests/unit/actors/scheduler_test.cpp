@@ -156,6 +156,25 @@ TEST_F(Scheduler, ThatDoesNotOwnItsShardDecidesNothingButAnswersWhoLooks) {
   EXPECT_EQ(ask<errc>(upload()), errc::none) << "its shard is its own again, without a restart";
 }
 
+/// Its machine lost power: nobody has told the scheduler yet that the earlier process is gone.
+TEST_F(Scheduler, GrantsToTheLaterOfTwoProcessesOfAWorker) {
+  std::vector<int> granted(2);
+  std::vector<caf::actor> processes;
+  for (int& count : granted)
+    processes.push_back(system_.spawn([&count]() -> caf::behavior {
+      return {[&count](const grant_list& all) { count += static_cast<int>(all.size()); }};
+    }));
+  const auto offers = [&](std::size_t process) {
+    return ask<work_answer>(work_request{"worker-0", process + 1, "model", 1}, caf::actor_cast<caf::strong_actor_ptr>(processes[process]));
+  };
+  ASSERT_EQ(offers(0), errc::none);
+  ASSERT_EQ(offers(1), errc::none);
+  ASSERT_EQ(ask<errc>(upload()), errc::none);
+  EXPECT_EQ(granted, (std::vector<int>{0, 1}));
+  for (const auto& one : processes) caf::anon_send_exit(one, caf::exit_reason::kill);
+  run();
+}
+
 TEST_F(Scheduler, ClaimsItsShardByTheLaterOfTwoLinksThoughTheyAreEqual) {
   const auto comes = [&](const std::shared_ptr<bool>& up) {
     caf::anon_send(caf::actor_cast<scheduler_actor>(actor_), storage_up_atom::value, node_name{"storage-0"}, testing::make_link(system_, storages_[0], up));

@@ -4,6 +4,7 @@
 
 #include "actors/cluster/directory.hpp"
 #include "store/memory_blobs.hpp"
+#include "tests/support/link.hpp"
 
 #include <caf/all.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
@@ -48,6 +49,14 @@ private:
   std::shared_ptr<store::memory_blobs> store_ = std::make_shared<store::memory_blobs>([](const std::function<void()>&) {});
 };
 
+class inline_executor final : public ports::executor {
+public:
+  [[nodiscard]] bool post(std::function<void()> task) override {
+    task();
+    return true;
+  }
+};
+
 class counting_random final : public ports::random {
 public:
   [[nodiscard]] std::uint64_t next() override { return ++count_; }
@@ -64,6 +73,7 @@ protected:
     env_.engine = &engine_;
     env_.transport = &transport_;
     env_.random = &random_;
+    env_.executor = &executor_;
     directory_ = spawn_directory(system_, env_);
     system_.spawn([this](caf::event_based_actor* parent) { worker_ = spawn_transcoder(parent, env_, directory_); });
     scheduler_ = system_.spawn([this]() -> caf::behavior {
@@ -79,7 +89,7 @@ protected:
                 return errc::none;
               }};
     });
-    storage_ = system_.spawn([]() -> caf::behavior { return {[](caf::unit_t) {}}; });
+    storage_ = spawn_storage("storage-0");
     waiting_ = system_.spawn([this]() -> caf::behavior { return {[this](caf::unit_t) { ++told_; }}; });
     announce(service_storage, "storage-0", storage_);
     announce(service_scheduler, "scheduler-0", scheduler_);
@@ -90,13 +100,30 @@ protected:
     actors().clock().advance_time(std::chrono::hours{100});
     actors().run();
   }
+  /// It never answers: what is asked of it waits until its deadline.
+  caf::actor spawn_storage(const node_name& name) {
+    return system_.spawn([this, name](caf::event_based_actor* self) -> caf::behavior {
+      return {[this, name, self](output_atom, video_id, std::uint64_t) {
+        asked_for_tickets_.push_back(name);
+        return self->make_response_promise<output_ticket>();
+      }};
+    });
+  }
   caf::scheduler::test_coordinator& actors() { return dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler()); }
   void announce(const char* service, const node_name& node, const caf::actor& who) {
     caf::anon_send(directory_, service_change{service, node, caf::actor_cast<caf::strong_actor_ptr>(who)});
     actors().run();
   }
-  void grant(std::uint32_t counter) {
+  void grant(std::uint32_t counter, std::uint32_t chunks = 0) {
     work_grant g;
+    if (chunks > 0) g.kind = task_kind::video;
+    for (std::uint32_t i = 0; i < chunks; ++i) g.chunks.push_back({i, i * 50, 50, static_cast<std::int64_t>(i) * 50, 0});
+    g.plan.fps = {25, 1};
+    g.plan.frames = 50 * chunks;
+    g.plan.segment_frames = 50;
+    g.plan.width = 640;
+    g.plan.height = 360;
+    g.plan.rungs = {{640, 360, 800}};
     g.held = {1, counter};
     g.video = {1 << 16, counter};
     g.ttl_ms = 10'000;
@@ -110,6 +137,7 @@ protected:
   puppet_engine engine_;
   no_blobs transport_;
   counting_random random_;
+  inline_executor executor_;
   env env_;
   directory_actor directory_;
   caf::actor worker_, scheduler_, storage_, waiting_;
@@ -117,6 +145,7 @@ protected:
   bool answers_ = true;
   std::vector<task_failure> given_back_;
   int told_ = 0;
+  std::vector<node_name> asked_for_tickets_;
 };
 
 }  // namespace
@@ -126,6 +155,36 @@ TEST_F(Transcoder, AnIdleWorkerIsDrainedAtOnceAndOffersNothingAnyMore) {
   announce(service_drain, "worker-0", waiting_);
   EXPECT_EQ(told_, 1);
   EXPECT_EQ(offered_, 0u);
+}
+
+/// The next chunk must not wait for the deadline of a node that is known to be away, nor by a handle of a link that was cut.
+TEST_F(Transcoder, TellsWhatRunsWhichStorageNodesAreAwayOrHere) {
+  const auto chunk_done = [&](std::uint32_t chunk) {
+    engine_.listener->on_piece(chunk, {track_kind::video, 0, output_entry::init_segment, 0, buffer{std::string{"avcC\1\x64\0\x1f", 8}}});
+    engine_.listener->on_piece(chunk, {track_kind::video, 0, chunk, 50, buffer{std::string{"segment"}}});
+    engine_.listener->on_chunk_done(chunk, {});
+    actors().run();
+  };
+  const auto other = spawn_storage("storage-1");
+  const auto comes = [&](const std::shared_ptr<bool>& up) {
+    caf::anon_send(directory_, service_change{service_storage, "storage-1", testing::make_link(system_, other, up)});
+    actors().run();
+  };
+  const auto earlier = std::make_shared<bool>(true);
+  comes(earlier);
+  grant(1, 3);
+  ASSERT_TRUE(engine_.listener);
+  chunk_done(0);
+  ASSERT_EQ(asked_for_tickets_, (std::vector<node_name>{"storage-0"})) << "its source is there";
+  announce(service_storage, "storage-0", {});
+  chunk_done(1);
+  EXPECT_EQ(asked_for_tickets_, (std::vector<node_name>{"storage-0", "storage-1"}));
+
+  *earlier = false;
+  comes(std::make_shared<bool>(true));
+  chunk_done(2);
+  EXPECT_EQ(asked_for_tickets_.size(), 3u);
+  caf::anon_send_exit(other, caf::exit_reason::kill);
 }
 
 TEST_F(Transcoder, DrainingWaitsForWhatRunsAndGivesBackWhatComes) {
