@@ -1,6 +1,7 @@
 #include "sim/network.hpp"
 
 #include "core/assert.hpp"
+#include "core/reach.hpp"
 
 #include <caf/io/network/operation.hpp>
 
@@ -463,8 +464,8 @@ void network::dial(node_index from, std::uint64_t life, const std::string& host,
     if (!is_up(from, life)) return;
     const auto id = next_link_++;
     auto& l = links_[id];
-    l.a = {from, life, next_handle_++, false, make_flow(from, to), nullptr};
-    l.b = {to, server.life, next_handle_++, false, make_flow(to, from), nullptr};
+    l.a = {from, life, next_handle_++, false, make_flow(from, to), {}, nullptr};
+    l.b = {to, server.life, next_handle_++, false, make_flow(to, from), {}, nullptr};
     stations_[from].ends.emplace_back(id, true);
     server.ends.emplace_back(id, false);
     server.accepted({id, name_of(from), l.b.handle});
@@ -514,7 +515,9 @@ void network::collect(node_index node, bool ran) {
   for (std::size_t i = 0; i < s.ends.size(); ++i) {
     const auto [id, dialing] = s.ends[i];
     auto at = links_.find(id);
-    if (at != links_.end()) take(id, at->second, dialing);
+    if (at == links_.end()) continue;
+    if (auto& own = dialing ? at->second.a : at->second.b; !own.early.empty()) feed(own, std::exchange(own.early, {}));
+    take(id, at->second, dialing);
   }
 }
 
@@ -531,23 +534,35 @@ void network::take(std::uint64_t id, link& l, bool dialing_end) {
   trace_.note(bytes.size() << 16 | from.node << 8 | to.node);
   if (trace_.keeps()) trace_.say(time_.now(), trace::what::message, from.node, to.node, describe_packet(bytes));
   const auto size = bytes.size();
-  send(from.out, size, [this, id, dialing_end, node = to.node, life = to.life, handle = to.handle, bytes = std::move(bytes)] {
+  send(from.out, size, [this, id, dialing_end, node = to.node, life = to.life, bytes = std::move(bytes)]() mutable {
     auto& receiver = stations_[node];
     auto found = links_.find(id);
     if (found == links_.end()) return;
-    const auto& end_there = dialing_end ? found->second.b : found->second.a;
+    auto& end_there = dialing_end ? found->second.b : found->second.a;
     if (!is_up(node, life) || end_there.closed) {
       // Nobody has that stream any more: a kernel that runs says so.
       if (receiver.up) say_closed(id, dialing_end);
       return;
     }
-    const auto hdl = connection::from_int(handle);
     receiver.stirred = true;
-    auto& waiting = receiver.wire->virtual_network_buffer(hdl);
-    waiting.insert(waiting.end(), bytes.begin(), bytes.end());
-    while (receiver.wire->impl_ptr(hdl) && !receiver.wire->stopped_reading(hdl) && receiver.wire->try_read_data(hdl)) {
-    }
+    feed(end_there, std::move(bytes));
   });
+}
+
+/// Not before the broker has taken the stream over: it would be read in the middle of that, and CAF would forget who had asked
+/// for the connection.
+void network::feed(end& to, std::vector<char> bytes) {
+  auto& wire = *stations_[to.node].wire;
+  const auto hdl = connection::from_int(to.handle);
+  if (const auto& scribe = wire.impl_ptr(hdl); !to.early.empty() || !scribe || scribe->detached()) {
+    LATHAM_REACHED("sim_bytes_before_the_stream_was_attached");
+    to.early.insert(to.early.end(), bytes.begin(), bytes.end());
+    return;
+  }
+  auto& waiting = wire.virtual_network_buffer(hdl);
+  waiting.insert(waiting.end(), bytes.begin(), bytes.end());
+  while (wire.impl_ptr(hdl) && !wire.stopped_reading(hdl) && wire.try_read_data(hdl)) {
+  }
 }
 
 std::string describe_packet(const std::vector<char>& bytes) {

@@ -128,6 +128,7 @@ private:
     std::int64_t handle = 0;
     bool closed = false;
     flow_ptr out;
+    std::vector<char> early;               // what came before its process had attached the stream, as a kernel keeps it
     std::vector<char>* written = nullptr;  // what its process wrote; a multiplexer keeps it where it is, and lives as long as its process
   };
   struct link {
@@ -144,6 +145,7 @@ private:
 
   [[nodiscard]] nanoseconds draw_latency() { return time_.draw(latency / 2, latency * 3 / 2); }
   affliction* find(ill what, node_index from, node_index to);
+  void feed(end& to, std::vector<char> bytes);
   bool bites(std::size_t fault, node_index from, node_index to);
   flow_ptr make_flow(node_index from, node_index to);
   void send(const flow_ptr& f, std::size_t bytes, thunk deliver);
