@@ -38,13 +38,19 @@ typename Inspector::result_type inspect(Inspector& f, database_format& x) {
 constexpr std::uint32_t format_number = 1;
 const std::string format_key{"\0format", 7};  // callers' keys never start with a zero byte
 
+/// RocksDB has no code for it. What it says begins with one of these, before any path.
+bool is_locked_by_another(const rocksdb::Status& status) {
+  const std::string_view why{status.getState() == nullptr ? "" : status.getState()};
+  return status.IsIOError() && (why.starts_with("While lock file: ") || why.starts_with("lock hold by current process"));
+}
+
 error from_status(const rocksdb::Status& status, const char* what) {
   auto code = errc::io;
   if (status.IsNoSpace()) {
     code = errc::disk_full;
   } else if (status.IsCorruption()) {
     code = errc::corrupt;
-  } else if (status.IsBusy() || (status.IsIOError() && status.ToString().find("lock") != std::string::npos)) {
+  } else if (status.IsBusy() || is_locked_by_another(status)) {
     code = errc::conflict;
   }
   return {code, std::string{what} + ": " + status.ToString()};
@@ -139,7 +145,7 @@ expected<void> rocks_kv::core::start() {
   }
   if (auto status = rocksdb::DB::Open(database_options(environment.get()), options.directory, &opened); !status.ok()) {
     auto why = from_status(status, "open the database");
-    if (why.code == errc::conflict) why.message = "another process uses it; end that one, or give this one a data directory of its own";
+    if (why.code == errc::conflict) why.message = "another process uses it; end that one, or give this one a data directory of its own (" + status.ToString() + ")";
     return why;
   }
   database.reset(opened);

@@ -161,6 +161,17 @@ TEST_F(RocksKv, TwoProcessesCannotOpenOneDatabase) {
   EXPECT_NE(second.error().message.find("a data directory of its own"), std::string::npos) << second.error().message;
 }
 
+/// Its words would send somebody to look for a process that is not there.
+TEST_F(RocksKv, WhatIsNoLockOfAnotherIsNotCalledOne) {
+  const latham::testing::scratch_directory scratch;
+  rocks_kv_options options;
+  options.directory = scratch / "block";
+  std::filesystem::create_directories(scratch / "block/LOCK");
+  const auto refused = rocks_kv::open(options);
+  EXPECT_EQ(code_of(refused), errc::io);
+  EXPECT_EQ(refused.error().message.find("another process"), std::string::npos) << refused.error().message;
+}
+
 class FileBlobs : public ::testing::Test {
 protected:
   void start(file_blobs_options options = {}) {

@@ -135,7 +135,7 @@ public:
   status LinkFile(const std::string&, const std::string&, const options&, debug*) override { return status::NotSupported("simulated"); }
   status LockFile(const std::string& path, const options&, rocksdb::FileLock** out, debug*) override {
     const std::lock_guard guard{mutex_};
-    if (!locked_.insert(path).second) return status::IOError("lock " + path);
+    if (!locked_.insert(path).second) return status::IOError("lock hold by current process: " + path);
     *out = new file_lock{path};
     return status::OK();
   }
