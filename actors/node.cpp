@@ -125,25 +125,23 @@ void node::stop(std::function<void()> stopped) {
   });
 }
 
-bool node::drain(milliseconds deadline) {
-  // Shared: who answers may still be at it when we have gone on.
-  auto answer = std::make_shared<std::promise<bool>>();
-  drain(deadline, [answer](bool drained) { answer->set_value(drained); });
-  return answer->get_future().get();
-}
-
 void node::drain(milliseconds deadline, std::function<void(bool)> drained) {
   auto& p = *parts_;
   if (!p.e.config.roles.contains(node_role::worker)) return drained(true);
-  p.system.spawn([directory = p.directory, name = p.e.config.name, deadline, patience = p.e.config.request_timeout, drained = std::move(drained)](caf::event_based_actor* self) -> caf::behavior {
+  p.system.spawn([tree = p.tree, directory = p.directory, name = p.e.config.name, deadline, patience = p.e.config.request_timeout, drained = std::move(drained)](caf::event_based_actor* self) -> caf::behavior {
     const auto end = [self, drained](bool in_time) {
       self->quit();
       drained(in_time);
     };
-    // By the directory, because the supervisor may start the worker anew meanwhile: the new one is told, too.
-    caf::anon_send(directory, service_change{service_drain, name, caf::actor_cast<caf::strong_actor_ptr>(self)});
-    return {[end](caf::unit_t) { end(true); }, caf::after(deadline) >> [self, directory, name, patience, end] {
-              caf::anon_send(directory, service_change{service_drain, name, nullptr});
+    // A tree that has given up, or does so meanwhile, has no worker any more.
+    self->set_down_handler([end](caf::down_msg&) { end(false); });
+    self->monitor(tree);
+    // By the directory, because the supervisor may start the worker anew meanwhile: the new one is told, too. Said again, it
+    // means that nobody waits any longer.
+    const auto say = [self, directory, name] { caf::anon_send(directory, service_change{service_drain, name, caf::actor_cast<caf::strong_actor_ptr>(self)}); };
+    say();
+    return {[end](caf::unit_t) { end(true); }, caf::after(deadline) >> [self, say, patience, end] {
+              say();
               self->become(caf::behavior{[end](caf::unit_t) { end(false); }, caf::after(patience) >> [end] { end(false); }});
             }};
   });

@@ -44,11 +44,10 @@ public:
   /// it has ended. For whoever owns time itself; everybody else destroys the node.
   void stop(std::function<void()> stopped);
 
-  /// The worker takes no new leases and finishes what runs; false when that took longer than `deadline`: then what still runs is
-  /// handed back, and the schedulers have a request's time to say that they know. Call before the end of the tree, which cuts the
-  /// links. There is no way back to work but a restart. Blocks; not from an actor.
-  [[nodiscard]] bool drain(milliseconds deadline);
-  /// The same without waiting: `drained` is called once, from an actor's thread or from here, with what it would have answered.
+  /// The worker takes no new leases and finishes what runs. At `deadline` what still runs is handed back, and the schedulers have
+  /// a request's time to say that they know. Call before the end of the tree, which cuts the links. There is no way back to work
+  /// but a restart. `drained` is called once, from an actor's thread or from here: true when all was finished in time, or there
+  /// is no worker; false when not, when a scheduler has not answered, or when the tree has ended.
   void drain(milliseconds deadline, std::function<void(bool)> drained);
 
   /// Whether the node may be switched off for good, and what holds it back. `answer` is called once, from an actor's thread, and

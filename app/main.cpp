@@ -87,7 +87,7 @@ int main(int argc, char** argv) {
   s->add_option("--log-level", serve.log_level, "debug, info, warn or error")->check(CLI::IsMember({"debug", "info", "warn", "error"}))->envname("LATHAM_LOG_LEVEL")->capture_default_str();
   s->add_flag("--log-json", serve.log_json, "One JSON object a line");
   long drain_s = serve.drain.count();
-  s->add_option("--drain", drain_s, "Seconds to finish running requests, and then as many for running tasks, after SIGTERM")->check(CLI::Range(0, 3600))->envname("LATHAM_DRAIN")->capture_default_str();
+  s->add_option("--drain", drain_s, "Seconds to finish running requests and tasks after SIGTERM; then tasks are handed back")->check(CLI::Range(0, 3600))->envname("LATHAM_DRAIN")->capture_default_str();
   s->footer("Examples:\n"
             "  latham serve --data /srv/latham\n"
             "  LATHAM_TOKEN=secret latham serve --listen :8000\n"

@@ -272,10 +272,13 @@ int serve(const serve_options& o) {
     code = end.wait();
     // An actor that hangs must not keep a process that was told to stop: what is acknowledged is on disk, so a hard end
     // is safe. SIGALRM's default action is that end.
-    (void)::alarm(2 * static_cast<unsigned>(o.drain.count()) + 20);
+    (void)::alarm(static_cast<unsigned>(o.drain.count()) + 30);
     say(ports::log_level::info, "stopping");
+    // The worker is told first, so that it takes nothing new while requests are finished.
+    auto drained = std::make_shared<std::promise<bool>>();  // shared with who answers, who may be at it when we go on
+    tree->drain(o.drain, [drained](bool in_time) { drained->set_value(in_time); });
     if (web && !web->drain(o.drain)) say(ports::log_level::warn, "some requests were cut off at the drain deadline");
-    if (!tree->drain(o.drain)) say(ports::log_level::warn, "tasks still ran at the drain deadline; they are handed back");
+    if (!drained->get_future().get()) say(ports::log_level::warn, "the worker was not drained in time; what it still had is handed back, or granted anew when its leases end");
     stop_tree();
   }
   links.reset();

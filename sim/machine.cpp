@@ -22,7 +22,7 @@ std::uint64_t uuid_state = 1;
 
 constexpr nanoseconds never = nanoseconds::max();
 constexpr nanoseconds stop_deadline{seconds{5}};   // as node's
-constexpr nanoseconds stop_reserve{seconds{20}};   // beyond two limits of draining, until SIGALRM; as app/serve.cpp
+constexpr nanoseconds stop_reserve{seconds{30}};   // beyond the limit of draining, until SIGALRM; as app/serve.cpp
 constexpr nanoseconds looks_for_calls_every{milliseconds{20}};
 constexpr nanoseconds looks_for_words_every{100'000};
 constexpr std::uint64_t second_addresses = 1'000;
@@ -335,19 +335,21 @@ void machine::stop(std::function<void()> ended) {
     kill(false);
     ended();
   };
-  around_.time.after(2 * limit + stop_reserve, once);
+  around_.time.after(limit + stop_reserve, once);
   // What is asked of its actors is asked from outside, what they answer is acted upon outside: not inside an actor's turn.
   const auto stop_tree = [this, life = life_, once] {
     if (!runs() || life_ != life) return;
     running_->tree->stop([this, once, linked = around_.net.linked_to(index_)] { around_.time.after(nanoseconds{0}, [this, once, linked] { end_when_all_is_said(linked, once); }); });
     around_.time.after(stop_deadline, once);
   };
-  finish_calls(around_.time.now() + limit, [this, limit, stop_tree] {
-    running_->tree->drain(limit, [this, stop_tree](bool in_time) {
-      if (!in_time) LATHAM_REACHED("sim_handed_back_at_the_drain_limit");
-      around_.time.after(nanoseconds{0}, stop_tree);
-    });
+  const auto step = [left = std::make_shared<int>(2), stop_tree] {  // shared by the two that are waited for
+    if (--*left == 0) stop_tree();
+  };
+  running_->tree->drain(limit, [this, step](bool in_time) {
+    if (!in_time) LATHAM_REACHED("sim_handed_back_at_the_drain_limit");
+    around_.time.after(nanoseconds{0}, step);
   });
+  finish_calls(around_.time.now() + limit, step);
 }
 
 void machine::finish_calls(nanoseconds until, std::function<void()> then) {

@@ -535,7 +535,13 @@ private:
   }
 
   caf::result<work_answer> on_work_request(const work_request& what, const caf::strong_actor_ptr& worker) {
-    if (!may_decide()) return to_caf(refusal());
+    if (!may_decide()) {
+      if (!loaded_ || what.slots > 0) return to_caf(refusal());
+      // Who takes nothing any more, because it stops, may know that we know: that decides nothing. Behind what was granted before.
+      LATHAM_REACHED("worker_drained_without_the_right_to_decide");
+      rules_->on_worker_lost(what.worker);
+      return after({}, work_answer{});
+    }
     if (!worker || !is_valid_node_name(what.worker)) return to_caf({errc::invalid_argument, "this is no worker"});
     auto handle = caf::actor_cast<worker_actor>(worker);
     auto& known = workers_[what.worker];
@@ -621,7 +627,9 @@ private:
 
   caf::result<errc> on_failure(const task_failure& failure) {
     if (!may_decide()) return to_caf(refusal());
-    log(ports::log_level::warn, "task failed task={} epoch={} code={} detail=\"{}\"", to_string(failure.task), to_string(failure.held), to_string(failure.code), failure.message);
+    const bool given_back = failure.code == errc::cancelled;
+    log(given_back ? ports::log_level::info : ports::log_level::warn, "task {} task={} epoch={} code={} detail=\"{}\"", given_back ? "given back" : "failed", to_string(failure.task),
+        to_string(failure.held), to_string(failure.code), failure.message);
     decision out;
     const auto code = rules_->on_failure(failure, now(), env_.random->next(), out);
     return after(std::move(out), code);

@@ -19,14 +19,17 @@ public:
     bool told = false;    // it has answered
   };
 
-  /// News from the directory: a scheduler came, was replaced, or went. It has no shards until `on_info`.
+  /// News from the directory: a scheduler came, was replaced, or went. One that came has no shards until `on_info`; one that was
+  /// replaced, or is named again because its node has another service now, keeps those that it was known for.
   void on_change(const service_change& change) {
     if (!change.handle) {
       all_.erase(change.node);
       return;
     }
     // Always the new handle: CAF calls it equal to the one of an earlier link, which stays dead.
-    all_[change.node] = {caf::actor_cast<scheduler_actor>(change.handle), {}, false};
+    auto& known = all_[change.node];
+    known.handle = caf::actor_cast<scheduler_actor>(change.handle);
+    known.told = false;
   }
 
   /// False when it is no longer the one that was asked.

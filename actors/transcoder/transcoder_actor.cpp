@@ -112,10 +112,10 @@ private:
     ask();
   }
 
-  /// No new leases from now on; what runs is finished, and then whoever waits for it is told.
+  /// No new leases from now on; what runs is finished, and then whoever waits for it is told. Said again: finished or not.
   void on_drain(const service_change& change) {
-    if (change.node != env_.config.name) return;
-    if (!change.handle) return hand_back_all();
+    if (change.node != env_.config.name || !change.handle) return;
+    if (draining_) return hand_back_all();
     log(ports::log_level::info, "worker drains running={}", running_.size());
     draining_ = true;
     waits_for_drain_ = caf::actor_cast<caf::actor>(change.handle);
@@ -174,12 +174,14 @@ private:
     auto& last = asked_[node];
     last.at = now();
     last.slots = slots;
+    last.number = ++questions_;
     last.answered = false;
     request(at->second.handle, env_.config.request_timeout, work_request{env_.config.name, env_.config.incarnation, env_.engine->id(), slots},
             caf::actor_cast<caf::strong_actor_ptr>(this))
       .then(
-        [this, node](const work_answer& answer) {
-          if (const auto last_one = asked_.find(node); last_one != asked_.end()) last_one->second.answered = true;
+        [this, node, number = questions_](const work_answer& answer) {
+          // One that comes late says nothing of what was said since.
+          if (const auto last_one = asked_.find(node); last_one != asked_.end() && last_one->second.number == number) last_one->second.answered = true;
           tell_drained();
           offers_.on_answer(node, answer.granted + answer.waiting);
           // What one scheduler says may change what the others may have.
@@ -226,7 +228,10 @@ private:
     if (node.empty()) return;                                               // of a scheduler that went: its lease runs out
     if (draining_) return give_back(task_failure{{grant.video, grant.kind, grant.first}, grant.held, errc::cancelled, "the worker is being drained"});
     // Two schedulers that were offered the same slots, or one that cannot count.
-    if (running_.size() >= leases_per_slot_max * std::size_t{env_.config.slots}) return give_back(task_failure{{grant.video, grant.kind, grant.first}, grant.held, errc::cancelled, "the worker has no slot free"});
+    if (running_.size() >= leases_per_slot_max * std::size_t{env_.config.slots}) {
+      ask(node);  // it must know of that first, or it grants the next one as this one comes back
+      return give_back(task_failure{{grant.video, grant.kind, grant.first}, grant.held, errc::cancelled, "the worker has no slot free"});
+    }
     auto& l = running_[key];
     l.from = node;
     l.since = now();
@@ -234,7 +239,9 @@ private:
     l.grant = grant;
     l.ttl = milliseconds{grant.ttl_ms};
     l.progress = {grant.video, grant.held, grant.first, 0};
-    // The scheduler's clock for this lease started after we asked for work.
+    // The scheduler's clock for this lease started when it decided: mostly after we asked for work, and never later than now.
+    // A question that crossed the grant, or a grant that waited for its record, makes this end after the scheduler's own; what is
+    // done then is fenced by its epoch.
     const auto asked = asked_.contains(node) ? asked_.at(node).at : instant{};
     l.valid_until = std::max(asked, now() - l.ttl / 2) + l.ttl;
     start_waiting();
@@ -466,9 +473,11 @@ private:
   struct question {
     instant at;
     std::uint32_t slots = 0;
+    std::uint64_t number = 0;
     bool answered = false;
   };
   std::map<node_name, question> asked_;
+  std::uint64_t questions_ = 0;
   std::uint64_t ticks_ = 0;
   bool draining_ = false;
   std::size_t giving_back_ = 0;  // leases of which the scheduler has not said yet that it has them back

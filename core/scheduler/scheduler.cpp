@@ -80,6 +80,10 @@ void scheduler::loaded(instant now, decision& out) {
       if (LATHAM_REACHED_IF("leased_task_without_lease_loaded", t.record.state == task_state::leased && !leases_.contains(t.record.held))) t.record.state = task_state::pending;
       if (t.record.state == task_state::pending && is_working(v.record.state)) make_pending(v, key, now);
     }
+    // As when a plan comes back: the shard may come from where it was leased, and nothing is made with its engine yet.
+    if (const auto plan = v.tasks.find({task_kind::plan, 0}); !v.record.plan_known && plan != v.tasks.end() && plan->second.record.state == task_state::pending) {
+      if (LATHAM_REACHED_IF("engine_chosen_again_after_loading", !v.record.engine.empty())) v.record.engine.clear();
+    }
     recount(v);
     queue(v, now);
   }
@@ -483,10 +487,15 @@ errc scheduler::on_failure(const task_failure& failure, instant now, std::uint64
   if (at == leases_.end()) return errc::fenced;
   const auto lease = at->second.record;
   if (lease.video != failure.task.video || lease.kind != failure.task.kind || failure.task.index < lease.first) return errc::fenced;
-  // Who stops between two chunks of a run names the one that has been committed since: what it was at is the first that is left.
+  // Who stops between two chunks of a run names one that has been committed since: what it was at is the next that is left. Where
+  // no task is to blame any will do: chunks are not committed in their order, and who is at the end names what is behind it.
   auto failed = failure.task;
-  while (failed.index - lease.first < lease.count && leased_task(failed, failure.held) == nullptr) ++failed.index;
-  if (failed.index - lease.first >= lease.count) return errc::fenced;
+  const bool any = is_our_own_trouble(failure.code);
+  for (std::uint32_t looked = 0; leased_task(failed, failure.held) == nullptr; ++looked) {
+    const auto next = failed.index - lease.first + 1;
+    if (looked == lease.count || (!any && next >= lease.count)) return errc::fenced;
+    failed.index = lease.first + next % lease.count;
+  }
   if (failed != failure.task) LATHAM_REACHED("failure_after_its_commit");
   auto* v = find(failure.task.video);
   const auto why = failure.message.substr(0, failure_text_bytes_max);

@@ -110,6 +110,31 @@ public:
   std::atomic<int> restarts{0};
 };
 
+class inline_executor final : public ports::executor {
+public:
+  [[nodiscard]] bool post(std::function<void()> work) override {
+    work();
+    return true;
+  }
+};
+
+/// An engine whose tasks never end by themselves.
+class endless_engine final : public ports::media_engine {
+public:
+  struct session final : ports::engine_session {
+    explicit session(endless_engine& e) : of{e} {}
+    ~session() override { of.ended.set_value(); }
+    void supply(std::uint64_t, expected<buffer>) override {}
+    endless_engine& of;
+  };
+  [[nodiscard]] engine_id id() const override { return "endless"; }
+  [[nodiscard]] std::unique_ptr<ports::engine_session> start(std::uint32_t, ports::engine_task, std::shared_ptr<ports::engine_listener>) override {
+    begun.set_value();
+    return std::make_unique<session>(*this);
+  }
+  std::promise<void> begun, ended;
+};
+
 class Node : public ::testing::Test {
 protected:
   void SetUp() override {
@@ -150,8 +175,25 @@ protected:
     return view->id;
   }
 
+  void work() {
+    env_.config.roles.insert(node_role::worker);
+    env_.config.slots = 1;
+    env_.engine = &engine_;
+    env_.executor = &executor_;
+  }
+  /// Whether it was drained in time; nothing when that was not said at all.
+  std::optional<bool> drain(milliseconds deadline) {
+    auto answer = std::make_shared<std::promise<bool>>();  // shared with who answers, perhaps late
+    node_->drain(deadline, [answer](bool in_time) { answer->set_value(in_time); });
+    auto said = answer->get_future();
+    if (said.wait_for(patience) != std::future_status::ready) return std::nullopt;
+    return said.get();
+  }
+
   steady clock_;
   counting_random random_;
+  endless_engine engine_;
+  inline_executor executor_;
   restart_counter metrics_;
   completion_thread completions_;
   store::memory_kv records_{completions_.adder()};
@@ -191,6 +233,38 @@ TEST_F(Node, AListIsAsLongAsAskedThoughAMessageHoldsLess) {
   EXPECT_EQ(std::set<video_id>(walked.begin(), walked.end()), sent);
   EXPECT_EQ(walked.size(), sent.size());
   EXPECT_TRUE(std::is_sorted(walked.begin(), walked.end(), std::greater<>{}));
+}
+
+constexpr std::chrono::hours for_ever{1};  // longer than any test waits
+
+TEST_F(Node, DrainsAnIdleWorkerAtOnce) {
+  work();
+  start_and_join();
+  EXPECT_EQ(drain(for_ever), true);
+}
+
+TEST_F(Node, WithoutAWorkerIsDrained) {
+  start_and_join();
+  EXPECT_EQ(drain(for_ever), true);
+}
+
+TEST_F(Node, HandsBackWhatRunsAtTheDrainDeadline) {
+  work();
+  start_and_join();
+  (void)upload("long");
+  ASSERT_EQ(engine_.begun.get_future().wait_for(patience), std::future_status::ready);
+  EXPECT_EQ(drain(milliseconds{1}), false);
+  EXPECT_EQ(engine_.ended.get_future().wait_for(patience), std::future_status::ready);
+}
+
+/// There is no worker any more that could answer.
+TEST_F(Node, ThatHasGivenUpIsNotWaitedFor) {
+  work();
+  start_and_join();
+  records_.fail_commits(errc::io);
+  (void)await<video_view>([&](auto done) { node_->service().create({"default", "after", 5, {}, priority_class::normal}, done); });
+  ASSERT_EQ(ended_.wait_for(patience), std::future_status::ready);
+  EXPECT_EQ(drain(for_ever), false);
 }
 
 TEST_F(Node, ARecordThatCannotBeReadEndsTheProcessInsteadOfBeingForgotten) {

@@ -175,6 +175,14 @@ TEST_F(Scheduler, GrantsToTheLaterOfTwoProcessesOfAWorker) {
   run();
 }
 
+TEST_F(Scheduler, AnswersAWorkerThatTakesNothingAnyMoreThoughItMayNotDecide) {
+  grants_ = false;
+  pass(seconds{10});
+  const auto worker = caf::actor_cast<caf::strong_actor_ptr>(storages_[0]);
+  EXPECT_EQ(ask<work_answer>(work_request{"worker-0", 1, "model", 1}, worker), errc::unavailable);
+  EXPECT_EQ(ask<work_answer>(work_request{"worker-0", 1, "model", 0}, worker), errc::none) << "else it waits until it is cut off";
+}
+
 TEST_F(Scheduler, ClaimsItsShardByTheLaterOfTwoLinksThoughTheyAreEqual) {
   const auto comes = [&](const std::shared_ptr<bool>& up) {
     caf::anon_send(caf::actor_cast<scheduler_actor>(actor_), storage_up_atom::value, node_name{"storage-0"}, testing::make_link(system_, storages_[0], up));

@@ -76,15 +76,25 @@ protected:
     env_.executor = &executor_;
     directory_ = spawn_directory(system_, env_);
     system_.spawn([this](caf::event_based_actor* parent) { worker_ = spawn_transcoder(parent, env_, directory_); });
-    scheduler_ = system_.spawn([this]() -> caf::behavior {
-      return {[](shards_atom) { return shard_info{{0}, true}; },
-              [this](const work_request& what, const caf::strong_actor_ptr&) -> caf::result<work_answer> {
+    scheduler_ = system_.spawn([this](caf::event_based_actor* self) -> caf::behavior {
+      return {[this, self](shards_atom) -> caf::result<shard_info> {
+                if (!tells_shards_) return self->make_response_promise<shard_info>();
+                return shard_info{{0}, true};
+              },
+              [this, self](const work_request& what, const caf::strong_actor_ptr&) -> caf::result<work_answer> {
                 offered_ = what.slots;
+                log_.push_back("offer");
+                if (holds_answers_) {
+                  held_.push_back(self->make_response_promise<work_answer>());
+                  return held_.back();
+                }
                 if (!answers_) return caf::sec::runtime_error;
                 return work_answer{};
               },
+              [this](std::uint64_t which, std::uint32_t granted) { held_[which].deliver(work_answer{granted, 0}); },
               [](const renewal_list& all) { return errc_list(all.size(), errc::none); },
               [this](const task_failure& failure) {
+                log_.push_back("back");
                 given_back_.push_back(failure);
                 return errc::none;
               }};
@@ -112,6 +122,10 @@ protected:
   caf::scheduler::test_coordinator& actors() { return dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler()); }
   void announce(const char* service, const node_name& node, const caf::actor& who) {
     caf::anon_send(directory_, service_change{service, node, caf::actor_cast<caf::strong_actor_ptr>(who)});
+    actors().run();
+  }
+  void answer_held(std::uint64_t which, std::uint32_t granted) {
+    caf::anon_send(scheduler_, which, granted);
     actors().run();
   }
   void grant(std::uint32_t counter, std::uint32_t chunks = 0) {
@@ -143,6 +157,10 @@ protected:
   caf::actor worker_, scheduler_, storage_, waiting_;
   std::optional<std::uint32_t> offered_;
   bool answers_ = true;
+  bool tells_shards_ = true;
+  bool holds_answers_ = false;
+  std::vector<caf::typed_response_promise<work_answer>> held_;
+  std::vector<std::string> log_;  // what the scheduler heard, in order
   std::vector<task_failure> given_back_;
   int told_ = 0;
   std::vector<node_name> asked_for_tickets_;
@@ -216,12 +234,46 @@ TEST_F(Transcoder, IsNotDrainedBeforeItsSchedulerKnows) {
   EXPECT_EQ(told_, 1);
 }
 
+/// What it had granted before it heard of the drain comes behind that answer.
+TEST_F(Transcoder, IsNotDrainedByTheAnswerToAnEarlierQuestion) {
+  holds_answers_ = true;
+  announce(service_storage, "storage-0", storage_);
+  ASSERT_EQ(held_.size(), 1u) << "it asks, and is not answered yet";
+  announce(service_drain, "worker-0", waiting_);
+  ASSERT_EQ(held_.size(), 2u);
+  answer_held(0, 1);
+  EXPECT_EQ(told_, 0);
+  answer_held(1, 0);
+  EXPECT_EQ(told_, 1);
+}
+
+TEST_F(Transcoder, ThatStartsDuringADrainOffersNothing) {
+  announce(service_drain, "worker-0", waiting_);
+  caf::anon_send_exit(worker_, caf::exit_reason::kill);
+  announce(service_drain, "worker-0", waiting_);  // at the deadline
+  offered_.reset();
+  system_.spawn([this](caf::event_based_actor* parent) { worker_ = spawn_transcoder(parent, env_, directory_); });
+  actors().run();
+  EXPECT_EQ(offered_, 0u);
+}
+
+/// Its node has another service now, so all are named again.
+TEST_F(Transcoder, GivesBackWhileItsSchedulerIsAskedForItsShardsAgain) {
+  grant(1);
+  ASSERT_TRUE(engine_.listener);
+  tells_shards_ = false;
+  announce(service_scheduler, "scheduler-0", scheduler_);
+  engine_.listener->on_end({errc::unprocessable, "no film"});
+  actors().run();
+  EXPECT_EQ(given_back_.size(), 1u);
+}
+
 TEST_F(Transcoder, HandsBackWhatRunsWhenNobodyWaitsAnyLonger) {
   grant(1);
   ASSERT_TRUE(engine_.listener);
   announce(service_drain, "worker-0", waiting_);
   EXPECT_EQ(told_, 0);
-  announce(service_drain, "worker-0", {});
+  announce(service_drain, "worker-0", waiting_);
   ASSERT_EQ(given_back_.size(), 1u);
   EXPECT_EQ(given_back_[0].code, errc::cancelled);
   EXPECT_EQ(told_, 1);
@@ -230,7 +282,9 @@ TEST_F(Transcoder, HandsBackWhatRunsWhenNobodyWaitsAnyLonger) {
 TEST_F(Transcoder, GivesBackWhatItHasNoRoomFor) {
   for (std::uint32_t i = 1; i <= 2 * env_.config.slots; ++i) grant(i);
   EXPECT_TRUE(given_back_.empty()) << "a slot may be free in a moment";
+  log_.clear();
   grant(9);
+  EXPECT_EQ(log_, (std::vector<std::string>{"offer", "back"})) << "else the slot that this frees is granted again at once";
   ASSERT_EQ(given_back_.size(), 1u);
   EXPECT_EQ(given_back_[0].held, (epoch{1, 9}));
   EXPECT_EQ(given_back_[0].code, errc::cancelled);

@@ -288,6 +288,40 @@ TEST_F(Scheduler, WhoStopsBetweenTwoChunksOfARunGivesTheRestBack) {
   EXPECT_EQ(rules.on_failure({{video, task_kind::video, 0}, grant.held, errc::cancelled, "again"}, now, 7, out), errc::fenced);
 }
 
+/// Chunks are sent to storage several at once: a later one may be committed first. And who is at the end of a run names what is
+/// behind it.
+class SchedulerRun : public SchedulerFixture, public ::testing::WithParamInterface<std::uint32_t> {};
+INSTANTIATE_TEST_SUITE_P(Names, SchedulerRun, ::testing::Values(0, 1, 2, 1'000'000));
+TEST_P(SchedulerRun, IsGivenBackWhicheverOfItsChunksIsNamed) {
+  const auto grant = first_chunk(40);
+  ASSERT_GE(grant.chunks.size(), 3u);
+  EXPECT_EQ(rules.on_commit(commit_of(grant, 1, 5), now, out), errc::none);
+  EXPECT_EQ(rules.on_failure({{video, task_kind::video, GetParam()}, grant.held, errc::cancelled, "the worker stops"}, now, 7, out), errc::none);
+  EXPECT_EQ(rules.on_renewal({video, grant.held, 0, 0}, now, out), errc::fenced) << "it holds nothing any more";
+  (void)grants();
+  for (const auto& [id, task] : kept.tasks)
+    if (id.kind == task_kind::video && task.state == task_state::pending) {
+      EXPECT_EQ(task.attempts, 0u) << to_string(id);
+    }
+}
+
+/// Its shard was handed over while it was being planned, and that lease stayed behind.
+TEST_F(Scheduler, WhatIsLoadedWithoutAPlanWaitsForNoEngine) {
+  accept();
+  join("worker-0", 1);
+  ASSERT_EQ(grants().size(), 1u);
+  ASSERT_EQ(kept.videos.at(video).engine, engine);
+  scheduler receiver{{}, 2};
+  receiver.load(kept.videos.at(video));
+  auto planning = kept.tasks.at({video, task_kind::plan, 0});
+  planning.state = task_state::pending;
+  receiver.load(planning);
+  receiver.loaded(now, out);
+  (void)receiver.on_work_request({"worker-1", 1, "another engine", 1}, now, 7, out);
+  receiver.on_tick(now + seconds{1}, 7, out);
+  EXPECT_EQ(receiver.count().leases, 1u);
+}
+
 TEST_F(Scheduler, WhatWasNotPlannedWaitsForNoEngine) {
   accept();
   join("worker-0", 1);
