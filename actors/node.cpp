@@ -12,7 +12,6 @@
 
 #include <caf/io/middleman.hpp>
 
-#include <future>
 #include <iterator>
 #include <memory>
 #include <vector>

@@ -537,10 +537,10 @@ private:
   caf::result<work_answer> on_work_request(const work_request& what, const caf::strong_actor_ptr& worker) {
     if (!may_decide()) {
       if (!loaded_ || what.slots > 0) return to_caf(refusal());
-      // Who takes nothing any more, because it stops, may know that we know: that decides nothing. Behind what was granted before.
-      LATHAM_REACHED("worker_drained_without_the_right_to_decide");
+      // Who offers nothing, perhaps because it stops, may know that we know: that decides nothing. Behind what was granted before.
+      LATHAM_REACHED("worker_without_slots_heard_without_the_right_to_decide");
       rules_->on_worker_lost(what.worker);
-      return after({}, work_answer{});
+      return after({}, work_answer{0, rules_->runnable_by(what.engine)});
     }
     if (!worker || !is_valid_node_name(what.worker)) return to_caf({errc::invalid_argument, "this is no worker"});
     auto handle = caf::actor_cast<worker_actor>(worker);
@@ -601,6 +601,8 @@ private:
   caf::result<errc_list> on_renewals(const renewal_list& renewals) {
     if (!may_decide()) return to_caf(refusal());
     if (renewals.size() > batch_max) return to_caf({errc::invalid_argument, "at most 64 renewals at once"});
+    for (const auto& renewal : renewals)
+      if (!hold_->has(renewal.video.shard())) return to_caf(of_another(renewal.video.shard()));
     decision out;
     errc_list codes;
     for (const auto& renewal : renewals) codes.push_back(rules_->on_renewal(renewal, now(), out));
@@ -610,6 +612,7 @@ private:
   caf::result<errc> on_plan_page(const plan_page& page) {
     if (!may_decide()) return to_caf(refusal());
     if (page.chunks.size() > ports::plan_page_chunks_max) return errc::invalid_argument;
+    if (!hold_->has(page.video.shard())) return to_caf(of_another(page.video.shard()));
     decision out;
     const auto code = rules_->on_plan_page(page, now(), out);
     return after(std::move(out), code);
@@ -618,6 +621,9 @@ private:
   caf::result<errc_list> on_commits(const commit_list& commits) {
     if (!may_decide()) return to_caf(refusal());
     if (commits.size() > batch_max) return to_caf({errc::invalid_argument, "at most 64 commits at once"});
+    // Who gave its shard away knows nothing of these: it would take them for late ones, and have their outputs removed.
+    for (const auto& commit : commits)
+      if (!hold_->has(commit.task.video.shard())) return to_caf(of_another(commit.task.video.shard()));
     decision out;
     errc_list codes;
     for (const auto& commit : commits) codes.push_back(rules_->on_commit(commit, now(), out));
@@ -627,6 +633,7 @@ private:
 
   caf::result<errc> on_failure(const task_failure& failure) {
     if (!may_decide()) return to_caf(refusal());
+    if (!hold_->has(failure.task.video.shard())) return to_caf(of_another(failure.task.video.shard()));
     const bool given_back = failure.code == errc::cancelled;
     log(given_back ? ports::log_level::info : ports::log_level::warn, "task {} task={} epoch={} code={} detail=\"{}\"", given_back ? "given back" : "failed", to_string(failure.task),
         to_string(failure.held), to_string(failure.code), failure.message);

@@ -92,6 +92,7 @@ private:
           if (!schedulers_.on_info(node, handle, info)) return;
           log(ports::log_level::info, "worker sees scheduler node={}", node);
           ask(node);
+          tell_drained();  // it may have no shard any more
         },
         [this, change](caf::error&) {
           later(report_again, [this, change] {
@@ -138,7 +139,7 @@ private:
   [[nodiscard]] bool all_know_that_we_drain() const {
     return giving_back_ == 0 && std::all_of(schedulers_.all().begin(), schedulers_.all().end(), [this](const auto& entry) {
       const auto last = asked_.find(entry.first);
-      return entry.second.info.shards.empty() || (last != asked_.end() && last->second.slots == 0 && last->second.answered);
+      return (entry.second.told && entry.second.info.shards.empty()) || (last != asked_.end() && last->second.slots == 0 && last->second.answered);
     });
   }
 
@@ -173,13 +174,14 @@ private:
     const auto slots = offer(node);
     auto& last = asked_[node];
     last.at = now();
+    // The same said again may be answered by any of its answers: they come in order, and perhaps more slowly than it is said.
+    if (last.number == 0 || last.slots != slots) last.number = ++questions_;
     last.slots = slots;
-    last.number = ++questions_;
     last.answered = false;
     request(at->second.handle, env_.config.request_timeout, work_request{env_.config.name, env_.config.incarnation, env_.engine->id(), slots},
             caf::actor_cast<caf::strong_actor_ptr>(this))
       .then(
-        [this, node, number = questions_](const work_answer& answer) {
+        [this, node, number = last.number](const work_answer& answer) {
           // One that comes late says nothing of what was said since.
           if (const auto last_one = asked_.find(node); last_one != asked_.end() && last_one->second.number == number) last_one->second.answered = true;
           tell_drained();

@@ -117,6 +117,8 @@ public:
   std::uint32_t on_work_request(const work_request& request, instant now, std::uint64_t random, decision& out);
   /// The worker's link ended: a hint only. It gets no more work, its leases run out by themselves.
   void on_worker_lost(const node_name& worker);
+  /// What waits and a worker with that engine could do now; counted up to batch_max.
+  [[nodiscard]] std::uint32_t runnable_by(const engine_id& engine) const;
   /// fenced: the holder must drop the work.
   [[nodiscard]] errc on_renewal(const lease_renewal& renewal, instant now, decision& out);
   [[nodiscard]] errc on_plan_page(const plan_page& page, instant now, decision& out);
@@ -221,7 +223,6 @@ private:
   void set_slots(worker_entry& w, std::uint32_t slots, std::uint32_t leases);
   void set_expiry(epoch held, lease_entry& lease, instant when);
   void expire(epoch held, const std::string& why, instant now, std::uint64_t random, decision& out);
-  [[nodiscard]] std::uint32_t runnable_by(const engine_id& engine) const;
   /// Greater than every revision shown by an earlier generation, or by the gateway while the bytes came in.
   [[nodiscard]] std::uint64_t first_revision() const noexcept { return std::uint64_t{last_.generation} << 32; }
   [[nodiscard]] std::uint16_t progress_mille(const video_entry& v) const;

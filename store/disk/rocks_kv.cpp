@@ -14,10 +14,13 @@
 #include <rocksdb/write_batch.h>
 
 #include <atomic>
+#include <cerrno>
 #include <condition_variable>
 #include <deque>
 #include <filesystem>
 #include <mutex>
+#include <string_view>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -41,7 +44,9 @@ const std::string format_key{"\0format", 7};  // callers' keys never start with 
 /// RocksDB has no code for it. What it says begins with one of these, before any path.
 bool is_locked_by_another(const rocksdb::Status& status) {
   const std::string_view why{status.getState() == nullptr ? "" : status.getState()};
-  return status.IsIOError() && (why.starts_with("While lock file: ") || why.starts_with("lock hold by current process"));
+  // The system's word for it, among others that a lock can fail with.
+  const bool taken = why.ends_with(std::generic_category().message(EAGAIN)) || why.ends_with(std::generic_category().message(EACCES));
+  return status.IsIOError() && ((why.starts_with("While lock file: ") && taken) || why.starts_with("lock hold by current process"));
 }
 
 error from_status(const rocksdb::Status& status, const char* what) {

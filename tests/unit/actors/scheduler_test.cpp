@@ -175,6 +175,22 @@ TEST_F(Scheduler, GrantsToTheLaterOfTwoProcessesOfAWorker) {
   run();
 }
 
+/// It may have given that shard away, with the commit that it is told of once more.
+TEST_F(Scheduler, RemovesNothingOfAShardThatItDoesNotHave) {
+  task_commit commit;
+  commit.task = {make_id<video_id>({1}, 5, 1), task_kind::video, 0};
+  commit.held = {1, 1};
+  commit.output.store = "storage-0";
+  commit.output.blob = {1, 2};
+  EXPECT_EQ(ask<errc_list>(commit_list{commit}), errc::unavailable);
+  EXPECT_TRUE(removed_at_.empty());
+  EXPECT_EQ(ask<errc_list>(renewal_list{{commit.task.video, commit.held, 0, 1}}), errc::unavailable);
+  EXPECT_EQ(ask<errc>(task_failure{commit.task, commit.held, errc::cancelled, "x"}), errc::unavailable);
+  plan_page page;
+  page.video = commit.task.video;
+  EXPECT_EQ(ask<errc>(page), errc::unavailable);
+}
+
 TEST_F(Scheduler, AnswersAWorkerThatTakesNothingAnyMoreThoughItMayNotDecide) {
   grants_ = false;
   pass(seconds{10});

@@ -79,7 +79,7 @@ protected:
     scheduler_ = system_.spawn([this](caf::event_based_actor* self) -> caf::behavior {
       return {[this, self](shards_atom) -> caf::result<shard_info> {
                 if (!tells_shards_) return self->make_response_promise<shard_info>();
-                return shard_info{{0}, true};
+                return shard_info{shards_, true};
               },
               [this, self](const work_request& what, const caf::strong_actor_ptr&) -> caf::result<work_answer> {
                 offered_ = what.slots;
@@ -158,6 +158,7 @@ protected:
   std::optional<std::uint32_t> offered_;
   bool answers_ = true;
   bool tells_shards_ = true;
+  std::vector<std::uint16_t> shards_{0};
   bool holds_answers_ = false;
   std::vector<caf::typed_response_promise<work_answer>> held_;
   std::vector<std::string> log_;  // what the scheduler heard, in order
@@ -244,6 +245,41 @@ TEST_F(Transcoder, IsNotDrainedByTheAnswerToAnEarlierQuestion) {
   answer_held(0, 1);
   EXPECT_EQ(told_, 0);
   answer_held(1, 0);
+  EXPECT_EQ(told_, 1);
+}
+
+/// Behind a slow disk answers take longer than it takes to ask again.
+TEST_F(Transcoder, IsDrainedByAnAnswerThatComesAfterItHasAskedAgain) {
+  holds_answers_ = true;
+  announce(service_drain, "worker-0", waiting_);
+  ASSERT_EQ(held_.size(), 1u);
+  actors().clock().advance_time(seconds{2});
+  actors().run();
+  ASSERT_GT(held_.size(), 1u);
+  answer_held(0, 0);
+  EXPECT_EQ(told_, 1);
+}
+
+TEST_F(Transcoder, WaitsOnlyForSchedulersThatHaveAShard) {
+  tells_shards_ = false;
+  shards_ = {};
+  announce(service_scheduler, "scheduler-0", scheduler_);
+  answers_ = false;
+  announce(service_drain, "worker-0", waiting_);
+  EXPECT_EQ(told_, 0) << "it has not said that it has none";
+  tells_shards_ = true;
+  announce(service_scheduler, "scheduler-0", scheduler_);
+  EXPECT_EQ(told_, 1);
+}
+
+TEST_F(Transcoder, WaitsForASchedulerThatHasNotSaidWhatItHas) {
+  tells_shards_ = false;
+  announce(service_scheduler, "scheduler-1", scheduler_);
+  announce(service_drain, "worker-0", waiting_);
+  EXPECT_EQ(told_, 0) << "it may grant what it was offered";
+  tells_shards_ = true;
+  shards_ = {};
+  announce(service_scheduler, "scheduler-1", scheduler_);
   EXPECT_EQ(told_, 1);
 }
 
