@@ -168,15 +168,16 @@ public:
     for (const auto& lease : has) {
       for (std::uint32_t i = 0; i < lease.count; ++i)
         if (const auto t = view_.tasks.find({lease.video, lease.kind, lease.first + i}); t != view_.tasks.end() && t->second.state == task_state::leased && t->second.held == lease.held)
-          had_.insert_or_assign(t->first, t->second);
+          had_.insert_or_assign(t->first, std::pair{t->second, view_.decided_by(lease.video.shard())});
     }
   }
   void on_task(const task_record& r) override {
     const auto at = had_.find(r.id);
     if (at == had_.end()) return;
-    const auto had = std::move(at->second);
+    const auto [had, told] = std::move(at->second);
     had_.erase(at);
-    if (r.state != task_state::pending || r.held != had.held || !view_.quiet()) return;
+    // One that stopped, too, was not there to be told.
+    if (r.state != task_state::pending || r.held != had.held || !view_.quiet() || told != view_.decided_by(r.id.video.shard())) return;
     LATHAM_REACHED("sim_task_given_back_by_who_stops");
     // The end of a video takes its tasks back as they are; and the codec may have failed in the last moment.
     const auto video = view_.videos.find(r.id.video);
@@ -203,7 +204,7 @@ public:
 private:
   static constexpr int given_back_within_s = 3;
   std::map<std::pair<std::uint16_t, epoch>, std::pair<std::uint64_t, int>> awaited_;  // who must end it, and for how long that was waited for
-  std::map<task_id, task_record> had_;
+  std::map<task_id, std::pair<task_record, std::uint64_t>> had_;  // and the process that must take it back
 };
 
 /// A committed output is the one that a calm run makes with the engine of its video, which all of the video is made with.
