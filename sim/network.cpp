@@ -549,8 +549,8 @@ void network::take(std::uint64_t id, link& l, bool dialing_end) {
   });
 }
 
-/// Not before the broker has taken the stream over: it would be read in the middle of that, and CAF would forget who had asked
-/// for the connection.
+/// Kept until the broker has taken the stream over: CAF's multiplexer for tests looks at a stream only when something is put
+/// there, so what lay there before would wait for the next packet, and a handshake has none.
 void network::feed(end& to, std::vector<char> bytes) {
   auto& wire = *stations_[to.node].wire;
   const auto hdl = connection::from_int(to.handle);

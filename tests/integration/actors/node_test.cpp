@@ -8,6 +8,7 @@
 #include "store/memory_kv.hpp"
 #include "store/schema.hpp"
 #include "tests/support/await.hpp"
+#include "tests/support/inline_executor.hpp"
 
 #include <gtest/gtest.h>
 
@@ -110,14 +111,6 @@ public:
   std::atomic<int> restarts{0};
 };
 
-class inline_executor final : public ports::executor {
-public:
-  [[nodiscard]] bool post(std::function<void()> work) override {
-    work();
-    return true;
-  }
-};
-
 /// An engine whose tasks never end by themselves.
 class endless_engine final : public ports::media_engine {
 public:
@@ -193,7 +186,7 @@ protected:
   steady clock_;
   counting_random random_;
   endless_engine engine_;
-  inline_executor executor_;
+  testing::inline_executor executor_;
   restart_counter metrics_;
   completion_thread completions_;
   store::memory_kv records_{completions_.adder()};

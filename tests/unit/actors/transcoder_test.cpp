@@ -4,6 +4,7 @@
 
 #include "actors/cluster/directory.hpp"
 #include "store/memory_blobs.hpp"
+#include "tests/support/inline_executor.hpp"
 #include "tests/support/link.hpp"
 
 #include <caf/all.hpp>
@@ -47,14 +48,6 @@ public:
 
 private:
   std::shared_ptr<store::memory_blobs> store_ = std::make_shared<store::memory_blobs>([](const std::function<void()>&) {});
-};
-
-class inline_executor final : public ports::executor {
-public:
-  [[nodiscard]] bool post(std::function<void()> task) override {
-    task();
-    return true;
-  }
 };
 
 class counting_random final : public ports::random {
@@ -151,7 +144,7 @@ protected:
   puppet_engine engine_;
   no_blobs transport_;
   counting_random random_;
-  inline_executor executor_;
+  testing::inline_executor executor_;
   env env_;
   directory_actor directory_;
   caf::actor worker_, scheduler_, storage_, waiting_;
