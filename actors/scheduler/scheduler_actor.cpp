@@ -247,6 +247,7 @@ private:
   }
 
   void own() {
+    hold_->own();
     for (const auto shard : hold_->shards()) log(ports::log_level::info, "shard owned shard={} generation={}", shard, hold_->generation());
     rules_ = std::make_unique<scheduler>(env_.config.scheduling, hold_->generation());
     // The generation is taken before anything is granted under it.
@@ -764,9 +765,19 @@ private:
       else if (!last_refusal_.empty()) detail = last_refusal_;
       out.reasons.push_back({"shards", hold_->shards().size(), detail});
     }
+    for (const auto& [shard, whole] : adoptions_)
+      if (!hold_->has(shard) && !is_over(whole))
+        out.reasons.push_back({"shards", 1, "shard " + std::to_string(shard) + " has come from another scheduler, which may not have it any more; it will be owned here and go on. If that one still has it, restart that one"});
     if (rules_->count().leases > 0) out.reasons.push_back({"leases", rules_->count().leases, "work that it granted still runs"});
     out.may_leave = out.reasons.empty();
     return out;
+  }
+
+  /// Others have claimed the shard since it was sent, so it is not coming any more.
+  [[nodiscard]] bool is_over(const shard_adoption& sent) const {
+    if (!census_->complete()) return false;
+    const auto newest = census_->newest(sent.shard);
+    return !newest.empty() && std::all_of(newest.begin(), newest.end(), [&](const shard_claim& c) { return c.holder != env_.config.name && c.generation > sent.giver.generation; });
   }
 
   // ---- A shard changes hands -----------------------------------------------------------------------------------------
@@ -977,34 +988,68 @@ private:
     }));
   }
 
+  struct coming_shard {
+    std::pair<std::uint64_t, std::uint32_t> giver;  // life and attempt of the giver
+    std::uint32_t next = 0;
+    std::optional<std::pair<shard_page, promise<adopt_answer>>> first;  // until it is durable
+  };
+
   caf::result<adopt_answer> adopt(const shard_page& some) {
     if (!loaded_) return to_caf(starting());
     if (given_) return adopt_answer{errc::limited, env_.config.incarnation};
     if (hold_->has(some.shard)) return adopt_answer{errc::conflict, env_.config.incarnation};
+    // Its disk is about to be wiped.
+    if (LATHAM_REACHED_IF("hand_over_to_who_leaves", is_emptied())) return adopt_answer{errc::limited, env_.config.incarnation};
     if (some.videos.size() > shard_page_videos || some.tasks.size() > shard_page_tasks) return to_caf({errc::invalid_argument, "too many records at once"});
     const auto giver = std::pair{some.giver.incarnation, some.attempt};
     // Pages that come late, by another way, from an attempt that is over or is further on.
     if (const auto whole = adoptions_.find(some.shard); whole != adoptions_.end() && giver <= std::pair{whole->second.giver.incarnation, whole->second.attempt} && !some.last) return adopt_answer{errc::conflict, env_.config.incarnation};
     auto& coming = adopting_[some.shard];
-    const bool begins = some.number == 0 && (giver > coming.giver || (giver == coming.giver && coming.next <= 1));
-    const bool goes_on = giver == coming.giver && some.number > 0 && (some.number == coming.next || some.number + 1 == coming.next);
-    if (!begins && !goes_on) return adopt_answer{errc::conflict, env_.config.incarnation};
-    coming = {giver, some.number + 1};
-    auto answer = make_response_promise<adopt_answer>();
-    if (goes_on) {
-      keep_page(some, answer);
+    if (some.number == 0 && (giver > coming.giver || (giver == coming.giver && coming.first))) {
+      auto answer = make_response_promise<adopt_answer>();
+      begin_adoption(coming, giver, some, answer);
       return answer;
     }
-    // Nothing that was sent before counts, and its mark goes before it does.
-    ports::kv_batch batch;
-    if (adoptions_.erase(some.shard) != 0) batch.push_back({store::adoption_key(some.shard), std::nullopt});
-    journal_.join(std::move(batch), [this, some, answer] {
-      erase_shard(some.shard, store::prefix_tasks, {}, [this, some, answer] { keep_page(some, answer); });
-    });
+    // Also the first one once more, by another way: what follows it may be here already.
+    const bool goes_on = giver == coming.giver && !coming.first && (some.number == coming.next || some.number + 1 == coming.next);
+    if (!goes_on) return adopt_answer{errc::conflict, env_.config.incarnation};
+    coming.next = some.number + 1;
+    auto answer = make_response_promise<adopt_answer>();
+    keep_page(some, [this, answer]() mutable { answer.deliver(adopt_answer{errc::none, env_.config.incarnation}); });
     return answer;
   }
 
-  void keep_page(const shard_page& some, promise<adopt_answer> answer) {
+  /// Nothing that was sent before counts, and its mark goes before it does. It is erased once, however often the first page comes
+  /// meanwhile: another erasing would take away what came after that page, which the giver sends as soon as one of them is kept.
+  void begin_adoption(coming_shard& coming, std::pair<std::uint64_t, std::uint32_t> giver, const shard_page& some, const promise<adopt_answer>& answer) {
+    const bool erasing = coming.first.has_value();
+    if (LATHAM_REACHED_IF("first_page_came_again", erasing)) coming.first->second.deliver(to_caf({errc::limited, "the page came again, which is what will be answered"}));
+    coming.giver = giver;
+    coming.next = 1;
+    coming.first.emplace(some, answer);
+    if (erasing) return;
+    const auto shard = some.shard;
+    ports::kv_batch batch;
+    if (adoptions_.erase(shard) != 0) batch.push_back({store::adoption_key(shard), std::nullopt});
+    journal_.join(std::move(batch), [this, shard] {
+      erase_shard(shard, store::prefix_tasks, {}, [this, shard] { keep_first_page(shard); });
+    });
+  }
+
+  /// The latest one, when all that was there before is erased.
+  void keep_first_page(std::uint16_t shard) {
+    const auto kept = adopting_[shard].giver;
+    keep_page(adopting_[shard].first->first, [this, shard, kept] {
+      auto& coming = adopting_[shard];
+      // The giver's next attempt has begun, with what its records are now.
+      if (LATHAM_REACHED_IF("first_page_of_the_next_attempt", coming.giver != kept)) return erase_shard(shard, store::prefix_tasks, {}, [this, shard] { keep_first_page(shard); });
+      auto answer = std::move(coming.first->second);
+      coming.first.reset();
+      answer.deliver(adopt_answer{errc::none, env_.config.incarnation});
+    });
+  }
+
+  void keep_page(const shard_page& some, std::function<void()> then) {
     std::vector<scheduler_write> writes;
     for (const auto& video : some.videos)
       if (video.request.video.shard() == some.shard) writes.emplace_back(video);
@@ -1014,13 +1059,13 @@ private:
     store::append_writes(writes, batch);
     const shard_adoption whole{some.shard, some.giver, some.attempt};
     if (some.last) batch.push_back({store::adoption_key(some.shard), to_record(whole)});
-    journal_.join(std::move(batch), [this, answer, whole, last = some.last]() mutable {
+    journal_.join(std::move(batch), [this, whole, last = some.last, then = std::move(then)] {
       if (last) {
         adoptions_[whole.shard] = whole;
         adopted_at_ = now();
         LATHAM_REACHED("shard_adopted");
       }
-      answer.deliver(adopt_answer{errc::none, env_.config.incarnation});
+      then();
     });
   }
 
@@ -1035,10 +1080,6 @@ private:
   std::uint32_t attempts_to_give_ = 0;
   std::string last_refusal_;             // why it did not go
   std::optional<instant> gave_up_at_;    // when that was
-  struct coming_shard {
-    std::pair<std::uint64_t, std::uint32_t> giver;  // life and attempt of the giver
-    std::uint32_t next = 0;
-  };
   std::map<std::uint16_t, coming_shard> adopting_;
   std::map<std::uint16_t, shard_adoption> adoptions_;  // that came whole, and are not owned yet
   std::optional<instant> adopted_at_;                  // when the last one did

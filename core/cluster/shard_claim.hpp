@@ -142,6 +142,10 @@ public:
   /// Asks for a generation that is this one at least; a greater one than before has to be confirmed anew.
   void raise(std::uint32_t generation);
 
+  /// From now on what it holds is used: the generation stays, and a loss is an end. It may come to hold without an answer, when what
+  /// spoke against one is out of date.
+  void own() noexcept { held_once_ = true; }
+
   /// `sent`: when the request was sent. Answers to an earlier proposal are harmless.
   void on_answer(const node_name& storage, const claim_request& asked, const claim_answer& answer, instant sent, instant now);
 

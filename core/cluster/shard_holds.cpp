@@ -32,6 +32,10 @@ void shard_holds::on_answer(const node_name& storage, const claim_request& asked
   raise(std::max(generation_, at->second.claim().generation));
 }
 
+void shard_holds::own() noexcept {
+  for (auto& [shard, hold] : holds_) hold.own();
+}
+
 bool shard_holds::holds(instant now) const {
   return std::all_of(holds_.begin(), holds_.end(), [&](const auto& h) { return h.second.holds(now); });
 }

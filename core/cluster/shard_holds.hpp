@@ -18,6 +18,9 @@ public:
   [[nodiscard]] std::vector<claim_request> requests(instant now) const;
   void on_answer(const node_name& storage, const claim_request& asked, const claim_answer& answer, instant sent, instant now);
 
+  /// The generation is about to be used. Precondition: holds.
+  void own() noexcept;
+
   /// It may grant, commit and answer. A scheduler without any shard may do so, too: there is nothing that it could decide.
   [[nodiscard]] bool holds(instant now) const;
   [[nodiscard]] bool lost() const noexcept;

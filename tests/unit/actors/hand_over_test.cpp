@@ -8,6 +8,7 @@
 #include <caf/scheduler/test_coordinator.hpp>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <set>
@@ -374,6 +375,81 @@ TEST_F(HandOver, PagesThatComeLateChangeNothing) {
   start("scheduler-0", 0);
   pass(seconds{3});
   EXPECT_EQ(finds("scheduler-0", video), errc::none);
+}
+
+namespace {
+
+shard_page page_of(std::uint32_t attempt, std::uint32_t number, bool last, std::vector<video_id> videos) {
+  shard_page out;
+  out.shard = 1;
+  out.giver = {77, 5};
+  out.attempt = attempt;
+  out.number = number;
+  out.last = last;
+  for (const auto id : videos) out.videos.emplace_back().request.video = id;
+  return out;
+}
+
+}  // namespace
+
+TEST_F(HandOver, AFirstPageThatComesAgainTakesNothingAwayOfWhatFollowedIt) {
+  const auto has = [&](video_id id) { return nodes_.at("scheduler-0").records->contents().contains(store::video_key(id)); };
+  const auto send = [&](const shard_page& some) { caf::anon_send(caf::actor_cast<scheduler_actor>(nodes_.at("scheduler-0").actor), adopt_atom::value, some); };
+  EXPECT_EQ(ask<adopt_answer>("scheduler-0", adopt_atom::value, page_of(1, 0, false, {video}))->code, errc::none);
+  send(page_of(1, 0, false, {video}));  // by another way
+  send(page_of(1, 1, true, {another}));
+  run();
+  EXPECT_TRUE(has(video));
+  EXPECT_TRUE(has(another));
+}
+
+TEST_F(HandOver, OfTwoFirstPagesTheLaterAttemptsCountsAndBothAreAnswered) {
+  const auto has = [&](video_id id) { return nodes_.at("scheduler-0").records->contents().contains(store::video_key(id)); };
+  std::vector<errc> answers;
+  const auto send = [&](const shard_page& some) {
+    system_.spawn([&](caf::event_based_actor* self) {
+      self->request(caf::actor_cast<scheduler_actor>(nodes_.at("scheduler-0").actor), seconds{5}, adopt_atom::value, some)
+        .then([&](const adopt_answer& a) { answers.push_back(a.code); }, [&](const caf::error& e) { answers.push_back(from_caf(e).code); });
+    });
+    actors().run();
+  };
+  send(page_of(1, 0, false, {video}));
+  send(page_of(1, 0, false, {video}));
+  send(page_of(2, 0, false, {another}));
+  EXPECT_EQ(answers, (std::vector<errc>{errc::limited, errc::limited})) << "nobody waits for what will not be";
+  run();
+  EXPECT_EQ(answers.size(), 3u);
+  EXPECT_EQ(answers.back(), errc::none);
+  EXPECT_TRUE(has(another));
+  EXPECT_FALSE(has(video)) << "of the earlier attempt";
+
+  // And while the first page is on its way to the disk.
+  answers.clear();
+  send(page_of(3, 0, false, {video}));
+  auto& disk = nodes_.at("scheduler-0").disk;
+  while (!has(video) && disk.run_one()) actors().run();
+  send(page_of(4, 0, false, {another}));
+  run();
+  EXPECT_EQ(answers.back(), errc::none);
+  EXPECT_TRUE(has(another));
+  EXPECT_FALSE(has(video));
+}
+
+TEST_F(HandOver, ToOneThatIsEmptiedIsRefusedAndWhatCameBeforeKeepsItThere) {
+  ASSERT_EQ(announce("scheduler-1", video), errc::none);
+  no_transfer_ = {"storage-0", "storage-1", "storage-2"};
+  ASSERT_TRUE(hand_over("scheduler-1", 1, "scheduler-0"));
+  pass(seconds{3});
+  ASSERT_TRUE(pages_.back().last);
+  draining_ = {"scheduler-0"};
+  kill("scheduler-0");
+  start("scheduler-0", 0);
+  pass(seconds{8});
+  EXPECT_EQ(ask<adopt_answer>("scheduler-0", adopt_atom::value, page_of(1, 0, false, {}))->code, errc::limited);
+  const auto why = ask<leave_report>("scheduler-0", leave_atom::value);
+  ASSERT_TRUE(why);
+  EXPECT_FALSE(why->may_leave);
+  EXPECT_TRUE(std::any_of(why->reasons.begin(), why->reasons.end(), [](const auto& r) { return r.detail.starts_with("shard 1 has come from another scheduler"); }));
 }
 
 }  // namespace latham

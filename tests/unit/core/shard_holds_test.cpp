@@ -85,6 +85,27 @@ TEST(ShardHolds, TheGenerationStaysOnceAllAreOwned) {
   EXPECT_TRUE(holds.outdated()) << "it begins anew instead";
 }
 
+TEST(ShardHolds, AreOwnedAlsoWhenTheyCameToHoldByTimeAlone) {
+  const std::vector<node_name> five{"a", "b", "c", "d", "e"};
+  shard_holds holds{"me", 9, {}, five};
+  holds.add(1, 0, {});
+  const auto grant = [&](const node_name& from, std::uint64_t disk, std::vector<storage_disk> others, instant at) {
+    const auto asked = holds.requests(at).front();
+    holds.on_answer(from, asked, {true, asked.wanted, 0, disk, std::move(others)}, at, at);
+  };
+  grant("a", 100, {{"b", 300}, {"c", 300}}, start);
+  const auto later = start + seconds{2};
+  for (const auto* node : {"b", "c", "d"}) grant(node, 200, {}, later);
+  EXPECT_FALSE(holds.holds(later)) << "a knows later disks of b and c";
+  const auto silent = start + claim_ttl;  // a's word does not count any more
+  ASSERT_TRUE(holds.holds(silent));
+  holds.own();
+  const auto generation = holds.generation();
+  holds.on_answer("e", holds.requests(silent).front(), {false, {1, generation, "other", 8}, 0, 100, {}}, silent, silent);
+  EXPECT_EQ(holds.generation(), generation) << "epochs of it may have been given out";
+  EXPECT_TRUE(holds.holds(silent));
+}
+
 TEST(ShardHolds, NeedEveryOne) {
   std::map<node_name, shard_claims> storages;
   for (const auto& node : members) storages[node].load({2, 5, "other", 70}, start);
