@@ -251,10 +251,27 @@ private:
 };
 
 /// A video fails because of what it is, or because each attempt at some part of it was used up, or because storage lost
-/// what it had: never for anything less.
+/// what it had: never for anything less. That storage could not be read or written is no attempt.
 class failures_have_a_cause : public checker {
 public:
   using checker::checker;
+  void on_task(const task_record& r) override {
+    if (r.state == task_state::leased) {
+      tried_[r.id] = {r.held, r.attempts};
+      return;
+    }
+    const auto at = tried_.find(r.id);
+    if (at == tried_.end()) return;
+    const auto [held, attempts] = at->second;
+    tried_.erase(at);
+    const bool of_storage = r.last_error.starts_with("the source could not be read") || r.last_error.starts_with("an output could not be stored");
+    if (r.state != task_state::pending || !of_storage || r.held != held) return;
+    // The end of a video takes its tasks back as they are.
+    const auto video = view_.videos.find(r.id.video);
+    if (video == view_.videos.end() || (video->second.state != video_state::planning && video->second.state != video_state::encoding)) return;
+    LATHAM_REACHED("sim_task_back_for_storages_trouble");
+    if (r.attempts >= attempts) throw violation{"failures_have_a_cause", to_string(r.id) + " has one attempt less because of storage: " + r.last_error};
+  }
   void on_video(const video_record& r) override {
     if (r.state != video_state::failed) return;
     const auto at = view_.known.find(r.request.video);
@@ -264,6 +281,12 @@ public:
         if (t->second.attempts >= view_.attempts) return;
     throw violation{"failures_have_a_cause", to_string(r.request.video) + " failed with " + std::string{to_string(r.error_code)} + ": " + r.error_message};
   }
+  void on_shard_lost(std::uint16_t shard) override {
+    std::erase_if(tried_, [shard](const auto& entry) { return entry.first.video.shard() == shard; });
+  }
+
+private:
+  std::map<task_id, std::pair<epoch, std::uint32_t>> tried_;  // that run, and the attempt that it is
 };
 
 /// Acknowledged bytes are readable and equal: samples all the time while storage is up, all of them at the end.

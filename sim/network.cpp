@@ -146,7 +146,7 @@ private:
     deadlines_.push_back({net_.time_.now() + call_deadline, c, [this, c, finish] {
       c->late = net_.time_.draw(4) == 0;
       lost_ = true;
-      finish(error{errc::unavailable, "the storage node does not answer"});
+      finish(error{errc::timeout, "the storage node does not answer in time"});
     }});
     if (!std::exchange(watching_, true)) watch();
     if (net_.trace_.keeps()) net_.trace_.say(net_.time_.now(), trace::what::data, from_, to_, what);

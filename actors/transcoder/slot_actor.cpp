@@ -145,8 +145,9 @@ private:
     LATHAM_REACHED("source_read_again");
     if (attempt >= io_attempts_max) {
       LATHAM_REACHED("source_unreadable");
-      if (session_) session_->supply(read, why);
-      return;
+      // All is made, and it only reads on.
+      if (session_ && has_made_all()) return session_->supply(read, why);
+      return end(storages_trouble(why.code), "the source could not be read: " + why.message, running_);
     }
     later(backoff(io_backoff, attempt, env_.random->next()), [this, read, offset, bytes, attempt] {
       if (session_) on_read(read, offset, bytes, attempt + 1);
@@ -229,8 +230,7 @@ private:
   void on_engine_end(const expected<void>& result) {
     session_.reset();
     // A child that breaks after its last chunk has done all that was asked of it.
-    const bool all_made = grant_.kind != task_kind::plan && running_ == end_of_lease();
-    if (!result && !all_made) return end(result.error().code, result.error().message, running_);
+    if (!result && !has_made_all()) return end(result.error().code, result.error().message, running_);
     engine_done_ = true;
     maybe_end();
   }
@@ -363,8 +363,15 @@ private:
   }
 
   void again(const upload_ptr& job, const error& why, std::function<void()> f) {
-    if (!is_transient(why.code) || job->attempt >= io_attempts_max) return end(why.code == errc::fenced ? errc::conflict : why.code, "an output could not be stored: " + why.message, job->task.index);
+    if (!is_transient(why.code)) return end(why.code == errc::fenced ? errc::conflict : why.code, "an output was refused: " + why.message, job->task.index);
+    if (job->attempt >= io_attempts_max) return end(storages_trouble(why.code), "an output could not be stored: " + why.message, job->task.index);
     later(backoff(io_backoff, job->attempt++, env_.random->next()), std::move(f));
+  }
+
+  /// What passes is no fault of the task, which an engine's own timeout would be.
+  [[nodiscard]] static errc storages_trouble(errc code) noexcept {
+    const bool ours = code == errc::timeout || code == errc::io || code == errc::crashed;
+    return LATHAM_REACHED_IF("storage_in_trouble", ours) ? errc::unavailable : code;
   }
 
   // ---- The end -------------------------------------------------------------------------------------------------------
@@ -375,6 +382,7 @@ private:
     end(errc::none, {}, grant_.first);
   }
 
+  [[nodiscard]] bool has_made_all() const { return grant_.kind != task_kind::plan && running_ == end_of_lease(); }
   [[nodiscard]] std::uint32_t end_of_lease() const {
     return grant_.first + (grant_.kind == task_kind::video ? static_cast<std::uint32_t>(grant_.chunks.size()) : 1);
   }

@@ -11,6 +11,7 @@
 
 #include <memory>
 #include <optional>
+#include <utility>
 
 namespace latham {
 
@@ -42,12 +43,31 @@ public:
   bool cancelled = false;
 };
 
-/// Storage that never answers.
+/// Storage that fails at once with what the test says.
+class failing_blobs final : public ports::blob_store {
+public:
+  explicit failing_blobs(errc code) : why_{code, "storage is in trouble"} {}
+  void reserve(ports::write_token, ports::completion<void> done) override { done(why_); }
+  void open_write(ports::write_token, ports::completion<std::uint64_t> done) override { done(why_); }
+  void append(ports::write_token, std::uint64_t, buffer, std::uint32_t, ports::completion<std::uint64_t> done) override { done(why_); }
+  void truncate(ports::write_token, std::uint64_t, ports::completion<void> done) override { done(why_); }
+  void seal(ports::write_token, std::uint64_t, ports::completion<ports::blob_stat> done) override { done(why_); }
+  void read(blob_id, std::uint64_t, std::uint32_t, ports::completion<buffer> done) override { done(why_); }
+  void stat(blob_id, ports::completion<ports::blob_stat> done) override { done(why_); }
+  void remove(blob_id, ports::completion<void> done) override { done(why_); }
+  void list(blob_id, std::uint32_t, ports::completion<std::vector<ports::blob_stat>> done) override { done(why_); }
+
+private:
+  error why_;
+};
+
+/// Storage that never answers, or fails.
 class no_blobs final : public ports::blob_transport {
 public:
   ~no_blobs() override { queue_.run_all(); }  // what waits holds the store
-  [[nodiscard]] std::shared_ptr<ports::blob_store> at(const node_name&) override { return store_; }
-  [[nodiscard]] std::shared_ptr<ports::blob_store> own_of(const node_name&) override { return store_; }
+  [[nodiscard]] std::shared_ptr<ports::blob_store> at(const node_name&) override { return failing ? failing : store_; }
+  [[nodiscard]] std::shared_ptr<ports::blob_store> own_of(const node_name&) override { return failing ? failing : store_; }
+  std::shared_ptr<ports::blob_store> failing;
 
 private:
   store::closure_queue queue_;
@@ -155,6 +175,22 @@ TEST_F(Slot, ProgressForEverEndsAtTheTasksLimit) {
   const auto lived = lives_while([&](ports::engine_listener& to) { to.on_progress(++done); });
   ASSERT_TRUE(lived);
   EXPECT_LE(*lived, budget_of(engine_.task).whole + env_.config.stall_timeout);
+}
+
+TEST_F(Slot, ThatCannotReadItsSourceSaysThatStorageIsAway) {
+  for (const auto code : {errc::timeout, errc::io, errc::unavailable}) {
+    ended_.reset();
+    transport_.failing = std::make_shared<failing_blobs>(code);
+    start(task_kind::video);
+    bool asked = false;
+    const auto lived = lives_while([&](ports::engine_listener& to) {
+      if (!std::exchange(asked, true)) to.on_read(1, 0, 1'000);
+    });
+    ASSERT_TRUE(lived);
+    EXPECT_EQ(ended_->code, errc::unavailable) << "which costs no attempt: the file is not to blame for " << to_string(code);
+    EXPECT_EQ(ended_->message, "the source could not be read: storage is in trouble");
+    EXPECT_LT(*lived, env_.config.stall_timeout);
+  }
 }
 
 TEST_F(Slot, HoldsNoMoreOfAnEngineThanItsTaskCanHave) {
