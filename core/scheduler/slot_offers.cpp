@@ -11,7 +11,7 @@ void slot_offers::remove(const node_name& scheduler) {
   const auto at = schedulers_.find(scheduler);
   if (at == schedulers_.end()) return;
   at->second.waiting = 0;
-  // Leases of a scheduler that is away go on; they are forgotten with the last of them.
+  // Leases of a scheduler that is away go on. Its entry stays, as one of the few that are configured.
   if (at->second.held == 0) schedulers_.erase(at);
 }
 
