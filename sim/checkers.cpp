@@ -367,6 +367,29 @@ public:
   }
 };
 
+/// Uploads wait in the outbox for their own scheduler only: where nothing is wrong but that nodes were told to stop, one whose
+/// scheduler is well is announced by each storage node that has its record, whoever else is away.
+class announcements_pass_the_missing : public checker {
+public:
+  using checker::checker;
+  void on_second(std::uint64_t) override {
+    const auto waited = std::exchange(waiting_, {});
+    if (!view_.quiet() || !view_.storage_well()) return;
+    for (const auto& [id, held] : view_.upload_records)
+      for (const auto& [node, upload] : held) {
+        if (upload.state != upload_state::complete || upload.announced || view_.decided_by(id.shard()) == 0) continue;
+        const auto before = waited.find({id, node});
+        const auto lasts = before == waited.end() ? 0 : before->second + 1;
+        if (lasts > seconds_max) throw violation{"announcements_pass_the_missing", fmt::format("{} was not announced by {} for {} s, and its scheduler is well", to_string(id), node, lasts)};
+        waiting_[{id, node}] = lasts;
+      }
+  }
+
+private:
+  static constexpr int seconds_max = 15;
+  std::map<std::pair<video_id, node_name>, int> waiting_;  // for how long
+};
+
 /// No queue grows without end.
 class queues_are_bounded : public checker {
 public:
@@ -531,6 +554,7 @@ std::vector<std::unique_ptr<checker>> make_checkers(const view& v) {
   all.push_back(std::make_unique<failures_have_a_cause>(v));
   all.push_back(std::make_unique<acknowledged_is_readable>(v));
   all.push_back(std::make_unique<acknowledged_is_copied>(v));
+  all.push_back(std::make_unique<announcements_pass_the_missing>(v));
   all.push_back(std::make_unique<queues_are_bounded>(v));
   all.push_back(std::make_unique<no_slot_leaks>(v));
   all.push_back(std::make_unique<deletes_leave_nothing>(v));

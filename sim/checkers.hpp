@@ -57,6 +57,8 @@ struct view {
   /// A storage node lost its disk a moment ago, which may have been one of those that were counted before somebody was told.
   std::function<bool()> disk_lost_lately;
   std::function<bool()> old_volume_lately;  // some node may not have been told yet that it answers from one
+  /// All of its storage nodes have been well for a while.
+  std::function<bool()> storage_well;
   /// Is storage up, so that what it holds counts as readable?
   std::function<bool()> storage_up;
   /// The storage nodes that there are, or will be when all nodes know of a change. `blobs` has also those that are to join, and

@@ -235,9 +235,11 @@ private:
   /// For longer than leases last that could not be renewed before.
   bool quiet() const { return faults_->quiet_for(milliseconds{plan_.knobs.lease_ttl_ms} + well_after) && !membership_->busy(); }
 
+  bool is_well(const machine& m) const { return m.runs() && !m.stopping() && !m.paused() && !m.superseded() && time_.now() >= m.started() + well_after; }
+
   std::uint64_t decided_by(std::uint16_t shard) const {
     const auto& m = *speaks_for_.at(shard);
-    if (!m.runs() || m.stopping() || m.paused() || m.superseded() || time_.now() < m.started() + well_after) return 0;
+    if (!is_well(m)) return 0;
     return (std::uint64_t{m.index()} << 32) + m.life();
   }
 
@@ -585,6 +587,7 @@ private:
     view_.old_volume_lately = [this] { return !old_volumes_.empty() || (old_volume_told_.count() != 0 && time_.now() - old_volume_told_ < disk_counted_lately); };
     view_.disk_lost_lately = [this] { return disks_lost_ > 0 && time_.now() - lost_at_ < disk_counted_lately; };
     view_.storage_up = [this] { return std::all_of(machines_.begin(), machines_.end(), [](const auto& m) { return m->role() != node_role::storage || m->runs() || !m->wanted(); }); };
+    view_.storage_well = [this] { return std::all_of(machines_.begin(), machines_.end(), [this](const auto& m) { return m->role() != node_role::storage || !m->wanted() || is_well(*m); }); };
     view_.copies = static_cast<std::uint32_t>(plan_.knobs.copies);
     view_.storages = [this] { return membership_->told().storages; };
     view_.storages_of = [this](std::uint16_t shard) { return speaks_for_.at(shard)->configured().storages; };

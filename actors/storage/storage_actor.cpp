@@ -23,7 +23,7 @@ namespace latham {
 namespace {
 
 constexpr std::uint32_t page = 500;           // records per read while loading
-constexpr std::uint32_t outbox_parallel = 16; // announcements under way
+constexpr std::size_t outbox_parallel = 16;   // announcements under way, of each shard
 constexpr std::uint16_t shards_max = 1000;    // whose claims are kept
 constexpr std::size_t disks_told_max = 1000;  // by one node
 constexpr std::size_t unnamed_max = 10'000;   // blobs without a record that are watched at once
@@ -426,9 +426,11 @@ private:
   /// upload that nobody knows.
   void announce() {
     if (left_) return;  // all of it is at others, who know what was deleted since
-    for (const auto& event : uploads_.outbox(outbox_parallel, [this](video_id id) { return (settled_ || fresh_.contains(id)) && is_kept(*uploads_.find(id)); })) {
-      if (announcing_.size() >= outbox_parallel) return;
-      if (!schedulers_.of(event.video.shard()) || !announcing_.insert(event.video).second) continue;
+    const auto reachable = [this](std::uint16_t shard) { return schedulers_.of(shard) != nullptr; };
+    // What can turn from no to yes here calls for `reconsider`.
+    const auto may = [this](video_id id) { return (settled_ || fresh_.contains(id)) && is_kept(*uploads_.find(id)); };
+    for (const auto& event : uploads_.outbox(outbox_parallel, announcing_, reachable, may)) {
+      announcing_[event.video.shard()].insert(event.video);
       journal_.join({}, [this, id = event.video, mine = announcement_] {
         if (mine == announcement_) announce(id);
       });
@@ -439,7 +441,7 @@ private:
     // A full disk may have kept it waiting for long.
     const auto* found = uploads_.find(id);
     if (LATHAM_REACHED_IF("announcement_outdated_while_it_waited", left_ || found == nullptr || found->state != upload_state::complete || found->announced)) {
-      announcing_.erase(id);
+      announcing_[id.shard()].erase(id);
       return;
     }
     const auto event = found->what;
@@ -448,7 +450,7 @@ private:
       LATHAM_REACHED("outbox_said_again");
       later(milliseconds{1000}, [this, id, mine] {
         if (mine != announcement_) return;
-        announcing_.erase(id);
+        announcing_[id.shard()].erase(id);
         announce();
       });
     };
@@ -460,7 +462,7 @@ private:
           // An answer that was on its way while another scheduler asked for everything again says nothing of that one.
           if (mine != announcement_) return;
           if (code != errc::none) return again();
-          announcing_.erase(id);
+          announcing_[id.shard()].erase(id);
           fresh_.erase(id);
           keepers_.erase(id);
           if (auto record = uploads_.announced(id)) persist(*record, [this] { announce(); });
@@ -864,6 +866,7 @@ private:
     const auto needed = std::max<std::size_t>(1, others + 1 - rules_.acks);
     if (exchanged_.size() < needed || exchanged_.size() < peers_.size()) return;
     settled_ = true;
+    uploads_.reconsider_all();
     announce();
   }
 
@@ -889,7 +892,9 @@ private:
 
   void note_keeper(video_id id, const node_name& node) {
     const auto* record = uploads_.find(id);
-    if (node != rules_.self && record != nullptr && record->state == upload_state::complete && !record->announced) keepers_[id].insert(node);
+    if (node == rules_.self || record == nullptr || record->state != upload_state::complete || record->announced) return;
+    keepers_[id].insert(node);
+    uploads_.reconsider(id);
   }
 
   /// Another node may have the record from now on, also when no answer says so.
@@ -1448,7 +1453,7 @@ private:
   std::map<node_name, recall_of> recalls_;
   std::uint64_t recalls_begun_ = 0;
   std::map<video_id, std::set<node_name>> elsewhere_;  // complete at these, and unknown here since this node began with an empty disk: perhaps lost here
-  std::set<video_id> announcing_;
+  announcements announcing_;
   std::set<video_id> removing_;  // their blobs are on the way out
   bool loaded_ = false;
   bool reaping_ = false;

@@ -44,6 +44,7 @@ void uploads::load(upload_record record, instant now) {
   if (record.state == upload_state::receiving) ++open_;
   const auto id = record.what.video;
   if (record.state != upload_state::removed && !record.announced) unannounced_.insert(id);
+  if (record.state == upload_state::complete && !record.announced) put_out(id);
   if (record.state != upload_state::removed) sources_.insert(record.what.source.blob);
   sessions_[id] = {std::move(record), now};
 }
@@ -83,7 +84,7 @@ void uploads::forget(video_id id) {
   if (at->second.record.state == upload_state::receiving) --open_;
   sources_.erase(at->second.record.what.source.blob);
   sessions_.erase(at);
-  unannounced_.erase(id);
+  take_out(id);
 }
 
 expected<upload_record> uploads::complete(video_id id, const ports::blob_stat& sealed) {
@@ -98,6 +99,7 @@ expected<upload_record> uploads::complete(video_id id, const ports::blob_stat& s
   record.what.source.bytes = sealed.bytes;
   record.what.source.digest = sealed.digest;
   record.state = upload_state::complete;
+  put_out(id);
   --open_;
   return record;
 }
@@ -106,7 +108,7 @@ expected<upload_record> uploads::announced(video_id id) {
   auto at = sessions_.find(id);
   if (at == sessions_.end() || at->second.record.state != upload_state::complete) return {errc::not_found, "there is no complete upload " + to_string(id)};
   at->second.record.announced = true;
-  unannounced_.erase(id);
+  take_out(id);
   return at->second.record;
 }
 
@@ -116,7 +118,7 @@ std::vector<upload_record> uploads::announce_again(std::optional<std::uint16_t> 
     if (out.size() == limit) break;
     if ((shard && id.shard() != *shard) || s.record.state != upload_state::complete || !s.record.announced) continue;
     s.record.announced = false;
-    unannounced_.insert(id);
+    put_out(id);
     out.push_back(s.record);
   }
   return out;
@@ -128,7 +130,7 @@ expected<upload_record> uploads::remove(video_id id) {
   if (at->second.record.state == upload_state::receiving) --open_;
   at->second.record.state = upload_state::removed;
   sources_.erase(at->second.record.what.source.blob);
-  unannounced_.erase(id);
+  take_out(id);
   return at->second.record;
 }
 
@@ -171,14 +173,47 @@ std::vector<upload_record> uploads::list(const std::string& tenant, video_id bef
   return out;
 }
 
-std::vector<media_ready> uploads::outbox(std::uint32_t limit, const std::function<bool(video_id)>& may) const {
+void uploads::put_out(video_id id) {
+  unannounced_.insert(id);
+  outbox_[id.shard()].next.insert(id);
+}
+
+void uploads::take_out(video_id id) {
+  unannounced_.erase(id);
+  const auto at = outbox_.find(id.shard());
+  if (at == outbox_.end()) return;
+  at->second.next.erase(id);
+  at->second.aside.erase(id);
+  if (at->second.next.empty() && at->second.aside.empty()) outbox_.erase(at);
+}
+
+std::vector<media_ready> uploads::outbox(std::size_t limit, const announcements& under_way, const std::function<bool(std::uint16_t)>& reachable, const std::function<bool(video_id)>& may) {
   std::vector<media_ready> out;
-  for (const auto id : unannounced_) {
-    if (out.size() == limit) break;
-    const auto& record = sessions_.at(id).record;
-    if (record.state == upload_state::complete && (!may || may(id))) out.push_back(record.what);
+  for (auto& [shard, waits] : outbox_) {
+    if (waits.next.empty() || (reachable && !reachable(shard))) continue;
+    const auto begun = under_way.find(shard);
+    auto places = begun == under_way.end() ? limit : limit - std::min(limit, begun->second.size());
+    for (auto at = waits.next.begin(); at != waits.next.end() && places > 0;) {
+      if (begun != under_way.end() && begun->second.contains(*at)) {
+        ++at;
+      } else if (may && !may(*at)) {
+        waits.aside.insert(waits.next.extract(at++));
+      } else {
+        out.push_back(sessions_.at(*at++).record.what);
+        --places;
+      }
+    }
   }
   return out;
+}
+
+void uploads::reconsider(video_id id) {
+  const auto at = outbox_.find(id.shard());
+  if (at != outbox_.end()) at->second.next.insert(at->second.aside.extract(id));
+}
+
+void uploads::reconsider_all() {
+  for (auto& [shard, waits] : outbox_) waits.next.merge(waits.aside);
 }
 
 std::optional<upload_record> uploads::keep(upload_record record, instant now) {
@@ -191,7 +226,7 @@ std::optional<upload_record> uploads::keep(upload_record record, instant now) {
   record.announced = false;
   sessions_[id] = {record, now};
   sources_.insert(record.what.source.blob);
-  unannounced_.insert(id);
+  put_out(id);
   return record;
 }
 

@@ -67,6 +67,9 @@ struct upload_limits {
   milliseconds idle{24 * 3600 * 1000};         // without a byte: abandoned
 };
 
+/// Announcements under way, by shard.
+using announcements = std::map<std::uint16_t, std::set<video_id>>;
+
 class uploads {
 public:
   explicit uploads(upload_limits limits) : limits_{limits} {}
@@ -110,8 +113,15 @@ public:
   /// Not yet with the scheduler, newest first, ids less than `before` (nil: all). Those that `may` refuses are passed over, and
   /// do not count: fewer than `limit` means that there are no more.
   [[nodiscard]] std::vector<upload_record> list(const std::string& tenant, video_id before, std::uint32_t limit, const std::function<bool(const upload_record&)>& may = {}) const;
-  /// Complete, but not announced; those that `may` refuses are passed over.
-  [[nodiscard]] std::vector<media_ready> outbox(std::uint32_t limit, const std::function<bool(video_id)>& may = {}) const;
+  /// What is to be announced now: complete, not announced and not under way, of each shard that is `reachable` the oldest, as many as
+  /// make `limit` with what is under way. No shard waits for another: one that is away is passed over, and one that answers
+  /// nothing has its own places only. Those that `may` refuses are set aside until `reconsider`, so that a look costs what it
+  /// finds, however many wait.
+  [[nodiscard]] std::vector<media_ready> outbox(std::size_t limit, const announcements& under_way = {}, const std::function<bool(std::uint16_t)>& reachable = {},
+                                                const std::function<bool(video_id)>& may = {});
+  /// `may` perhaps allows by now what it refused: this one, or all.
+  void reconsider(video_id id);
+  void reconsider_all();
   [[nodiscard]] std::size_t open() const noexcept { return open_; }
 
 private:
@@ -120,10 +130,18 @@ private:
     instant touched;
     std::uint64_t bytes_seen = 0;
   };
+  struct waiting {
+    std::set<video_id> next;
+    std::set<video_id> aside;  // refused when they were looked at
+  };
+  void put_out(video_id id);
+  void take_out(video_id id);
+
   upload_limits limits_;
   std::map<video_id, session> sessions_;
   std::set<blob_id> sources_;       // of those that are not removed
-  std::set<video_id> unannounced_;  // receiving or complete: the few that lists and the outbox are about
+  std::set<video_id> unannounced_;  // receiving or complete: the few that lists are about
+  std::map<std::uint16_t, waiting> outbox_;  // of them, those that are complete, by shard
   std::size_t open_ = 0;
 };
 

@@ -12,6 +12,7 @@
 #include <caf/scheduler/test_coordinator.hpp>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <optional>
 
 namespace latham {
@@ -205,6 +206,70 @@ TEST_F(StorageWithAFullDisk, AnnouncesNoUploadThatWasDeletedWhileItWaited) {
   pass(seconds{5});
   EXPECT_EQ(kept_, 2);
   EXPECT_TRUE(announced_.empty());
+}
+
+namespace {
+
+/// Many complete uploads of shard 1, and then one of shard 2.
+class StorageOfTwoShards : public Storage {
+protected:
+  void SetUp() override {
+    Storage::SetUp();
+    for (std::uint64_t n = 1; n <= 40; ++n) keep(make_id<video_id>(utc_ms{static_cast<std::int64_t>(n)}, 1, n));
+    keep(last_);
+  }
+  void TearDown() override {
+    for (auto& one : schedulers_) caf::anon_send_exit(one, caf::exit_reason::kill);
+    schedulers_.clear();
+    Storage::TearDown();
+  }
+  void keep(video_id id) {
+    upload_record record;
+    record.what.video = id;
+    record.what.source = {{3, id.low}, "storage-0", 5, {}};
+    record.state = upload_state::complete;
+    system_.spawn([this, record](caf::event_based_actor* self) { self->request(actor_, caf::infinite, keep_atom::value, upload_list{record}).then([](bool) {}, [](const caf::error&) {}); });
+    run();
+  }
+  /// A scheduler that answers so to each announcement.
+  void join(std::uint16_t shard, errc answer) {
+    schedulers_.push_back(system_.spawn([this, shard, answer](caf::event_based_actor*) -> caf::behavior {
+      return {[shard](shards_atom) { return shard_info{{shard}, true}; },
+              [this, answer](const media_ready& event) {
+                announced_.push_back(event.video);
+                return answer;
+              },
+              [](storage_up_atom, const node_name&, const caf::strong_actor_ptr&) {}};
+    }));
+    caf::anon_send(directory_, service_change{service_scheduler, "scheduler-" + std::to_string(shard), caf::actor_cast<caf::strong_actor_ptr>(schedulers_.back())});
+    run();
+  }
+
+  const video_id last_ = make_id<video_id>(utc_ms{41}, 2, 41);
+  std::vector<video_id> announced_;
+  std::vector<caf::actor> schedulers_;
+};
+
+}  // namespace
+
+TEST_F(StorageOfTwoShards, AnnouncesToTheOneWhileTheOtherIsAway) {
+  join(2, errc::none);
+  pass(seconds{3});
+  EXPECT_EQ(announced_, std::vector<video_id>{last_});
+}
+
+TEST_F(StorageOfTwoShards, AnnouncesToTheOneWhileTheOtherTakesNothing) {
+  join(1, errc::limited);
+  join(2, errc::none);
+  pass(seconds{3});
+  EXPECT_EQ(std::count(announced_.begin(), announced_.end(), last_), 1);
+}
+
+TEST_F(StorageOfTwoShards, AnnouncesAllWhenBothAreThere) {
+  join(2, errc::none);
+  join(1, errc::none);
+  pass(seconds{3});
+  EXPECT_EQ(announced_.size(), 41u);
 }
 
 TEST_F(Storage, OutputThatIsNotThereIsReportedMissing) {

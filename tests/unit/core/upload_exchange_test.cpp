@@ -46,7 +46,7 @@ TEST(KeptUploads, EachHolderAnnouncesItself) {
   ASSERT_TRUE(kept);
   EXPECT_FALSE(kept->announced);
   EXPECT_EQ(all.outbox(10).size(), 1u);
-  EXPECT_TRUE(all.outbox(10, [](video_id) { return false; }).empty());
+  EXPECT_TRUE(all.outbox(10, {}, {}, [](video_id) { return false; }).empty());
 }
 
 TEST(KeptUploads, WhatIsUnknownIsBuriedToo) {

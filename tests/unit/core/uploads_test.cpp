@@ -319,6 +319,65 @@ TEST(Uploads, ListsAndTheOutboxEndAtTheirLimit) {
   EXPECT_EQ(all.outbox(10).size(), 3u);
 }
 
+namespace {
+/// A complete upload of that shard.
+video_id add(uploads& all, std::uint16_t shard, std::uint64_t n) {
+  const auto which = make_id<video_id>(utc_ms{static_cast<std::int64_t>(n)}, shard, n);
+  EXPECT_TRUE(begin(all, {}, which));
+  EXPECT_TRUE(all.complete(which, sealed(10)));
+  return which;
+}
+}  // namespace
+
+TEST(Uploads, OfAShardThatIsAwayHoldUpNoOther) {
+  uploads all{{}};
+  for (std::uint64_t n = 1; n <= 40; ++n) add(all, 1, n);
+  const auto last = add(all, 2, 41);
+  const auto found = all.outbox(16, {}, [](std::uint16_t shard) { return shard == 2; });
+  ASSERT_EQ(found.size(), 1u) << "the oldest are all of the one that is away";
+  EXPECT_EQ(found[0].video, last);
+}
+
+TEST(Uploads, OfAShardThatAnswersNothingHaveTheirOwnPlacesOnly) {
+  uploads all{{}};
+  announcements under_way;
+  for (std::uint64_t n = 1; n <= 40; ++n) {
+    const auto which = add(all, 1, n);
+    if (n <= 3) under_way[1].insert(which);
+  }
+  const auto last = add(all, 2, 41);
+  const auto found = all.outbox(4, under_way);
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[0].video.created(), utc_ms{4}) << "what is under way is passed over, and counts";
+  EXPECT_EQ(found[1].video, last);
+  under_way[1].insert(found[0].video);
+  ASSERT_EQ(all.outbox(4, under_way).size(), 1u);
+  EXPECT_EQ(all.outbox(4, under_way)[0].video, last);
+}
+
+TEST(Uploads, ThatMayNotBeAnnouncedAreLookedAtOnce) {
+  uploads all{{}};
+  for (std::uint64_t n = 1; n <= 1'000; ++n) add(all, 1, n);
+  const auto last = add(all, 1, 1'001);
+  std::size_t looks = 0;
+  auto allowed = last;
+  const auto find = [&] { return all.outbox(16, {}, {}, [&](video_id which) { return ++looks, which == allowed; }); };
+  ASSERT_EQ(find().size(), 1u);
+  EXPECT_EQ(looks, 1'001u);
+  ASSERT_EQ(find().size(), 1u);
+  EXPECT_EQ(looks, 1'002u);
+  allowed = make_id<video_id>(utc_ms{500}, 1, 500);
+  all.reconsider(allowed);
+  ASSERT_EQ(find().size(), 1u);
+  EXPECT_EQ(find()[0].video, allowed);
+  EXPECT_EQ(all.outbox(2'000).size(), 1u) << "the others are aside still";
+  all.reconsider_all();
+  EXPECT_EQ(all.outbox(2'000).size(), 1'001u);
+  ASSERT_TRUE(all.remove(allowed));
+  all.reconsider(allowed);
+  EXPECT_EQ(all.outbox(2'000).size(), 1'000u);
+}
+
 TEST(Uploads, AreSeenByPeopleAsVideos) {
   uploads all{{}};
   const auto receiving = *begin(all, {"acme", "A film", 1000, {}, priority_class::normal});
