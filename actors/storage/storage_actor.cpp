@@ -346,7 +346,12 @@ private:
       removing_.erase(id);
       fresh_.erase(id);
       keepers_.erase(id);
-      if (!removed) return deny(answer, removed.error());
+      if (!removed) {
+        // Nobody may come back to finish it: a scheduler that has lost its disk since knows of no delete.
+        uploads_.reconsider(id);
+        announce();
+        return deny(answer, removed.error());
+      }
       auto tombstone = uploads_.remove(id);
       if (!tombstone) return end_outputs_of(id, answer);
       persist(*tombstone, [this, answer, id, tombstone = *tombstone] {
@@ -423,12 +428,13 @@ private:
 
   /// At least once: what the scheduler has not confirmed is said again, after a wait or when it comes back. Not before its
   /// record is on as many disks as are promised, this one among them: with one disk less the scheduler's video would be of an
-  /// upload that nobody knows.
+  /// upload that nobody knows. Nor while its blob is on its way out: a scheduler that lost its disk just then would begin a video
+  /// that cannot be read.
   void announce() {
     if (left_) return;  // all of it is at others, who know what was deleted since
     const auto reachable = [this](std::uint16_t shard) { return schedulers_.of(shard) != nullptr; };
     // What can turn from no to yes here calls for `reconsider`.
-    const auto may = [this](video_id id) { return (settled_ || fresh_.contains(id)) && is_kept(*uploads_.find(id)); };
+    const auto may = [this](video_id id) { return (settled_ || fresh_.contains(id)) && !removing_.contains(id) && is_kept(*uploads_.find(id)); };
     for (const auto& event : uploads_.outbox(outbox_parallel, announcing_, reachable, may)) {
       announcing_[event.video.shard()].insert(event.video);
       journal_.join({}, [this, id = event.video, mine = announcement_] {
@@ -440,7 +446,7 @@ private:
   void announce(video_id id) {
     // A full disk may have kept it waiting for long.
     const auto* found = uploads_.find(id);
-    if (LATHAM_REACHED_IF("announcement_outdated_while_it_waited", left_ || found == nullptr || found->state != upload_state::complete || found->announced)) {
+    if (LATHAM_REACHED_IF("announcement_outdated_while_it_waited", left_ || found == nullptr || found->state != upload_state::complete || found->announced || removing_.contains(id))) {
       announcing_[id.shard()].erase(id);
       return;
     }

@@ -42,11 +42,13 @@ public:
     inner_.stat(i, std::move(d));
   }
   void remove(blob_id i, ports::completion<void> d) override {
+    if (slow_removal) return late.push_back([this, i, d = std::move(d)] { remove(i, d); });
     if (removal != errc::none) return d(error{removal, "the disk failed"});
     inner_.remove(i, std::move(d));
   }
   void list(blob_id a, std::uint32_t l, ports::completion<std::vector<ports::blob_stat>> d) override { inner_.list(a, l, std::move(d)); }
   bool slow = false;  // for now: what is asked is looked at with `late`
+  bool slow_removal = false;  // likewise
   std::vector<std::function<void()>> late;
   errc failing = errc::none;
   errc removal = errc::none;
@@ -173,6 +175,10 @@ protected:
     system_.spawn([this](caf::event_based_actor* self) { self->request(actor_, caf::infinite, keep_atom::value, upload_list{record_}).then([this](bool) { ++kept_; }, [](const caf::error&) {}); });
     run();
   }
+  void forget() {
+    system_.spawn([this](caf::event_based_actor* self) { self->request(actor_, caf::infinite, forget_atom::value, record_.what.video).then([](bool) {}, [](const caf::error&) {}); });
+    run();
+  }
   void join() {
     caf::anon_send(directory_, service_change{service_scheduler, "scheduler-0", caf::actor_cast<caf::strong_actor_ptr>(scheduler_)});
     pass(seconds{5});
@@ -270,6 +276,60 @@ TEST_F(StorageOfTwoShards, AnnouncesAllWhenBothAreThere) {
   join(1, errc::none);
   pass(seconds{3});
   EXPECT_EQ(announced_.size(), 41u);
+}
+
+/// Its blob goes before its tombstone is written.
+TEST_F(StorageWithAFullDisk, AnnouncesNoUploadThatIsOnItsWayOutWhileItWaited) {
+  keep();
+  join();
+  moody_.slow_removal = true;
+  forget();
+  ASSERT_EQ(moody_.late.size(), 1u);
+  records_.fail_commits(errc::none);
+  pass(seconds{5});
+  EXPECT_EQ(kept_, 1);
+  EXPECT_TRUE(announced_.empty());
+}
+
+namespace {
+
+/// An upload that its scheduler has, and whose blob is being removed.
+class StorageThatRemovesAnUpload : public StorageWithAFullDisk {
+protected:
+  void SetUp() override {
+    StorageWithAFullDisk::SetUp();
+    records_.fail_commits(errc::none);
+    keep();
+    join();
+    ASSERT_EQ(announced_.size(), 1u);
+    announced_.clear();
+    moody_.slow_removal = true;
+    forget();
+    ASSERT_EQ(moody_.late.size(), 1u);
+    // The scheduler has lost its disk.
+    system_.spawn([this](caf::event_based_actor* self) { self->request(actor_, caf::infinite, again_atom::value, record_.what.video.shard()).then([](bool) {}, [](const caf::error&) {}); });
+    run();
+    pass(seconds{5});
+  }
+  void go_on() {
+    moody_.slow_removal = false;
+    moody_.late[0]();
+    pass(seconds{5});
+  }
+};
+
+}  // namespace
+
+TEST_F(StorageThatRemovesAnUpload, DoesNotAnnounceIt) {
+  EXPECT_TRUE(announced_.empty()) << "what would be made of it cannot be read";
+  go_on();
+  EXPECT_TRUE(announced_.empty());
+}
+
+TEST_F(StorageThatRemovesAnUpload, AnnouncesItWhenTheRemovalFails) {
+  moody_.removal = errc::io;
+  go_on();
+  EXPECT_EQ(announced_, std::vector<video_id>{record_.what.video}) << "nobody else knows of the delete";
 }
 
 TEST_F(Storage, OutputThatIsNotThereIsReportedMissing) {
