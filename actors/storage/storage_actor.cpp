@@ -26,8 +26,8 @@ constexpr std::uint32_t page = 500;           // records per read while loading
 constexpr std::size_t outbox_parallel = 16;   // announcements under way, of each shard
 constexpr std::uint16_t shards_max = 1000;    // whose claims are kept
 constexpr std::size_t disks_told_max = 1000;  // by one node
-constexpr std::size_t unnamed_max = 10'000;   // blobs without a record that are watched at once
-constexpr std::uint32_t sweep_blobs = batch_max;  // looked at each tick, for those that no record names
+constexpr std::size_t unnamed_max = 100'000;  // blobs without a record that are watched at once
+constexpr std::uint32_t sweep_blobs = batch_max;  // looked at in one turn, for those that no record names
 constexpr std::uint64_t output_bytes_max = 2 * gib;  // a day of sound is 1.4 GB
 
 class storage : public role_actor<storage_actor> {
@@ -1240,7 +1240,7 @@ private:
 
   void tick() {
     for (const auto id : uploads_.expired(now())) look_abandoned(id);
-    reap();
+    for (const auto& [shard, waiting] : unconfirmed_) reap(shard);
     sweep();
     (void)takes_new();  // a disk in trouble is tried again, also while nobody wants anything
     later(milliseconds{5'000}, [this] { tick(); });
@@ -1258,38 +1258,26 @@ private:
 
   /// Output blobs that were granted long ago and never verified: of a worker that died, or of a commit that was fenced.
   /// The scheduler says which of them it refers to; the rest is removed. One that grew or was sealed since the last look has
-  /// a writer whose lease may be good, and who may yet commit it: its time begins anew.
-  void reap() {
-    if (reaping_) return;
-    // The oldest of a shard, and what else is as old of its video.
-    std::uint16_t shard = 0;
-    video_id video;
-    blob_list blobs;
-    const auto look = [&](const auto& of) {
-      if (!blobs.empty() || of.second.empty() || !schedulers_.of(of.first)) return;
-      shard = of.first;
-      std::size_t looked_at = 0;
-      for (const auto& [since, blob] : of.second) {
-        if (now() - since <= env_.config.output_grace || ++looked_at > batch_max) break;
-        const auto& record = outputs_.at(blob).record;
-        if (blobs.empty()) video = record.video;
-        if (record.video == video) blobs.push_back(blob);
-      }
-    };
-    // The shards take turns: a scheduler that does not answer must not hold up the others.
-    const auto after_last = unconfirmed_.upper_bound(reaped_shard_);
-    std::for_each(after_last, unconfirmed_.end(), look);
-    std::for_each(unconfirmed_.begin(), after_last, look);
-    if (blobs.empty()) return;
-    reaped_shard_ = shard;
-    reaping_ = true;
+  /// a writer whose lease may be good, and who may yet commit it: its time begins anew. A batch at a time of each shard, so that no
+  /// scheduler waits for another that does not answer; and the next one at once, for a scheduler that lost its disk leaves
+  /// all outputs there are to be asked about.
+  void reap(std::uint16_t shard) {
+    const auto waiting = unconfirmed_.find(shard);
+    if (waiting == unconfirmed_.end() || reaping_.contains(shard) || !schedulers_.of(shard)) return;
+    blob_list due;
+    for (const auto& [since, blob] : waiting->second) {
+      if (now() - since <= env_.config.output_grace || due.size() == batch_max) break;
+      due.push_back(blob);
+    }
+    if (due.empty()) return;
+    reaping_.insert(shard);
     struct looking {
       std::size_t left;
-      blob_list still;
+      std::map<video_id, blob_list> still;
     };
-    auto all = std::make_shared<looking>(looking{blobs.size(), {}});  // shared by the answers
-    for (const auto blob : blobs)
-      env_.blobs->stat(blob, here<ports::blob_stat>([this, all, blob, shard, id = video](expected<ports::blob_stat> stat) {
+    auto all = std::make_shared<looking>(looking{due.size(), {}});  // shared by the answers
+    for (const auto blob : due)
+      env_.blobs->stat(blob, here<ports::blob_stat>([this, all, blob, shard](expected<ports::blob_stat> stat) {
         if (auto at = outputs_.find(blob); at != outputs_.end()) {
           if (stat && (stat->bytes != at->second.bytes_seen || stat->sealed != at->second.sealed_seen)) {
             LATHAM_REACHED("output_still_written");
@@ -1297,48 +1285,63 @@ private:
             at->second.sealed_seen = stat->sealed;
             begin_anew(blob, at->second);
           } else if (stat || stat.error().code == errc::not_found) {
-            all->still.push_back(blob);
+            all->still[at->second.record.video].push_back(blob);
           } else {
             begin_anew(blob, at->second);  // nobody knows; others are not to wait for it
           }
         }
-        if (--all->left == 0) ask_whether_unused(shard, id, all->still);
+        if (--all->left == 0) ask_whether_unused(shard, all->still);
       }));
   }
 
-  void ask_whether_unused(std::uint16_t shard, video_id video, const blob_list& blobs) {
+  void ask_whether_unused(std::uint16_t shard, const std::map<video_id, blob_list>& still) {
+    struct asking {
+      std::size_t left;
+      bool all_well = true;
+    };
+    auto all = std::make_shared<asking>(asking{still.size() + 1});  // shared by the answers
+    const auto step = [this, shard, all](bool well) {
+      all->all_well = all->all_well && well;
+      if (--all->left > 0) return;
+      reaping_.erase(shard);
+      // What failed is due still, and would be tried without end: the next tick does.
+      if (all->all_well) soon([this, shard] { reap(shard); });
+    };
     const auto scheduler = schedulers_.of(shard);
-    if (!scheduler || blobs.empty()) {
-      reaping_ = false;
-      return;
+    step(scheduler != nullptr);
+    for (const auto& [video, blobs] : still) {
+      if (!scheduler) step(false);
+      else
+        request(scheduler, env_.config.request_timeout, unused_atom::value, video, blobs)
+          .then(
+            [this, step, asked = blobs](const blob_list& unused) {
+              const std::set<blob_id> gone(unused.begin(), unused.end());
+              for (const auto blob : asked)
+                if (!gone.contains(blob)) confirm_output(blob);
+              if (unused.empty()) return step(true);
+              LATHAM_REACHED("outputs_reaped");
+              log(ports::log_level::info, "outputs reaped count={}", unused.size());
+              // Not through `remove`: a promise made while a response is handled would answer the scheduler, and an error
+              // that nobody asked for ends an actor.
+              remove_blobs(unused, [step](const expected<void>& removed) { step(removed.has_value()); });  // what is left is found again
+            },
+            [step](caf::error&) { step(false); });
     }
-    request(scheduler, env_.config.request_timeout, unused_atom::value, video, blobs)
-      .then(
-        [this, asked = blobs](const blob_list& unused) {
-          reaping_ = false;
-          const std::set<blob_id> gone(unused.begin(), unused.end());
-          for (const auto blob : asked)
-            if (!gone.contains(blob)) confirm_output(blob);
-          if (unused.empty()) return;
-          LATHAM_REACHED("outputs_reaped");
-          log(ports::log_level::info, "outputs reaped count={}", unused.size());
-          // Not through `remove`: a promise made while a response is handled would answer the scheduler, and an error
-          // that nobody asked for ends an actor.
-          remove_blobs(unused, [](const expected<void>&) {});  // what is left is found again
-        },
-        [this](caf::error&) { reaping_ = false; });
   }
 
   /// Blobs that no record anywhere names: their grants, or the record of an upload that was never accepted, went with a disk, or
   /// with a node that left.
   /// Their first home takes them up as outputs of nobody knows which video, and the reaper asks about them. Not before all
-  /// others were asked, because a blob has a record first at one node alone.
+  /// others were asked, because a blob has a record first at one node alone. All blobs in one go, page by page, and then a rest that
+  /// is short beside the time that a blob without a name is given anyway.
   void sweep() {
-    if (sweeping_ || !memory_.knows_marks() || exchanged_.size() + 1 < rules_.members.size()) return;
+    if (sweeping_ || now() < sweeps_again_ || !memory_.knows_marks() || exchanged_.size() + 1 < rules_.members.size()) return;
     sweeping_ = true;
     env_.blobs->list(swept_, sweep_blobs, here<std::vector<ports::blob_stat>>([this](expected<std::vector<ports::blob_stat>> blobs) {
-      sweeping_ = false;
-      if (!blobs) return;
+      if (!blobs) {
+        sweeping_ = false;
+        return;
+      }
       const bool last = blobs->size() < sweep_blobs;
       const auto after = std::exchange(swept_, last ? blob_id{} : blobs->back().blob);
       std::map<blob_id, instant> unnamed;
@@ -1353,15 +1356,26 @@ private:
       // Of this page, those that have a name by now, or are gone, are forgotten.
       unnamed_.erase(unnamed_.upper_bound(after), last ? unnamed_.end() : unnamed_.upper_bound(swept_));
       unnamed_.insert(unnamed.begin(), unnamed.end());
-      if (!old.empty()) ask_who_names(std::move(old));
+      if (last) sweeps_again_ = now() + env_.config.output_grace / 4;
+      const auto go_on = [this](bool answered) {
+        sweeping_ = false;
+        // Who does not answer now need not be asked about all pages: at the next tick.
+        if (answered) soon([this] { sweep(); });
+      };
+      if (old.empty()) go_on(true);
+      else ask_who_names(std::move(old), go_on);
     }));
   }
 
-  void ask_who_names(blob_list blobs) {
-    if (peers_.size() + 1 < rules_.members.size()) return;
-    if (peers_.empty()) return take_up(blobs, bool_list(blobs.size()));
+  void ask_who_names(blob_list blobs, std::function<void(bool answered)> then) {
+    if (peers_.size() + 1 < rules_.members.size()) return then(false);
+    if (peers_.empty()) {
+      take_up(blobs, bool_list(blobs.size()));
+      return then(true);
+    }
     struct asking {
       blob_list blobs;
+      std::function<void(bool answered)> then;
       bool_list named;
       std::size_t left = 0;
       bool all_answered = true;
@@ -1369,9 +1383,12 @@ private:
     auto all = std::make_shared<asking>();  // shared by the answers
     all->named.resize(blobs.size());
     all->blobs = std::move(blobs);
+    all->then = std::move(then);
     all->left = peers_.size();
     const auto step = [this, all] {
-      if (--all->left == 0 && all->all_answered) take_up(all->blobs, all->named);
+      if (--all->left > 0) return;
+      if (all->all_answered) take_up(all->blobs, all->named);
+      all->then(all->all_answered);
     };
     for (const auto& [node, handle] : peers_)
       request(handle, env_.config.request_timeout, names_atom::value, all->blobs)
@@ -1451,6 +1468,7 @@ private:
   std::map<std::uint16_t, std::set<std::pair<instant, blob_id>>> unconfirmed_;  // of outputs_, by shard and age: what the reaper walks
   std::map<blob_id, instant> unnamed_;  // own blobs that no record here names, and since when they are known for it
   blob_id swept_;                       // where the next look goes on
+  instant sweeps_again_;                // not before
   recollection memory_;
   struct recall_of {
     std::uint64_t number = 0;
@@ -1462,8 +1480,7 @@ private:
   announcements announcing_;
   std::set<video_id> removing_;  // their blobs are on the way out
   bool loaded_ = false;
-  bool reaping_ = false;
-  std::uint16_t reaped_shard_ = 0;  // asked about last
+  std::set<std::uint16_t> reaping_;  // shards of which a batch is under way
   bool sweeping_ = false;
   std::uint64_t recollections_ = 0;
   std::uint64_t keeping_claims_ = 0;  // which of them, 0: none yet

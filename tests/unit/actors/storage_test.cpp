@@ -411,6 +411,85 @@ TEST_F(Storage, OutputThatIsConfirmedWhileTheReaperLooksIsNotLookedAtAgain) {
   caf::anon_send_exit(scheduler, caf::exit_reason::kill);
 }
 
+namespace {
+
+/// Many outputs that nobody committed, of some videos and of two shards.
+class StorageOfManyOutputs : public Storage {
+protected:
+  static constexpr std::uint64_t videos = 5, outputs = 80;
+  void SetUp() override {
+    Storage::SetUp();
+    for (const std::uint16_t shard : {1, 2})
+      for (std::uint64_t v = 0; v < videos; ++v)
+        for (std::uint64_t n = 0; n < outputs; ++n)
+          system_.spawn([this, id = make_id<video_id>(utc_ms{5}, shard, v)](caf::event_based_actor* self) {
+            self->request(actor_, caf::infinite, output_atom::value, id, std::uint64_t{10}).then([](const output_ticket&) {}, [](const caf::error&) {});
+          });
+    run();
+  }
+  void TearDown() override {
+    for (auto& one : schedulers_) caf::anon_send_exit(one, caf::exit_reason::kill);
+    schedulers_.clear();
+    Storage::TearDown();
+  }
+  /// A scheduler that refers to nothing, or never says so.
+  void join(std::uint16_t shard, bool answers) {
+    schedulers_.push_back(system_.spawn([this, shard, answers](caf::event_based_actor*) -> caf::behavior {
+      return {[shard](shards_atom) { return shard_info{{shard}, true}; },
+              [this, answers](unused_atom, video_id, const blob_list& blobs) -> caf::result<blob_list> {
+                ++asked_;
+                most_ = std::max(most_, blobs.size());
+                if (!answers) return caf::skip();
+                return blobs;
+              },
+              [](storage_up_atom, const node_name&, const caf::strong_actor_ptr&) {}};
+    }));
+    caf::anon_send(directory_, service_change{service_scheduler, "scheduler-" + std::to_string(shard), caf::actor_cast<caf::strong_actor_ptr>(schedulers_.back())});
+    run();
+  }
+
+  std::size_t asked_ = 0;
+  std::size_t most_ = 0;  // of blobs in a question
+  std::vector<caf::actor> schedulers_;
+};
+
+}  // namespace
+
+TEST_F(StorageOfManyOutputs, ReapsAllThatAreDueInOneGo) {
+  join(1, true);
+  join(2, true);
+  EXPECT_EQ(blobs_held(), 2 * videos * outputs);
+  pass(env_.config.output_grace + seconds{10});
+  EXPECT_EQ(blobs_held(), 0u);
+  EXPECT_LE(most_, batch_max);
+}
+
+TEST_F(StorageOfManyOutputs, ReapsThoseOfAShardWhileTheOtherDoesNotAnswer) {
+  join(1, false);
+  join(2, true);
+  pass(env_.config.output_grace + seconds{10});
+  EXPECT_EQ(blobs_held(), videos * outputs);
+}
+
+TEST_F(StorageOfManyOutputs, TriesWhatFailedAtTheNextTickOnly) {
+  join(1, true);
+  moody_.removal = errc::io;
+  pass(env_.config.output_grace + seconds{12});
+  EXPECT_EQ(blobs_held(), 2 * videos * outputs);
+  EXPECT_LE(asked_, 3 * videos);
+}
+
+TEST_F(Storage, BlobsThatNoRecordNamesAreAllFoundInOneGo) {
+  const auto scheduler = join_scheduler();
+  for (std::uint64_t n = 1; n <= 900; ++n) blobs_.reserve({make_id<blob_id>(utc_ms{5}, 1, n), n, 10}, [](const expected<void>&) {});
+  run();
+  EXPECT_EQ(blobs_held(), 900u);
+  // Seen after a rest at most, taken up with the first look after the time of grace, removed after another.
+  pass(env_.config.output_grace * 5 / 2 + seconds{15});
+  EXPECT_EQ(blobs_held(), 0u);
+  caf::anon_send_exit(scheduler, caf::exit_reason::kill);
+}
+
 TEST_F(Storage, OutputWhoseReservationWasRefusedHalfWayIsRemovedInTheEnd) {
   const auto scheduler = join_scheduler();
   moody_.reservation = errc::unavailable;
