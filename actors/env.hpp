@@ -53,6 +53,7 @@ struct node_config {
   std::vector<peer_config> peers;
   scheduler_config scheduling;
   upload_limits uploading;
+  std::uint64_t commit_bytes_max = 1 * mib;  // of records that are written at once, beyond what one decision has
   milliseconds request_timeout{5'000};
   milliseconds ping_period{500};
   milliseconds ping_timeout{1'500};

@@ -2,7 +2,12 @@
 // effects leave, in order, once their batch is durable. What only reads memory joins too, so that nobody is told of a
 // change that a power cut could still undo.
 //
-// When the store fails nobody knows what is durable: the owner ends, is restarted from what is, and escalates if it must.
+// What is joined at once is one decision, and stays together: it is durable as a whole or not at all. Beyond that a batch has
+// a limit, because whatever piles up behind a full disk would become one that no store takes. So what waits leaves in several
+// when it has to, each with the effects of its own decisions.
+//
+// When the store fails nobody knows what is durable: the owner ends, is restarted from what is, and escalates if it must. So it
+// is with a decision that is too large for the store, which no further try makes smaller.
 // A batch that was refused before it was written (no space, too many waiting) is another matter: it is said again until it
 // is taken, and nothing leaves meanwhile.
 #pragma once
@@ -10,7 +15,10 @@
 #include "core/ports/kv_store.hpp"
 #include "core/reach.hpp"
 
+#include <algorithm>
+#include <deque>
 #include <functional>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -25,38 +33,59 @@ public:
   /// Runs something after a wait, inside the owner.
   using waiter = std::function<void(std::function<void()>)>;
 
-  void open(committer commit, std::function<void(const error&)> failed, waiter wait) {
+  /// `commit_bytes_max`: of a batch, unless one decision alone is larger.
+  void open(committer commit, std::function<void(const error&)> failed, waiter wait, std::size_t commit_bytes_max) {
     commit_ = std::move(commit);
     failed_ = std::move(failed);
     wait_ = std::move(wait);
+    commit_bytes_max_ = commit_bytes_max;
   }
 
   void join(ports::kv_batch records, effect act) {
-    for (auto& r : records) records_.push_back(std::move(r));
-    effects_.push_back(std::move(act));
+    const auto bytes = ports::bytes_of(records);
+    waiting_.push_back({std::move(records), bytes, std::move(act)});
     if (!in_flight_) start();
   }
 
   /// Forgets what has not left: the owner ends, and effects hold promises that hold the owner.
   void drop() {
-    records_.clear();
-    effects_.clear();
+    waiting_.clear();
     leaving_.clear();
   }
 
-  [[nodiscard]] std::size_t waiting() const noexcept { return effects_.size(); }
+  [[nodiscard]] std::size_t waiting() const noexcept { return waiting_.size(); }
 
 private:
+  struct decided {
+    ports::kv_batch records;
+    std::size_t bytes = 0;
+    effect act;
+  };
+
   void start() {
-    // Effects may join again; what they join leaves after them.
+    // Effects may join again; what they join leaves after what waits already.
     in_flight_ = true;
-    while (!effects_.empty() && records_.empty()) act(std::exchange(effects_, {}));
-    if (records_.empty()) {
+    while (!waiting_.empty() && waiting_.front().records.empty()) take().act();
+    if (waiting_.empty()) {
       in_flight_ = false;
       return;
     }
-    leaving_ = std::exchange(effects_, {});
-    commit(std::exchange(records_, {}));
+    ports::kv_batch batch;
+    std::size_t bytes = 0;
+    while (!waiting_.empty()) {
+      if (LATHAM_REACHED_IF("records_leave_in_parts", !batch.empty() && bytes + waiting_.front().bytes > commit_bytes_max_)) break;
+      auto next = take();
+      bytes += next.bytes;
+      std::move(next.records.begin(), next.records.end(), std::back_inserter(batch));
+      leaving_.push_back(std::move(next.act));
+    }
+    commit(std::move(batch));
+  }
+
+  decided take() {
+    auto first = std::move(waiting_.front());
+    waiting_.pop_front();
+    return first;
   }
 
   void commit(ports::kv_batch batch) {
@@ -66,20 +95,16 @@ private:
         LATHAM_REACHED("records_failed");
         return failed_(result.error());
       }
-      act(std::exchange(leaving_, {}));
+      for (auto& one : std::exchange(leaving_, {})) one();
       start();
     });
-  }
-
-  static void act(std::vector<effect> ready) {
-    for (auto& one : ready) one();
   }
 
   committer commit_;
   std::function<void(const error&)> failed_;
   waiter wait_;
-  ports::kv_batch records_;
-  std::vector<effect> effects_;
+  std::size_t commit_bytes_max_ = 0;
+  std::deque<decided> waiting_;
   std::vector<effect> leaving_;
   bool in_flight_ = false;
 };

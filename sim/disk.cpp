@@ -24,12 +24,16 @@ public:
       return fail<void>(std::move(done), errc::io, "a write failed");
     }
     auto seen = std::make_shared<const ports::kv_batch>(std::move(batch));  // shared with the list of what is not durable yet
-    d.pending_.push_back(seen);
+    const auto before = d.twin_records_->commits_waiting();
     d.twin_records_->commit(*seen, [&d, seen, done = std::move(done)](expected<void> result) {
-      d.pending_.pop_front();  // commits become durable in call order
-      if (result) d.watch_(*seen);
+      if (result) {
+        d.pending_.pop_front();  // commits become durable in call order
+        d.watch_(*seen);
+      }
       done(std::move(result));
     });
+    // What was refused becomes durable at no power cut either.
+    if (d.twin_records_->commits_waiting() > before) d.pending_.push_back(seen);
   }
   void get(std::string key, ports::completion<std::optional<std::string>> done) override {
     if (disk_.strikes(ill::read_error)) return fail<std::optional<std::string>>(std::move(done), errc::io, "a read failed");
@@ -155,7 +159,7 @@ disk::disk(events& time, trace& log, ledger& faults, std::uint32_t node, nanosec
 
 void disk::make() {
   const auto defer = [this](std::function<void()> work) { later(std::move(work)); };
-  twin_records_ = std::make_unique<store::memory_kv>(defer);
+  twin_records_ = std::make_unique<store::memory_kv>(defer, store::kv_queue{commits_waiting_max, commit_bytes_waiting_max});
   twin_blobs_ = std::make_unique<store::memory_blobs>(defer, store::memory_blobs_options{.capacity_bytes = capacity_bytes_});
 }
 

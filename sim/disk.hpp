@@ -21,6 +21,10 @@ namespace latham::sim {
 class disk {
 public:
   static constexpr std::uint64_t endless = 1ull << 40;  // bytes
+  /// Of records that wait to become durable. A few dozens of theirs, as production's 64 MiB are a few hundred thousand, and not drawn,
+  /// so that every run has to live with them.
+  static constexpr std::size_t commit_bytes_waiting_max = 16 * 1024;
+  static constexpr std::size_t commits_waiting_max = 4096;
   /// Sees a batch once it is durable.
   using watcher = std::function<void(const ports::kv_batch&)>;
 

@@ -231,6 +231,7 @@ void machine::start() {
   e.config.scheduling.lease_ttl = milliseconds{k.lease_ttl_ms};
   e.config.scheduling.attempts = static_cast<std::uint32_t>(k.attempts);
   e.config.uploading.idle = milliseconds{k.upload_idle_ms};
+  e.config.commit_bytes_max = disk::commit_bytes_waiting_max / 16;
   e.config.request_timeout = milliseconds{k.request_timeout_ms};
   e.config.ping_period = milliseconds{k.ping_period_ms};
   e.config.ping_timeout = milliseconds{k.ping_timeout_ms};

@@ -14,13 +14,21 @@ expected<void> check_batch(const ports::kv_batch& batch) {
   return {};
 }
 
+expected<void> check_room(std::size_t bytes, const kv_queue& waiting, const kv_queue& most) {
+  if (bytes > most.bytes)
+    return {errc::too_large, "a batch of " + std::to_string(bytes) + " bytes is more than the store takes at once, which is " + std::to_string(most.bytes) + ": whoever writes it has to do that in parts"};
+  if (waiting.commits >= most.commits || bytes > most.bytes - std::min(waiting.bytes, most.bytes)) return {errc::limited, "too many commits are waiting for the disk"};
+  return {};
+}
+
 struct memory_kv::state {
   struct waiting {
     ports::kv_batch batch;
+    std::size_t bytes = 0;
     ports::completion<void> done;
   };
 
-  explicit state(run_later l, std::size_t max) : later{std::move(l)}, waiting_max{max} {}
+  state(run_later l, kv_queue m) : later{std::move(l)}, most{m} {}
 
   void apply(const ports::kv_batch& batch) {
     for (const auto& write : batch) {
@@ -44,16 +52,16 @@ struct memory_kv::state {
   }
 
   const run_later later;
-  const std::size_t waiting_max;
+  const kv_queue most;
   mutable std::mutex mutex;
   std::map<std::string, std::string> durable;
   std::deque<waiting> commits;
+  std::size_t bytes_waiting = 0;
   std::uint64_t life = 0;
   errc failing = errc::none;
 };
 
-memory_kv::memory_kv(run_later later, std::size_t commits_waiting_max)
-  : state_{std::make_shared<state>(std::move(later), commits_waiting_max)} {}
+memory_kv::memory_kv(run_later later, kv_queue most) : state_{std::make_shared<state>(std::move(later), most)} {}
 
 memory_kv::~memory_kv() = default;
 
@@ -61,12 +69,14 @@ void memory_kv::commit(ports::kv_batch batch, ports::completion<void> done) {
   auto checked = check_batch(batch);
   const std::unique_lock guard{state_->mutex};
   if (checked && state_->failing != errc::none) checked = error{state_->failing, "the store was told to fail"};
-  if (checked && state_->commits.size() >= state_->waiting_max) checked = error{errc::limited, "too many commits are waiting"};
+  const auto bytes = ports::bytes_of(batch);
+  if (checked) checked = check_room(bytes, {state_->commits.size(), state_->bytes_waiting}, state_->most);
   if (!checked) {
     state_->defer(state_, [done = std::move(done), checked] { done(checked); });
     return;
   }
-  state_->commits.push_back({std::move(batch), std::move(done)});
+  state_->bytes_waiting += bytes;
+  state_->commits.push_back({std::move(batch), bytes, std::move(done)});
   // The closure takes the *oldest* commit, not this one: whatever order the owner of time runs closures in, commits
   // become durable in call order.
   state_->defer(state_, [self = state_] {
@@ -76,6 +86,7 @@ void memory_kv::commit(ports::kv_batch batch, ports::completion<void> done) {
       if (self->commits.empty()) return;
       oldest = std::move(self->commits.front());
       self->commits.pop_front();
+      self->bytes_waiting -= oldest.bytes;
       self->apply(oldest.batch);
     }
     oldest.done({});
@@ -115,6 +126,7 @@ void memory_kv::power_cut(std::size_t survivors) {
   std::deque<state::waiting> lost;
   const std::lock_guard guard{state_->mutex};
   lost.swap(state_->commits);
+  state_->bytes_waiting = 0;
   for (std::size_t i = 0; i < std::min(survivors, lost.size()); ++i) state_->apply(lost[i].batch);
   ++state_->life;
   state_->failing = errc::none;

@@ -28,10 +28,20 @@ inline constexpr std::uint32_t kv_scan_max = 1000;
 /// belong to the store itself.
 [[nodiscard]] expected<void> check_batch(const ports::kv_batch& batch);
 
+/// What waits for the disk, or may.
+struct kv_queue {
+  std::size_t commits = 0;
+  std::size_t bytes = 0;
+};
+
+/// Whether a batch of `bytes` may wait as well. Fails with limited when there is no room for it now, and with too_large when
+/// there would be none in an empty queue: that one is not to be tried again.
+[[nodiscard]] expected<void> check_room(std::size_t bytes, const kv_queue& waiting, const kv_queue& most);
+
 class memory_kv final : public ports::kv_store {
 public:
-  /// `commits_waiting_max`: further commits fail with errc::limited.
-  explicit memory_kv(run_later later, std::size_t commits_waiting_max = 4096);
+  /// `most`: what would be more fails as `check_room` says.
+  explicit memory_kv(run_later later, kv_queue most = {4096, 64 * mib});
   ~memory_kv() override;
 
   void commit(ports::kv_batch batch, ports::completion<void> done) override;

@@ -40,7 +40,8 @@ public:
                   [this](std::function<void()> again) {
                     log(ports::log_level::error, "records are refused, the disk is full or too slow; make room. Trying again");
                     later(milliseconds{1'000}, std::move(again));
-                  });
+                  },
+                  env_.config.commit_bytes_max);
     set_down_handler([this](caf::down_msg& down) { on_down(down); });
     load_claim();
     return {

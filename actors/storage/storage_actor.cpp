@@ -46,7 +46,8 @@ public:
                   [this](std::function<void()> again) {
                     log(ports::log_level::error, "records are refused, the disk is full or too slow; make room. Trying again");
                     later(milliseconds{1'000}, std::move(again));
-                  });
+                  },
+                  env_.config.commit_bytes_max);
     set_down_handler([this](caf::down_msg& down) { on_down(down); });
     load_uploads({});
     return {
@@ -478,32 +479,72 @@ private:
 
   caf::result<bool> announce_again(std::uint16_t shard) {
     if (!loaded_) return to_caf(starting());
+    // By an earlier life of that scheduler, perhaps: what it was told since is behind the pages that were written, and it is gone.
+    if (LATHAM_REACHED_IF("asked_again_while_taking_back", taking_back_.contains(shard)))
+      return to_caf({errc::unavailable, "this storage node has been asked already, and writes down what it is to announce; ask again in a second"});
     auto answer = make_response_promise<bool>();
     take_back_announcements(shard, [answer]() mutable { answer.deliver(true); });
     return answer;
   }
 
-  /// Of that shard, or of all. `durable`: when it is.
+  /// What a scheduler forgot is written down page by page, each from where the one before ended, and the next when that is durable:
+  /// all of it at once would be a batch without a limit. `durable` follows the last page. Whoever ends in between has told nobody
+  /// that it is done, and is asked again.
+  struct taking_back {
+    std::uint64_t number = 0;
+    std::optional<video_id> upload{video_id{}};  // the last of them; none: there are no more
+    blob_id output;                              // the last that was looked at
+    std::size_t uploads = 0;
+    std::function<void()> durable;
+  };
+
+  /// Of that shard, or of all.
   void take_back_announcements(std::optional<std::uint16_t> shard, std::function<void()> durable) {
     ++announcement_;
     announcing_.clear();
     // The scheduler does not know what was deleted; neither may this node, if it was away then.
     settled_ = rules_.members.size() == 1;
+    auto& begun = taking_back_[shard] = taking_back{};
+    begun.number = ++taken_back_;
+    begun.durable = std::move(durable);
+    take_back_page(shard, begun.number);
+  }
+
+  void take_back_page(std::optional<std::uint16_t> shard, std::uint64_t number) {
+    const auto at = taking_back_.find(shard);
+    if (at == taking_back_.end() || at->second.number != number) return;  // begun anew
+    auto& so_far = at->second;
     ports::kv_batch batch;
-    for (auto some = uploads_.announce_again(shard, page); !some.empty(); some = uploads_.announce_again(shard, page))
-      for (const auto& record : some) batch.push_back({store::upload_key(record.what.video), to_record(record)});
-    const auto uploads = batch.size();
+    std::uint64_t bytes = 0;
+    const auto put = [&](std::string key, std::string value) {
+      bytes += key.size() + value.size();
+      batch.push_back({std::move(key), std::move(value)});
+    };
+    while (so_far.upload && bytes < env_.config.commit_bytes_max) {
+      const auto record = uploads_.announce_again(shard, *so_far.upload);
+      so_far.upload = record ? std::optional{record->what.video} : std::nullopt;
+      if (!record) break;
+      ++so_far.uploads;
+      put(store::upload_key(record->what.video), to_record(*record));
+    }
     // Nor does it refer to any output: those of jobs that are done again are found by the reaper.
-    for (auto& [blob, entry] : outputs_) {
+    auto output = outputs_.upper_bound(so_far.output);
+    for (; !so_far.upload && output != outputs_.end() && bytes < env_.config.commit_bytes_max; ++output) {
+      auto& [blob, entry] = *output;
+      so_far.output = blob;
       if ((shard && blob.shard() != *shard) || !entry.record.confirmed) continue;
       entry.record.confirmed = false;
       begin_anew(blob, entry);
-      batch.push_back({store::output_key(blob), to_record(entry.record)});
+      put(store::output_key(blob), to_record(entry.record));
     }
-    log(ports::log_level::info, "uploads are announced again shard={} count={}", shard ? std::to_string(*shard) : "all", uploads);
-    // Who else has a record was forgotten when the scheduler had it.
+    if (LATHAM_REACHED_IF("taken_back_in_pages", so_far.upload || output != outputs_.end())) return journal_.join(std::move(batch), [this, shard, number] { take_back_page(shard, number); });
+    log(ports::log_level::info, "uploads are announced again shard={} count={}", shard ? std::to_string(*shard) : "all", so_far.uploads);
+    // Who else has a record was forgotten when the scheduler had it, and is learned of those that it has not: after the last page.
     for (const auto& [node, handle] : peers_) exchange(node);
-    journal_.join(std::move(batch), [this, durable = std::move(durable)] {
+    journal_.join(std::move(batch), [this, shard, number] {
+      const auto over = taking_back_.find(shard);
+      if (over == taking_back_.end() || over->second.number != number) return;
+      const auto durable = std::move(taking_back_.extract(over).mapped().durable);
       durable();
       look_settled();
       announce();
@@ -576,12 +617,13 @@ private:
     memory_.begin_again(rules_, kept);
     keeping_claims_ = 0;
     exchanged_.clear();
+    exchanges_.clear();  // what they have heard so far was not asked for
     for (const auto& [node, handle] : peers_) {
       introduce_to(handle);
       recollect(node);
     }
     // Schedulers that lost their disk have asked the later one.
-    take_back_announcements(std::nullopt, [] {});
+    take_back_announcements(std::nullopt, [this] { recollected(); });
     return true;
   }
 
@@ -663,6 +705,8 @@ private:
   void recollected() {
     if (memory_.knows_marks()) look_settled();
     if (!memory_.may_keep_claims() || !memory_.knows_marks() || keeping_claims_ != 0) return;
+    // With the disk's new number durable nobody would say any more that everything is to be announced again.
+    if (LATHAM_REACHED_IF("recollected_while_taking_back", taking_back_.contains(std::nullopt))) return;
     keeping_claims_ = ++recollections_;
     ports::kv_batch batch{disk_record({rules_.self, disk_})};
     for (const auto& claim : memory_.claims())
@@ -1461,6 +1505,8 @@ private:
   scheduler_map schedulers_;
   shard_claims claims_;
   std::uint64_t announcement_ = 0;  // grows when what was announced so far is void
+  std::map<std::optional<std::uint16_t>, taking_back> taking_back_;  // by shard, none: all of them
+  std::uint64_t taken_back_ = 0;
   uploads uploads_;
   journal journal_;
   std::map<blob_id, output_entry_state> outputs_;

@@ -20,13 +20,21 @@ struct kv_write {
 using kv_batch = std::vector<kv_write>;
 using kv_pairs = std::vector<std::pair<std::string, std::string>>;
 
+/// What a batch counts for wherever bytes that wait are limited: keys, values, and what each write costs around them.
+[[nodiscard]] inline std::size_t bytes_of(const kv_batch& batch) noexcept {
+  std::size_t bytes = 0;
+  for (const auto& write : batch) bytes += write.key.size() + (write.value ? write.value->size() : 0) + 16;
+  return bytes;
+}
+
 class kv_store {
 public:
   virtual ~kv_store() = default;
 
   /// Applies the batch atomically and completes when it is durable against power loss. Batches become durable, and
-  /// complete, in call order. Fails with errc::limited when too many are waiting, disk_full, io; after io the store
-  /// refuses all further commits (what is durable is unknown: the owner must restart). Any thread.
+  /// complete, in call order. Fails with errc::limited when too many or too much is waiting, disk_full, io; after io the
+  /// store refuses all further commits (what is durable is unknown: the owner must restart). And with too_large when the
+  /// batch is more than the store ever takes at once (64 MiB in production), however often it is tried. Any thread.
   virtual void commit(kv_batch batch, completion<void> done) = 0;
 
   /// The value of `key` as of all commits that completed before the call.

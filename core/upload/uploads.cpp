@@ -112,16 +112,15 @@ expected<upload_record> uploads::announced(video_id id) {
   return at->second.record;
 }
 
-std::vector<upload_record> uploads::announce_again(std::optional<std::uint16_t> shard, std::uint32_t limit) {
-  std::vector<upload_record> out;
-  for (auto& [id, s] : sessions_) {
-    if (out.size() == limit) break;
+std::optional<upload_record> uploads::announce_again(std::optional<std::uint16_t> shard, video_id after) {
+  for (auto at = sessions_.upper_bound(after); at != sessions_.end(); ++at) {
+    auto& [id, s] = *at;
     if ((shard && id.shard() != *shard) || s.record.state != upload_state::complete || !s.record.announced) continue;
     s.record.announced = false;
     put_out(id);
-    out.push_back(s.record);
+    return s.record;
   }
-  return out;
+  return std::nullopt;
 }
 
 expected<upload_record> uploads::remove(video_id id) {

@@ -85,9 +85,9 @@ public:
   [[nodiscard]] expected<upload_record> complete(video_id id, const ports::blob_stat& sealed);
   /// The scheduler has it.
   [[nodiscard]] expected<upload_record> announced(video_id id);
-  /// The scheduler of `shard`, or each when it is null, may know nothing any more: its complete uploads are to be announced again. The records to persist,
-  /// at most `limit`; call again until there are none.
-  [[nodiscard]] std::vector<upload_record> announce_again(std::optional<std::uint16_t> shard, std::uint32_t limit);
+  /// The scheduler of `shard`, or each when it is null, may know nothing any more: its complete uploads are to be announced again. The record
+  /// to persist of the first one whose id is greater than `after`; nothing when there are no more.
+  [[nodiscard]] std::optional<upload_record> announce_again(std::optional<std::uint16_t> shard, video_id after);
   /// Abandoned or deleted: the record to persist as a tombstone. Idempotent. not_found for unknown ids.
   [[nodiscard]] expected<upload_record> remove(video_id id);
 

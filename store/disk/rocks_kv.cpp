@@ -61,12 +61,6 @@ error from_status(const rocksdb::Status& status, const char* what) {
   return {code, std::string{what} + ": " + status.ToString()};
 }
 
-std::size_t size_of(const ports::kv_batch& batch) {
-  std::size_t bytes = 0;
-  for (const auto& write : batch) bytes += write.key.size() + (write.value ? write.value->size() : 0) + 16;
-  return bytes;
-}
-
 rocksdb::Options database_options(rocksdb::Env* env) {
   rocksdb::Options options;
   options.env = env;
@@ -250,15 +244,15 @@ expected<std::unique_ptr<rocks_kv>> rocks_kv::open(rocks_kv_options options) {
 
 void rocks_kv::commit(ports::kv_batch batch, ports::completion<void> done) {
   auto refused = check_batch(batch);
-  const auto bytes = size_of(batch);
+  const auto bytes = ports::bytes_of(batch);
   if (refused) {
     const std::lock_guard guard{core_->mutex};
     if (core_->failure.code != errc::none) {
       refused = core_->failure;
-    } else if (core_->commits.size() >= core_->options.commits_waiting_max ||
-               core_->bytes_waiting + bytes > core_->options.bytes_waiting_max) {
-      refused = error{errc::limited, "too many commits are waiting for the disk"};
     } else {
+      refused = check_room(bytes, {core_->commits.size(), core_->bytes_waiting}, {core_->options.commits_waiting_max, core_->options.bytes_waiting_max});
+    }
+    if (refused) {
       core_->bytes_waiting += bytes;
       core_->commits.push_back({std::move(batch), bytes, std::move(done)});
     }

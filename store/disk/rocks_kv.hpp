@@ -33,7 +33,7 @@ struct rocks_kv_options {
   std::string directory;                          // made when absent; its parent must exist
   std::shared_ptr<rocksdb::FileSystem> files;     // nothing: the operating system's. Shared: RocksDB keeps it too
   std::size_t commits_waiting_max = 4096;         // more fail with errc::limited
-  std::size_t bytes_waiting_max = 64 * 1024 * 1024;
+  std::size_t bytes_waiting_max = 64 * 1024 * 1024;  // the same; one batch of more fails with errc::too_large
   std::size_t group_bytes_max = 4 * 1024 * 1024;  // written with one fsync
   std::size_t group_commits_max = 1024;
   std::uint64_t free_reserve_bytes = 64 * 1024 * 1024;  // of the disk; below it commits fail with errc::disk_full. 0: none

@@ -16,6 +16,7 @@
 #include <caf/scheduler/test_coordinator.hpp>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -135,7 +136,12 @@ protected:
   caf::scheduler::test_coordinator& actors() { return dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler()); }
   void settle() {
     do actors().run();
-    while (queue_.run_one());
+    while (do_one());
+  }
+  bool do_one() {
+    const bool done = queue_.run_one();
+    if (done && look_) look_();
+    return done;
   }
   void pass(milliseconds time) {
     settle();
@@ -159,6 +165,7 @@ protected:
     e.config.output_grace = seconds{20};
     e.config.uploading.idle = idle_;
     e.config.scrub_bytes_s = scrub_bytes_s_;
+    e.config.commit_bytes_max = commit_bytes_max_;
     n.blobs = std::make_unique<store::replicated_blobs>(*n.disk, [t = n.transport.get()](const node_name& to) { return t->own_of(to); }, e.config.rules_of_copies(), clock_);
     e.clock = &clock_;
     e.random = &random_;
@@ -320,6 +327,8 @@ protected:
   std::vector<node_name> members_{"storage-0", "storage-1", "storage-2"};  // as the next to start are told
   std::set<node_name> draining_;
   std::uint64_t scrub_bytes_s_ = 0;
+  std::uint64_t commit_bytes_max_ = 1 * mib;
+  std::function<void()> look_;  // after whatever the disks and the others did
   milliseconds idle_{24 * 3600 * 1000};
   std::int64_t wall_offset_ms_ = 0;
   std::uint64_t incarnations_ = 0;
@@ -955,6 +964,45 @@ TEST_F(StorageCluster, AnEarlierDiskAnnouncesAllAgainAndAsksAboutItsOutputs) {
   EXPECT_TRUE(announced_.contains(u->video));
   EXPECT_EQ(copies(of_before), 0u);
   EXPECT_EQ(copies(committed), 2u);
+}
+
+/// That it is an earlier disk it is told for as long as its number says so, and no longer.
+TEST_F(StorageCluster, AnEarlierDiskHasItsNewNumberOnceAllOfItIsToBeAnnouncedAgain) {
+  live_with_a_scheduler();
+  for (int i = 0; i < 8; ++i) ASSERT_TRUE(upload("storage-0", "bytes"));
+  join_scheduler("storage-0");
+  pass(seconds{60});
+  auto old = change_volume("storage-0", new_volume());
+  restart("storage-0");
+  pass(seconds{12});
+  change_volume("storage-0", std::move(old));
+  commit_bytes_max_ = 200;
+  const auto number = [this] { return from_record<storage_disk>(nodes_.at("storage-0").records->contents().at(store::storage_disk_key("storage-0")))->begun; };
+  const auto with_the_scheduler = [this] {
+    std::size_t count = 0;
+    for (const auto& [key, value] : nodes_.at("storage-0").records->contents())
+      if (key.starts_with(store::prefix_uploads) && from_record<upload_record>(value)->announced) ++count;
+    return count;
+  };
+  const auto before = number();
+  ASSERT_EQ(with_the_scheduler(), 8u);
+  std::size_t parts = 0, least = 8;
+  look_ = [&] {
+    const auto left = with_the_scheduler();
+    if (number() != before) {
+      EXPECT_EQ(left, 0u);
+    }
+    if (left < std::exchange(least, left) && ++parts == 1)
+      // They tell all that they know at once, long before the last part is written.
+      for (const auto* other : {"storage-1", "storage-2"})
+        for (const auto& handle : {caf::strong_actor_ptr{}, caf::actor_cast<caf::strong_actor_ptr>(nodes_.at(other).storage)})
+          caf::anon_send(nodes_.at("storage-0").directory, service_change{service_storage, other, handle});
+  };
+  restart("storage-0");
+  pass(seconds{12});
+  EXPECT_GT(number(), before);
+  EXPECT_GT(parts, 1u);
+  look_ = {};
 }
 
 TEST_F(StorageCluster, AnUploadExpiresWhenNothingComesAnyMoreHoweverLongItTakes) {

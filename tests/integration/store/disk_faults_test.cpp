@@ -153,6 +153,16 @@ TEST_F(RocksKv, TooManyWaitingCommitsAreRefused) {
   EXPECT_GT(limited.load(), 0);
 }
 
+TEST_F(RocksKv, ABatchThatFitsIntoNoQueueIsRefusedForGood) {
+  rocks_kv_options options;
+  options.bytes_waiting_max = 100'000;
+  auto kv = open(options);
+  ASSERT_TRUE(kv);
+  const auto of = [](std::size_t bytes) { return std::string(bytes - 17, 'v'); };
+  EXPECT_EQ(code_of(put(**kv, "k", of(100'001))), errc::too_large) << "nothing waits, and the next try finds no more room";
+  EXPECT_EQ(code_of(put(**kv, "k", of(100'000))), errc::none);
+}
+
 TEST_F(RocksKv, TwoProcessesCannotOpenOneDatabase) {
   auto kv = open();
   ASSERT_TRUE(kv);

@@ -80,9 +80,9 @@ RC_GTEST_PROP(OutboxHistories, WhatIsAnnouncedIsWhatASearchFinds, (std::uint64_t
         break;
       case 6: {  // it asks for everything
         const auto shard = static_cast<std::uint16_t>(random() % shards);
-        for (const auto& record : all.announce_again(shard, 1'000)) {
-          RC_ASSERT(announced.erase(record.what.video) == 1u);
-          waiting.insert(record.what.video);
+        for (auto record = all.announce_again(shard, {}); record; record = all.announce_again(shard, record->what.video)) {
+          RC_ASSERT(announced.erase(record->what.video) == 1u);
+          waiting.insert(record->what.video);
         }
         break;
       }

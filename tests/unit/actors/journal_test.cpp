@@ -15,7 +15,7 @@ protected:
         batches_.push_back(std::move(batch));
         done_.push_back(std::move(done));
       },
-      [this](const error& e) { failed_ = e.code; }, [this](std::function<void()> again) { waiting_.push_back(std::move(again)); });
+      [this](const error& e) { failed_ = e.code; }, [this](std::function<void()> again) { waiting_.push_back(std::move(again)); }, commit_bytes_max);
   }
   void note(const std::string& what) { happened_ += what; }
   void finish(expected<void> result = {}) {
@@ -24,6 +24,19 @@ protected:
     done(std::move(result));
   }
 
+  /// A decision of so many records, of which two and a half fit into a batch.
+  static ports::kv_batch records(const std::string& name, std::size_t count = 1) {
+    ports::kv_batch out;
+    for (std::size_t i = 0; i < count; ++i) out.push_back({name + std::to_string(i), std::string(commit_bytes_max * 2 / 5 - 20, 'v')});
+    return out;
+  }
+  [[nodiscard]] std::string keys(std::size_t batch) const {
+    std::string out;
+    for (const auto& write : batches_.at(batch)) out += write.key + " ";
+    return out;
+  }
+
+  static constexpr std::size_t commit_bytes_max = 1000;
   journal journal_;
   std::vector<ports::kv_batch> batches_;
   std::vector<std::function<void(expected<void>)>> done_;
@@ -90,6 +103,48 @@ TEST_F(Journal, ABatchThatWasRefusedIsSaidAgainBeforeAnythingLeaves) {
   finish();
   finish();
   EXPECT_EQ(happened_, "ab");
+}
+
+TEST_F(Journal, WhatPiledUpLeavesInSeveralBatchesAndItsEffectsWithTheirOwn) {
+  journal_.join({{"first", "v"}}, [this] { note("first"); });
+  for (const auto* name : {"a", "b", "c", "d", "e"}) journal_.join(records(name), [this, name] { note(name); });
+  journal_.join({}, [this] { note("!"); });
+  finish({errc::disk_full, "no space"});
+  waiting_[0]();
+  finish();
+  EXPECT_EQ(keys(2), "a0 b0 ");
+  EXPECT_EQ(happened_, "first");
+  finish();
+  EXPECT_EQ(keys(3), "c0 d0 ");
+  EXPECT_EQ(happened_, "firstab");
+  finish();
+  EXPECT_EQ(keys(4), "e0 ");
+  EXPECT_EQ(happened_, "firstabcd");
+  finish();
+  EXPECT_EQ(happened_, "firstabcde!");
+  EXPECT_EQ(batches_.size(), 5u);
+}
+
+TEST_F(Journal, WhatIsDecidedAtOnceIsNeverParted) {
+  journal_.join({{"first", "v"}}, [] {});
+  journal_.join(records("a"), [] {});
+  journal_.join(records("b", 2), [] {});
+  journal_.join(records("c", 5), [this] { note("c"); });
+  journal_.join(records("d"), [] {});
+  for (int i = 0; i < 4; ++i) finish();
+  EXPECT_EQ(keys(1), "a0 ");
+  EXPECT_EQ(keys(2), "b0 b1 ");
+  EXPECT_EQ(keys(3), "c0 c1 c2 c3 c4 ") << "though it is larger than a batch should be";
+  EXPECT_EQ(happened_, "c");
+  EXPECT_EQ(keys(4), "d0 ");
+}
+
+TEST_F(Journal, ADecisionThatNoStoreTakesEndsTheOwner) {
+  journal_.join(records("a", 100), [this] { note("a"); });
+  finish({errc::too_large, "more than the store takes at once"});
+  EXPECT_EQ(failed_, errc::too_large);
+  EXPECT_TRUE(waiting_.empty()) << "no further try makes it smaller";
+  EXPECT_EQ(happened_, "");
 }
 
 TEST_F(Journal, AFailedCommitStopsTheOwnerAndReleasesNothing) {

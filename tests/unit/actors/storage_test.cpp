@@ -2,7 +2,9 @@
 #include "actors/storage/storage_actor.hpp"
 
 #include "actors/cluster/directory.hpp"
+#include "core/codec.hpp"
 #include "core/digest.hpp"
+#include "core/upload/output_grant.hpp"
 #include "store/guarded_blobs.hpp"
 #include "store/memory_blobs.hpp"
 #include "store/memory_kv.hpp"
@@ -134,7 +136,8 @@ protected:
   virtual_time config_;
   caf::actor_system system_{config_};
   store::closure_queue disk_;
-  store::memory_kv records_{disk_.adder()};
+  static constexpr std::size_t records_bytes_max = 8'000;
+  store::memory_kv records_{disk_.adder(), {4096, records_bytes_max}};
   store::memory_blobs blobs_{disk_.adder()};
   moody_blobs moody_{blobs_};
   fixed_clock clock_;
@@ -330,6 +333,107 @@ TEST_F(StorageThatRemovesAnUpload, AnnouncesItWhenTheRemovalFails) {
   moody_.removal = errc::io;
   go_on();
   EXPECT_EQ(announced_, std::vector<video_id>{record_.what.video}) << "nobody else knows of the delete";
+}
+
+namespace {
+
+/// More uploads that a scheduler has, and outputs that it refers to, than the store takes at once.
+class StorageWithMuchToAnnounceAgain : public Storage {
+protected:
+  void SetUp() override {
+    env_.config.commit_bytes_max = records_bytes_max / 4;
+    for (std::uint64_t i = 1; i <= many; ++i)
+      for (const auto shard : {std::uint16_t{1}, std::uint16_t{2}}) {
+        upload_record upload;
+        upload.what.video = make_id<video_id>(utc_ms{5}, shard, i);
+        upload.what.source = {make_id<blob_id>(utc_ms{5}, shard, i), "storage-0", 5, {}};
+        upload.state = upload_state::complete;
+        upload.announced = true;
+        const output_grant output{make_id<blob_id>(utc_ms{6}, shard, i), upload.what.video, true};
+        ports::kv_batch batch{{store::upload_key(upload.what.video), to_record(upload)}, {store::output_key(output.blob), to_record(output)}};
+        bytes_ += shard == 1 ? ports::bytes_of(batch) : 0;
+        records_.commit(std::move(batch), [](const expected<void>&) {});
+        disk_.run_all();
+      }
+    ASSERT_GT(bytes_, records_bytes_max);
+    Storage::SetUp();
+  }
+  void ask(std::uint16_t shard = 1) {
+    system_.spawn([this, shard](caf::event_based_actor* self) {
+      self->request(actor_, caf::infinite, again_atom::value, shard).then([this](bool) { answers_.push_back(errc::none); }, [this](const caf::error& e) { answers_.push_back(from_caf(e).code); });
+    });
+    actors().run();
+  }
+  /// The disk does so much, and nothing else.
+  void let_disk_do(int operations) {
+    for (; operations > 0 && disk_.run_one(); --operations) actors().run();
+  }
+  /// Records of the shard that say so still.
+  std::size_t announced(std::uint16_t shard = 1) {
+    std::size_t count = 0;
+    for (const auto& [key, value] : records_.contents()) {
+      if (key.starts_with(store::prefix_uploads)) {
+        const auto upload = *from_record<upload_record>(value);
+        count += upload.what.video.shard() == shard && upload.announced ? 1 : 0;
+      } else if (key.starts_with(store::prefix_outputs)) {
+        const auto output = *from_record<output_grant>(value);
+        count += output.blob.shard() == shard && output.confirmed ? 1 : 0;
+      }
+    }
+    return count;
+  }
+
+  static constexpr std::uint64_t many = 60;
+  std::size_t bytes_ = 0;
+  std::vector<errc> answers_;
+};
+
+}  // namespace
+
+TEST_F(StorageWithMuchToAnnounceAgain, TakesItBackInPartsAndAnswersWhenTheLastIsDurable) {
+  ASSERT_EQ(announced(), 2 * many);
+  ask();
+  while (disk_.size() > 0) {
+    if (announced() > 0) {
+      EXPECT_TRUE(answers_.empty());
+    }
+    let_disk_do(1);
+  }
+  EXPECT_EQ(answers_, std::vector{errc::none});
+  EXPECT_EQ(announced(), 0u);
+  EXPECT_EQ(announced(2), 2 * many) << "it is another scheduler that has these";
+}
+
+TEST_F(StorageWithMuchToAnnounceAgain, ThatEndedHalfWayDoesAllOfItWhenItIsAskedAgain) {
+  ask();
+  let_disk_do(2);
+  EXPECT_TRUE(answers_.empty());
+  EXPECT_GT(announced(), 0u);
+  EXPECT_LT(announced(), 2 * many);
+  caf::anon_send_exit(actor_, caf::exit_reason::kill);
+  actors().run();
+  records_.power_cut();
+  answers_.clear();
+  system_.spawn([this](caf::event_based_actor* parent) { actor_ = spawn_storage(parent, env_, directory_); });
+  run();
+  EXPECT_GT(announced(), 0u);
+  ask();
+  run();
+  EXPECT_EQ(answers_, std::vector{errc::none});
+  EXPECT_EQ(announced(), 0u);
+}
+
+/// Whoever asked before may be an earlier life of the scheduler, which was told of some of it in between, and is gone.
+TEST_F(StorageWithMuchToAnnounceAgain, PromisesNothingToWhoeverAsksInTheMiddle) {
+  ask();
+  let_disk_do(2);
+  ask();
+  EXPECT_EQ(answers_, std::vector{errc::unavailable});
+  run();
+  EXPECT_EQ(answers_, (std::vector{errc::unavailable, errc::none}));
+  ask();
+  run();
+  EXPECT_EQ(answers_, (std::vector{errc::unavailable, errc::none, errc::none}));
 }
 
 TEST_F(Storage, OutputThatIsNotThereIsReportedMissing) {

@@ -182,15 +182,16 @@ TEST(Uploads, OfAShardWhoseSchedulerForgotThemAreAnnouncedAgain) {
   }
   ASSERT_TRUE(all.remove(of(1, 2)));
   EXPECT_TRUE(all.outbox(10).empty());
-  const auto again = all.announce_again(1, 10);
-  ASSERT_EQ(again.size(), 1u) << "neither what is removed nor what is another shard's";
-  EXPECT_EQ(again[0].what.video, of(1, 1));
-  EXPECT_FALSE(again[0].announced);
+  const auto again = all.announce_again(1, {});
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->what.video, of(1, 1));
+  EXPECT_FALSE(again->announced);
+  EXPECT_FALSE(all.announce_again(1, again->what.video)) << "neither what is removed nor what is another shard's";
   ASSERT_EQ(all.outbox(10).size(), 1u);
-  EXPECT_TRUE(all.announce_again(1, 10).empty()) << "it is in the outbox already";
+  EXPECT_FALSE(all.announce_again(1, {})) << "it is in the outbox already";
 }
 
-TEST(Uploads, AreAnnouncedAgainInPages) {
+TEST(Uploads, AreAnnouncedAgainOneAfterTheOtherWhateverWasAnnouncedMeanwhile) {
   uploads all{{}};
   for (std::uint64_t n = 0; n < 25; ++n) {
     const auto which = make_id<video_id>(utc_ms{5}, 0, n);
@@ -199,9 +200,9 @@ TEST(Uploads, AreAnnouncedAgainInPages) {
     ASSERT_TRUE(all.announced(which));
   }
   std::size_t total = 0;
-  for (auto some = all.announce_again(0, 10); !some.empty(); some = all.announce_again(0, 10)) {
-    EXPECT_LE(some.size(), 10u);
-    total += some.size();
+  for (auto one = all.announce_again({}, {}); one; one = all.announce_again({}, one->what.video)) {
+    ++total;
+    ASSERT_TRUE(all.announced(one->what.video));
   }
   EXPECT_EQ(total, 25u);
 }

@@ -75,12 +75,36 @@ TEST_F(MemoryKv, LimitsAreThoseOfThePort) {
   EXPECT_EQ(code({{std::string("\0k", 2), "x"}}), errc::invalid_argument);
   EXPECT_EQ(code({{"k", std::string(1024 * 1024 + 1, 'v')}}), errc::invalid_argument);
   EXPECT_EQ(code({{std::string(512, 'k'), std::string(1024 * 1024, 'v')}}), errc::none);
-  memory_kv small{time.adder(), 1};
+  memory_kv small{time.adder(), {1, 1024}};
   errc second = errc::none;
   small.commit({{"k", "1"}}, [](expected<void>) {});
   small.commit({{"k", "2"}}, [&](expected<void> r) { second = r ? errc::none : r.error().code; });
   time.run_all();
   EXPECT_EQ(second, errc::limited);
+}
+
+TEST_F(MemoryKv, TakesNoMoreBytesThanMayWait) {
+  memory_kv small{time.adder(), {10, 100}};
+  std::vector<errc> codes;
+  const auto commit = [&](std::size_t bytes) {
+    small.commit({{"k", std::string(bytes - 17, 'v')}}, [&](expected<void> r) { codes.push_back(r ? errc::none : r.error().code); });
+  };
+  commit(60);
+  commit(41);
+  commit(40);
+  time.run_all();
+  EXPECT_EQ(codes, (std::vector{errc::none, errc::limited, errc::none}));
+  codes.clear();
+  commit(101);
+  commit(100);
+  time.run_all();
+  EXPECT_EQ(codes, (std::vector{errc::too_large, errc::none})) << "what fits into no queue is not to be tried again";
+  codes.clear();
+  commit(100);
+  small.power_cut();
+  commit(100);
+  time.run_all();
+  EXPECT_EQ(codes, (std::vector{errc::none})) << "what was lost waits no more";
 }
 
 TEST_F(MemoryKv, ScansByPrefixInOrder) {
