@@ -2,6 +2,7 @@
 // passed down the tree; everything in it outlives the actor system. No globals.
 #pragma once
 
+#include "actors/journal.hpp"
 #include "core/cluster/placement.hpp"
 #include "core/cluster/protocol_versions.hpp"
 #include "core/ports/blob_store.hpp"
@@ -53,7 +54,7 @@ struct node_config {
   std::vector<peer_config> peers;
   scheduler_config scheduling;
   upload_limits uploading;
-  std::uint64_t commit_bytes_max = 1 * mib;  // of records that are written at once, beyond what one decision has
+  journal_limits records{1 * mib, 4096, 32 * mib};  // an hour of claims on a full disk, or a second of a thousand workers
   milliseconds request_timeout{5'000};
   milliseconds ping_period{500};
   milliseconds ping_timeout{1'500};

@@ -9,7 +9,9 @@
 // When the store fails nobody knows what is durable: the owner ends, is restarted from what is, and escalates if it must. So it
 // is with a decision that is too large for the store, which no further try makes smaller.
 // A batch that was refused before it was written (no space, too many waiting) is another matter: it is said again until it
-// is taken, and nothing leaves meanwhile.
+// is taken, and nothing leaves meanwhile. Nor may everything wait that comes meanwhile, for hours perhaps: whoever asks for
+// something is refused once too much does (`takes`), and asks again or elsewhere. What the owner decides by itself, or has begun
+// for somebody, is not refused, because memory has it already; the owner sees to it that there is so much of that, and no more.
 #pragma once
 
 #include "core/ports/kv_store.hpp"
@@ -24,6 +26,12 @@
 
 namespace latham {
 
+struct journal_limits {
+  std::size_t commit_bytes_max = 0;   // of a batch, unless one decision alone is larger
+  std::size_t waiting_max = 0;        // calls to `join` that have not left; beyond it requests are refused
+  std::size_t waiting_bytes_max = 0;  // the same of their records
+};
+
 class journal {
 public:
   using effect = std::function<void()>;
@@ -33,27 +41,41 @@ public:
   /// Runs something after a wait, inside the owner.
   using waiter = std::function<void(std::function<void()>)>;
 
-  /// `commit_bytes_max`: of a batch, unless one decision alone is larger.
-  void open(committer commit, std::function<void(const error&)> failed, waiter wait, std::size_t commit_bytes_max) {
+  /// Hears how many wait, whenever that has changed.
+  using watcher = std::function<void(std::size_t)>;
+
+  void open(committer commit, std::function<void(const error&)> failed, waiter wait, watcher watch, journal_limits limits) {
     commit_ = std::move(commit);
     failed_ = std::move(failed);
     wait_ = std::move(wait);
-    commit_bytes_max_ = commit_bytes_max;
+    watch_ = std::move(watch);
+    limits_ = limits;
+  }
+
+  /// Whether the owner may take a request that will join. Fails with limited, and says what to do.
+  [[nodiscard]] expected<void> takes() const {
+    if (!LATHAM_REACHED_IF("requests_refused_behind_records", waiting() >= limits_.waiting_max || bytes_ >= limits_.waiting_bytes_max)) return {};
+    return {errc::limited, "too much waits for the disk that this node keeps its records on, which is full or too slow: make room there, and try again in a few seconds"};
   }
 
   void join(ports::kv_batch records, effect act) {
     const auto bytes = ports::bytes_of(records);
+    bytes_ += bytes;
     waiting_.push_back({std::move(records), bytes, std::move(act)});
     if (!in_flight_) start();
+    tell();
   }
 
   /// Forgets what has not left: the owner ends, and effects hold promises that hold the owner.
   void drop() {
     waiting_.clear();
     leaving_.clear();
+    bytes_ = leaving_bytes_ = 0;
+    tell();
   }
 
-  [[nodiscard]] std::size_t waiting() const noexcept { return waiting_.size(); }
+  /// Calls whose effects have not left.
+  [[nodiscard]] std::size_t waiting() const noexcept { return waiting_.size() + leaving_.size(); }
 
 private:
   struct decided {
@@ -71,11 +93,10 @@ private:
       return;
     }
     ports::kv_batch batch;
-    std::size_t bytes = 0;
     while (!waiting_.empty()) {
-      if (LATHAM_REACHED_IF("records_leave_in_parts", !batch.empty() && bytes + waiting_.front().bytes > commit_bytes_max_)) break;
+      if (LATHAM_REACHED_IF("records_leave_in_parts", !batch.empty() && leaving_bytes_ + waiting_.front().bytes > limits_.commit_bytes_max)) break;
       auto next = take();
-      bytes += next.bytes;
+      leaving_bytes_ += next.bytes;
       std::move(next.records.begin(), next.records.end(), std::back_inserter(batch));
       leaving_.push_back(std::move(next.act));
     }
@@ -95,17 +116,27 @@ private:
         LATHAM_REACHED("records_failed");
         return failed_(result.error());
       }
+      bytes_ -= std::exchange(leaving_bytes_, 0);
       for (auto& one : std::exchange(leaving_, {})) one();
       start();
+      tell();
     });
+  }
+
+  void tell() {
+    if (std::exchange(told_, waiting()) != waiting()) watch_(waiting());
   }
 
   committer commit_;
   std::function<void(const error&)> failed_;
   waiter wait_;
-  std::size_t commit_bytes_max_ = 0;
+  watcher watch_;
+  journal_limits limits_;
   std::deque<decided> waiting_;
   std::vector<effect> leaving_;
+  std::size_t bytes_ = 0;          // of both
+  std::size_t leaving_bytes_ = 0;  // of it
+  std::size_t told_ = 0;
   bool in_flight_ = false;
 };
 

@@ -38,6 +38,13 @@ struct known_video {
   bool deleted = false;        // and answered
 };
 
+/// Something that grows when nobody works it off.
+struct watched_queue {
+  std::string name;
+  std::function<std::size_t()> length;
+  std::size_t most;  // beyond it something feeds it that does not wait for answers
+};
+
 /// What is durable, and what the clients know: all that checkers may look at.
 struct view {
   std::map<video_id, known_video> known;
@@ -48,7 +55,7 @@ struct view {
   std::map<video_id, upload_record> uploads;  // of them the one that counts: removed before complete, not announced before announced
   std::map<std::pair<node_name, std::uint16_t>, shard_claim> claims;  // of each shard, as each storage node has it, or had it on the disk that it lost
   std::vector<std::function<double()>> slots_busy;                // of each worker
-  std::vector<std::pair<std::string, std::function<std::size_t()>>> queues;   // name and present length
+  std::vector<watched_queue> queues;
   std::map<node_name, std::function<store::memory_blobs&()>> blobs;  // of each storage node, past all faults
   std::uint32_t attempts = attempts_max;
   std::uint32_t copies = 0;  // of each blob, as configured

@@ -181,6 +181,14 @@ double machine::gauge(std::string_view name) const {
   return at == running_->gauges.end() ? 0 : at->second;
 }
 
+std::size_t machine::longest_mailbox() const {
+  std::size_t most = 0;
+  if (!runs()) return most;
+  for (auto* job : running_->actors->jobs)
+    if (auto* actor = dynamic_cast<caf::scheduled_actor*>(job)) most = std::max(most, actor->mailbox().size());
+  return most;
+}
+
 // ---- Life ------------------------------------------------------------------------------------------------------------
 
 namespace {
@@ -231,7 +239,7 @@ void machine::start() {
   e.config.scheduling.lease_ttl = milliseconds{k.lease_ttl_ms};
   e.config.scheduling.attempts = static_cast<std::uint32_t>(k.attempts);
   e.config.uploading.idle = milliseconds{k.upload_idle_ms};
-  e.config.commit_bytes_max = disk::commit_bytes_waiting_max / 16;
+  e.config.records = {disk::commit_bytes_waiting_max / 16, records_waiting_max, disk::commit_bytes_waiting_max / 2};
   e.config.request_timeout = milliseconds{k.request_timeout_ms};
   e.config.ping_period = milliseconds{k.ping_period_ms};
   e.config.ping_timeout = milliseconds{k.ping_timeout_ms};

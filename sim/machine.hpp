@@ -50,6 +50,10 @@ struct cluster_config {
 
 class machine {
 public:
+  /// Calls that wait for the records of a node before it refuses more: four times what waits where no disk is full, and little
+  /// enough that a full one brings it about.
+  static constexpr std::size_t records_waiting_max = 64;
+
   /// `second`: another machine for a name that there is already, for a twin of its process.
   machine(surroundings& around, const std::string& name, node_role role, bool second, disk::watcher watch, std::function<void()> disk_lost);
   machine(const machine&) = delete;
@@ -96,6 +100,8 @@ public:
   /// A number that the node shows; 0 when it never did.
   [[nodiscard]] double gauge(std::string_view name) const;
   [[nodiscard]] std::size_t runnable() const noexcept { return runs() ? running_->actors->jobs.size() : 0; }
+  /// Of an actor that can run; the others' are empty.
+  [[nodiscard]] std::size_t longest_mailbox() const;
 
   // ---- Life
 

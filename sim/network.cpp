@@ -373,6 +373,7 @@ void network::arrive(const flow_ptr& f, thunk deliver) {
   if (auto* cut = find(ill::blocked, f->from, f->to); cut != nullptr || !f->held.empty()) {
     if (cut != nullptr) bites(cut->fault, f->from, f->to);
     f->held.push_back(std::move(deliver));
+    held_most_ = std::max(held_most_, f->held.size());
     return;
   }
   auto& to = stations_[f->to];

@@ -41,7 +41,10 @@ public:
                     log(ports::log_level::error, "records are refused, the disk is full or too slow; make room. Trying again");
                     later(milliseconds{1'000}, std::move(again));
                   },
-                  env_.config.commit_bytes_max);
+                  [this](std::size_t waiting) {
+                    if (env_.metrics != nullptr) env_.metrics->set("latham_records_waiting", static_cast<double>(waiting), {{"role", "scheduler"}});
+                  },
+                  env_.config.records);
     set_down_handler([this](caf::down_msg& down) { on_down(down); });
     load_claim();
     return {
@@ -258,13 +261,17 @@ private:
     journal_.join(std::move(batch), [this] { load(store::prefix_videos, {}); });
   }
 
-  /// Everything that decides needs it; what only reads does not.
-  [[nodiscard]] bool may_decide() { return loaded_ && !is_frozen() && hold_->holds(now()); }
+  /// Everything that decides needs it; what only reads does not. A tick decides later what it cannot now, so what goes on while too
+  /// much waits is the end of what was begun: once for each video and storage node, with one page of a shard that moves.
+  [[nodiscard]] bool may_decide() { return loaded_ && !is_frozen() && hold_->holds(now()) && journal_.takes(); }
   [[nodiscard]] bool is_frozen() const { return given_ && given_->frozen; }
   [[nodiscard]] error refusal() const {
     if (is_frozen()) return {errc::unavailable, "the shard is being handed over to another scheduler; try again in a few seconds"};
-    return loaded_ ? error{errc::unavailable, "the scheduler does not reach the storage nodes; try again in a few seconds"} : starting();
+    if (auto taken = takes_requests(); !taken) return taken.error();
+    return {errc::unavailable, "the scheduler does not reach the storage nodes; try again in a few seconds"};
   }
+  /// Those that only read join what waits as well.
+  [[nodiscard]] expected<void> takes_requests() const { return loaded_ ? journal_.takes() : expected<void>{starting()}; }
 
   void load(const std::string& prefix, const std::string& after) {
     env_.records->scan(prefix, after, load_page, here<ports::kv_pairs>([this, prefix](expected<ports::kv_pairs> pairs) {
@@ -316,6 +323,7 @@ private:
     ports::kv_batch batch;
     store::append_writes(out.writes, batch);
     const bool decided = !batch.empty() || !out.effects.empty();
+    if (!decided && !answer) return;  // most ticks: they would pile up behind a full disk
     journal_.join(std::move(batch), [this, decided, effects = std::move(out.effects), answer = std::move(answer)] {
       // The claim lapsed while this was written: another may own the shard and know nothing of it. Nobody is told; what was
       // written is looked at anew, if the shard is ours again.
@@ -538,7 +546,7 @@ private:
 
   caf::result<work_answer> on_work_request(const work_request& what, const caf::strong_actor_ptr& worker) {
     if (!may_decide()) {
-      if (!loaded_ || what.slots > 0) return to_caf(refusal());
+      if (!takes_requests() || what.slots > 0) return to_caf(refusal());
       // Who offers nothing, perhaps because it stops, may know that we know: that decides nothing. Behind what was granted before.
       LATHAM_REACHED("worker_without_slots_heard_without_the_right_to_decide");
       rules_->on_worker_lost(what.worker);
@@ -649,7 +657,7 @@ private:
   [[nodiscard]] static error of_another(std::uint16_t shard) { return {errc::unavailable, "shard " + std::to_string(shard) + " belongs to another scheduler; try again in a few seconds"}; }
 
   caf::result<video_view> find(video_id id) {
-    if (!loaded_) return to_caf(starting());
+    if (auto taken = takes_requests(); !taken) return to_caf(taken.error());
     if (!hold_->has(id.shard())) return to_caf(of_another(id.shard()));
     auto view = rules_->view(id, now());
     if (!view) return to_caf(view.error());
@@ -664,8 +672,9 @@ private:
   }
 
   caf::result<view_list> list(const std::string& tenant, video_id before, std::uint32_t limit) {
+    if (auto taken = takes_requests(); !taken) return to_caf(taken.error());
     // What nobody has told us of again would be missing in it, and storage believes that we have it.
-    if (!loaded_ || !knows_all() || (adopted_at_ && now() - *adopted_at_ < adoption_awaited_for && awaits_a_shard())) return to_caf(starting());
+    if (!knows_all() || (adopted_at_ && now() - *adopted_at_ < adoption_awaited_for && awaits_a_shard())) return to_caf(starting());
     return after({}, rules_->list(tenant, before, std::min(limit, 50u), now()));
   }
 
@@ -712,7 +721,7 @@ private:
   }
 
   caf::result<output_page> outputs(video_id id, std::uint32_t from) {
-    if (!loaded_) return to_caf(starting());
+    if (auto taken = takes_requests(); !taken) return to_caf(taken.error());
     if (!hold_->has(id.shard())) return to_caf(of_another(id.shard()));
     auto page = rules_->outputs(id, from);
     if (!page) return to_caf(page.error());
@@ -720,7 +729,7 @@ private:
   }
 
   caf::result<blob_list> unused(video_id id, const blob_list& blobs) {
-    if (!may_decide() || !knows_all()) return to_caf(loaded_ && hold_->holds(now()) ? starting() : refusal());
+    if (!may_decide() || !knows_all()) return to_caf(may_decide() ? starting() : refusal());
     if (blobs.size() > batch_max) return to_caf({errc::invalid_argument, "at most 64 blobs at once"});
     // Of a shard that is another's now, everything would look as if nobody referred to it.
     for (const auto blob : blobs)
@@ -842,7 +851,7 @@ private:
       later(tick_period, [this] { await_leases(); });
       return;
     }
-    if (!may_decide()) return give_up("its claim lapsed");
+    if (!may_decide()) return give_up(refusal().message);
     given_->frozen = true;
     given_->what = "sends its records";
     // What was decided before is on the disk, from where it is sent.
@@ -996,7 +1005,7 @@ private:
   };
 
   caf::result<adopt_answer> adopt(const shard_page& some) {
-    if (!loaded_) return to_caf(starting());
+    if (auto taken = takes_requests(); !taken) return to_caf(taken.error());
     if (given_) return adopt_answer{errc::limited, env_.config.incarnation};
     if (hold_->has(some.shard)) return adopt_answer{errc::conflict, env_.config.incarnation};
     // Its disk is about to be wiped.

@@ -47,7 +47,10 @@ public:
                     log(ports::log_level::error, "records are refused, the disk is full or too slow; make room. Trying again");
                     later(milliseconds{1'000}, std::move(again));
                   },
-                  env_.config.commit_bytes_max);
+                  [this](std::size_t waiting) {
+                    if (env_.metrics != nullptr) env_.metrics->set("latham_records_waiting", static_cast<double>(waiting), {{"role", "storage"}});
+                  },
+                  env_.config.records);
     set_down_handler([this](caf::down_msg& down) { on_down(down); });
     load_uploads({});
     return {
@@ -199,10 +202,16 @@ private:
   [[nodiscard]] static error blank() { return {errc::unavailable, "this storage node has an empty or an earlier disk and does not know yet what it should; try again in a few seconds"}; }
   [[nodiscard]] static error starting() { return {errc::unavailable, "storage is starting; try again in a second"}; }
 
+  /// Of requests that could only wait behind records that wait for the disk. Whoever is refused asks again, as on any day: clients and
+  /// gateways after seconds or at another node, schedulers and other storage nodes with their next period. What this node writes of
+  /// itself is once for each thing that there is (a tombstone, a confirmation, a disk), or so many at once: one page for each shard
+  /// that is taken back and each peer that is compared with, `outbox_parallel` announcements.
+  [[nodiscard]] expected<void> takes_requests() const { return loaded_ ? journal_.takes() : expected<void>{starting()}; }
+
   // ---- Uploads -----------------------------------------------------------------------------------------------------
 
   caf::result<upload_ticket> begin(const upload_request& request) {
-    if (!loaded_) return to_caf(starting());
+    if (auto taken = takes_requests(); !taken) return to_caf(taken.error());
     if (rules_.draining.contains(rules_.self)) return to_caf(emptied());
     if (LATHAM_REACHED_IF("upload_at_a_blank_storage", !memory_.knows_marks())) return to_caf(blank());
     if (auto taken = takes_new(); LATHAM_REACHED_IF("upload_at_a_bad_disk", !taken)) return to_caf(taken.error());
@@ -274,7 +283,7 @@ private:
   }
 
   caf::result<video_view> finish(video_id id, std::uint64_t bytes) {
-    if (!loaded_) return to_caf(starting());
+    if (auto taken = takes_requests(); !taken) return to_caf(taken.error());
     const auto* record = uploads_.find(id);
     if (record == nullptr && LATHAM_REACHED_IF("upload_perhaps_lost_here", may_be_lost(id))) return to_caf(blank());
     if (record == nullptr || record->state == upload_state::removed) return to_caf({errc::not_found, "there is no upload " + to_string(id)});
@@ -325,7 +334,7 @@ private:
   /// Drops the source and keeps a tombstone. The blob goes first: a crash between the two leaves a session whose blob is
   /// a tombstone, which the next remove finishes.
   caf::result<bool> forget(video_id id, bool receiving_only) {
-    if (!loaded_) return to_caf(starting());
+    if (auto taken = takes_requests(); !taken) return to_caf(taken.error());
     if (LATHAM_REACHED_IF("forget_at_a_leaving_storage", left_ && !receiving_only)) return to_caf(gone());
     ++taken_;
     const auto* record = uploads_.find(id);
@@ -380,7 +389,7 @@ private:
   }
 
   caf::result<video_view> find(video_id id) {
-    if (!loaded_) return to_caf(starting());
+    if (auto taken = takes_requests(); !taken) return to_caf(taken.error());
     const auto* record = uploads_.find(id);
     if (record == nullptr && LATHAM_REACHED_IF("upload_known_elsewhere", may_be_lost(id))) return to_caf(blank());
     if (record == nullptr || record->state == upload_state::removed) return to_caf({errc::not_found, "there is no video " + to_string(id)});
@@ -398,7 +407,7 @@ private:
   [[nodiscard]] ports::blob_store& received(const upload_record& record) { return record.state == upload_state::receiving && env_.own_blobs != nullptr ? *env_.own_blobs : *env_.blobs; }
 
   caf::result<view_list> list(const std::string& tenant, video_id before, std::uint32_t limit) {
-    if (!loaded_) return to_caf(starting());
+    if (auto taken = takes_requests(); !taken) return to_caf(taken.error());
     if (LATHAM_REACHED_IF("list_lacks_what_was_lost", !memory_.knows_marks() || lacks_records())) return to_caf(blank());
     view_list views;
     // One of an earlier life may have been accepted, and so may one whose record was sent to another node: that one counts this
@@ -478,7 +487,7 @@ private:
   }
 
   caf::result<bool> announce_again(std::uint16_t shard) {
-    if (!loaded_) return to_caf(starting());
+    if (auto taken = takes_requests(); !taken) return to_caf(taken.error());
     // By an earlier life of that scheduler, perhaps: what it was told since is behind the pages that were written, and it is gone.
     if (LATHAM_REACHED_IF("asked_again_while_taking_back", taking_back_.contains(shard)))
       return to_caf({errc::unavailable, "this storage node has been asked already, and writes down what it is to announce; ask again in a second"});
@@ -520,7 +529,7 @@ private:
       bytes += key.size() + value.size();
       batch.push_back({std::move(key), std::move(value)});
     };
-    while (so_far.upload && bytes < env_.config.commit_bytes_max) {
+    while (so_far.upload && bytes < env_.config.records.commit_bytes_max) {
       const auto record = uploads_.announce_again(shard, *so_far.upload);
       so_far.upload = record ? std::optional{record->what.video} : std::nullopt;
       if (!record) break;
@@ -529,7 +538,7 @@ private:
     }
     // Nor does it refer to any output: those of jobs that are done again are found by the reaper.
     auto output = outputs_.upper_bound(so_far.output);
-    for (; !so_far.upload && output != outputs_.end() && bytes < env_.config.commit_bytes_max; ++output) {
+    for (; !so_far.upload && output != outputs_.end() && bytes < env_.config.records.commit_bytes_max; ++output) {
       auto& [blob, entry] = *output;
       so_far.output = blob;
       if ((shard && blob.shard() != *shard) || !entry.record.confirmed) continue;
@@ -723,7 +732,7 @@ private:
   }
 
   caf::result<kept_claims> recall(std::uint16_t from) {
-    if (!loaded_) return to_caf(starting());
+    if (auto taken = takes_requests(); !taken) return to_caf(taken.error());
     kept_claims out;
     out.blank = !memory_.knows_marks();
     // What is not known to be all of them must not be taken for it, but may be all that is left.
@@ -875,7 +884,7 @@ private:
   }
 
   caf::result<upload_list> fetch(const mark_list& wanted) {
-    if (!loaded_) return to_caf(starting());
+    if (auto taken = takes_requests(); !taken) return to_caf(taken.error());
     if (wanted.size() > uploads_max) return to_caf({errc::invalid_argument, "at most 16 uploads at once"});
     upload_list out;
     for (const auto& mark : wanted)
@@ -1009,7 +1018,7 @@ private:
   }
 
   caf::result<bool> keep(const upload_list& records) {
-    if (!loaded_) return to_caf(starting());
+    if (auto taken = takes_requests(); !taken) return to_caf(taken.error());
     // A tombstone is taken all the same: nobody counts on it here, and it keeps a list true.
     if (left_ && std::any_of(records.begin(), records.end(), [](const upload_record& record) { return record.state != upload_state::removed; })) return to_caf(gone());
     ++taken_;
@@ -1039,7 +1048,7 @@ private:
   }
 
   caf::result<mark_list> marks(video_id after) {
-    if (!loaded_) return to_caf(starting());
+    if (auto taken = takes_requests(); !taken) return to_caf(taken.error());
     if (!memory_.knows_marks()) return to_caf(blank());
     auto answer = make_response_promise<mark_list>();
     journal_.join({}, [answer, some = uploads_.marks(after, marks_max)]() mutable { answer.deliver(std::move(some)); });
@@ -1134,7 +1143,7 @@ private:
   // ---- Shards ------------------------------------------------------------------------------------------------------
 
   caf::result<claim_answer> claim(const claim_request& request) {
-    if (!loaded_) return to_caf(starting());
+    if (auto taken = takes_requests(); !taken) return to_caf(taken.error());
     if (request.wanted.shard >= shards_max || !is_valid_node_name(request.wanted.holder)) return to_caf({errc::invalid_argument, "this is no claim of a shard"});
     if (!memory_.knows_claims()) return to_caf(blank());
     const auto* kept = claims_.find(request.wanted.shard);
@@ -1166,7 +1175,7 @@ private:
   // ---- Output blobs ------------------------------------------------------------------------------------------------
 
   caf::result<output_ticket> grant_output(video_id video, std::uint64_t bytes_max) {
-    if (!loaded_) return to_caf(starting());
+    if (auto taken = takes_requests(); !taken) return to_caf(taken.error());
     if (bytes_max == 0 || bytes_max > output_bytes_max) return to_caf({errc::too_large, "an output blob holds 1 byte to 2 GiB"});
     if (const auto* upload = uploads_.find(video); upload != nullptr && upload->state == upload_state::removed)
       return to_caf({errc::not_found, "the video " + to_string(video) + " is deleted"});
@@ -1200,7 +1209,7 @@ private:
   };
 
   caf::result<bool_list> verify(const output_list& outputs) {
-    if (!loaded_) return to_caf(starting());
+    if (auto taken = takes_requests(); !taken) return to_caf(taken.error());
     if (outputs.empty() || outputs.size() > batch_max) return to_caf({errc::invalid_argument, "1 to 64 outputs at once"});
     auto answer = make_response_promise<bool_list>();
     auto all = std::make_shared<pending_verify>(pending_verify{bool_list(outputs.size(), 0), outputs.size(), {}});
@@ -1221,7 +1230,7 @@ private:
   }
 
   caf::result<bool> remove(const blob_list& blobs) {
-    if (!loaded_) return to_caf(starting());
+    if (auto taken = takes_requests(); !taken) return to_caf(taken.error());
     if (blobs.size() > batch_max) return to_caf({errc::invalid_argument, "at most 64 blobs at once"});
     auto answer = make_response_promise<bool>();
     remove_blobs(blobs, [answer](const expected<void>& gone) mutable {

@@ -165,7 +165,7 @@ protected:
     e.config.output_grace = seconds{20};
     e.config.uploading.idle = idle_;
     e.config.scrub_bytes_s = scrub_bytes_s_;
-    e.config.commit_bytes_max = commit_bytes_max_;
+    e.config.records.commit_bytes_max = commit_bytes_max_;
     n.blobs = std::make_unique<store::replicated_blobs>(*n.disk, [t = n.transport.get()](const node_name& to) { return t->own_of(to); }, e.config.rules_of_copies(), clock_);
     e.clock = &clock_;
     e.random = &random_;

@@ -15,7 +15,8 @@ protected:
         batches_.push_back(std::move(batch));
         done_.push_back(std::move(done));
       },
-      [this](const error& e) { failed_ = e.code; }, [this](std::function<void()> again) { waiting_.push_back(std::move(again)); }, commit_bytes_max);
+      [this](const error& e) { failed_ = e.code; }, [this](std::function<void()> again) { waiting_.push_back(std::move(again)); },
+      [this](std::size_t count) { told_ = count; }, {commit_bytes_max, 4, 5000});
   }
   void note(const std::string& what) { happened_ += what; }
   void finish(expected<void> result = {}) {
@@ -42,6 +43,7 @@ protected:
   std::vector<std::function<void(expected<void>)>> done_;
   std::vector<std::function<void()>> waiting_;
   std::string happened_;
+  std::size_t told_ = 0;
   errc failed_ = errc::none;
 };
 
@@ -137,6 +139,30 @@ TEST_F(Journal, WhatIsDecidedAtOnceIsNeverParted) {
   EXPECT_EQ(keys(3), "c0 c1 c2 c3 c4 ") << "though it is larger than a batch should be";
   EXPECT_EQ(happened_, "c");
   EXPECT_EQ(keys(4), "d0 ");
+}
+
+TEST_F(Journal, NoMoreRequestsAreTakenThanMayWait) {
+  EXPECT_TRUE(journal_.takes());
+  for (const auto* name : {"a", "b", "c"}) journal_.join({{name, "v"}}, [] {});
+  EXPECT_TRUE(journal_.takes());
+  journal_.join({}, [] {});
+  ASSERT_FALSE(journal_.takes()) << "what reads waits as well, and so does what is in flight";
+  EXPECT_EQ(journal_.takes().error().code, errc::limited);
+  EXPECT_EQ(told_, 4u);
+  journal_.join({{"d", "v"}}, [this] { note("d"); });
+  finish();
+  EXPECT_FALSE(journal_.takes());
+  finish();
+  EXPECT_TRUE(journal_.takes());
+  EXPECT_EQ(happened_, "d") << "what the owner decides by itself joins all the same";
+  EXPECT_EQ(told_, 0u);
+}
+
+TEST_F(Journal, NoMoreBytesAreTakenThanMayWait) {
+  journal_.join(records("a", 14), [] {});
+  EXPECT_FALSE(journal_.takes());
+  journal_.drop();
+  EXPECT_TRUE(journal_.takes());
 }
 
 TEST_F(Journal, ADecisionThatNoStoreTakesEndsTheOwner) {

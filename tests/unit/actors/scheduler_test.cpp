@@ -9,8 +9,11 @@
 #include <caf/scheduler/test_coordinator.hpp>
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <set>
+#include <string>
 #include <vector>
 
 namespace latham {
@@ -154,6 +157,48 @@ TEST_F(Scheduler, ThatDoesNotOwnItsShardDecidesNothingButAnswersWhoLooks) {
   grants_ = true;
   pass(seconds{10});
   EXPECT_EQ(ask<errc>(upload()), errc::none) << "its shard is its own again, without a restart";
+}
+
+namespace {
+
+struct last_gauges final : ports::metrics {
+  std::map<std::string, double, std::less<>> values;
+  void add(std::string_view, double, const ports::labels&) override {}
+  void set(std::string_view gauge, double value, const ports::labels&) override { values[std::string{gauge}] = value; }
+  void observe(std::string_view, double, const ports::labels&) override {}
+};
+
+class SchedulerWithAFullDisk : public Scheduler {
+protected:
+  void SetUp() override {
+    env_.config.records.waiting_max = 4;
+    env_.metrics = &metrics_;
+    Scheduler::SetUp();
+    records_.fail_commits(errc::disk_full);
+    ASSERT_EQ(ask<errc>(upload()), errc::internal) << "it waits";
+  }
+  [[nodiscard]] double waiting() const { return metrics_.values.at("latham_records_waiting"); }
+  last_gauges metrics_;
+};
+
+}  // namespace
+
+TEST_F(SchedulerWithAFullDisk, DecidesNothingWithEachTickThatWouldWait) {
+  pass(seconds{60});
+  EXPECT_EQ(waiting(), 1);
+}
+
+TEST_F(SchedulerWithAFullDisk, RefusesWhatCouldOnlyWaitAsWell) {
+  std::map<errc, int> answers;
+  for (int i = 0; i < 10; ++i) ++answers[ask<video_view>(find_atom::value, upload().video)];
+  EXPECT_EQ(answers, (std::map<errc, int>{{errc::internal, 3}, {errc::limited, 7}})) << "three wait";
+  EXPECT_EQ(ask<errc>(upload()), errc::limited);
+  EXPECT_EQ((ask<view_list>(list_atom::value, std::string{"default"}, video_id{}, std::uint32_t{10})), errc::limited);
+  EXPECT_EQ(waiting(), 4);
+  records_.fail_commits(errc::none);
+  pass(seconds{2});
+  EXPECT_EQ(waiting(), 0);
+  EXPECT_EQ(ask<video_view>(find_atom::value, upload().video), errc::none);
 }
 
 /// Its machine lost power: nobody has told the scheduler yet that the earlier process is gone.

@@ -15,6 +15,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 
 namespace latham {
@@ -206,6 +207,36 @@ TEST_F(StorageWithAFullDisk, AnnouncesNoUploadBeforeItsRecordIsDurable) {
   EXPECT_EQ(announced_, std::vector<video_id>{record_.what.video});
 }
 
+TEST_F(StorageWithAFullDisk, RefusesWhatCouldOnlyWaitAsWell) {
+  env_.config.records.waiting_max = 4;
+  caf::anon_send_exit(actor_, caf::exit_reason::kill);
+  run();
+  records_.fail_commits(errc::none);
+  system_.spawn([this](caf::event_based_actor* parent) { actor_ = spawn_storage(parent, env_, directory_); });
+  run();
+  records_.fail_commits(errc::disk_full);
+  keep();
+  std::map<errc, int> answers;
+  const auto ask = [&](auto what, auto... with) {
+    system_.spawn([&, what, with...](caf::event_based_actor* self) {
+      self->request(actor_, caf::infinite, what, with...).then([&](const mark_list&) { ++answers[errc::none]; }, [&](const caf::error& e) { ++answers[from_caf(e).code]; });
+    });
+    run();
+  };
+  for (int i = 0; i < 10; ++i) ask(marks_atom::value, video_id{});
+  EXPECT_EQ(answers, (std::map<errc, int>{{errc::limited, 7}})) << "three wait behind the record";
+  ask(claim_request{{1, 1, "scheduler-0", 7}, 0, {}});
+  ask(again_atom::value, std::uint16_t{1});
+  ask(begin_atom::value, upload_request{});
+  EXPECT_EQ(answers[errc::limited], 10);
+  records_.fail_commits(errc::none);
+  pass(seconds{2});
+  EXPECT_EQ(kept_, 1);
+  EXPECT_EQ(answers[errc::none], 3);
+  ask(marks_atom::value, video_id{});
+  EXPECT_EQ(answers[errc::none], 4);
+}
+
 TEST_F(StorageWithAFullDisk, AnnouncesNoUploadThatWasDeletedWhileItWaited) {
   keep();
   join();
@@ -341,7 +372,7 @@ namespace {
 class StorageWithMuchToAnnounceAgain : public Storage {
 protected:
   void SetUp() override {
-    env_.config.commit_bytes_max = records_bytes_max / 4;
+    env_.config.records.commit_bytes_max = records_bytes_max / 4;
     for (std::uint64_t i = 1; i <= many; ++i)
       for (const auto shard : {std::uint16_t{1}, std::uint16_t{2}}) {
         upload_record upload;
