@@ -55,7 +55,14 @@ public:
   /// Whether the owner may take a request that will join. Fails with limited, and says what to do.
   [[nodiscard]] expected<void> takes() const {
     if (!LATHAM_REACHED_IF("requests_refused_behind_records", waiting() >= limits_.waiting_max || bytes_ >= limits_.waiting_bytes_max)) return {};
-    return {errc::limited, "too much waits for the disk that this node keeps its records on, which is full or too slow: make room there, and try again in a few seconds"};
+    return full();
+  }
+
+  /// Whether the owner may decide something that it could as well decide later: not while records are refused, when whoever waits for
+  /// an answer has none. Fails as `takes` does.
+  [[nodiscard]] expected<void> takes_decisions() const {
+    if (LATHAM_REACHED_IF("decided_later_for_a_full_disk", refused_)) return full();
+    return takes();
   }
 
   void join(ports::kv_batch records, effect act) {
@@ -78,6 +85,10 @@ public:
   [[nodiscard]] std::size_t waiting() const noexcept { return waiting_.size() + leaving_.size(); }
 
 private:
+  static error full() {
+    return {errc::limited, "too much waits for the disk that this node keeps its records on, which is full or too slow: make room there, and try again in a few seconds"};
+  }
+
   struct decided {
     ports::kv_batch records;
     std::size_t bytes = 0;
@@ -111,7 +122,8 @@ private:
 
   void commit(ports::kv_batch batch) {
     commit_(batch, [this, batch](expected<void> result) {
-      if (LATHAM_REACHED_IF("records_refused", !result && (result.error().code == errc::disk_full || result.error().code == errc::limited))) return wait_([this, batch] { commit(batch); });
+      refused_ = !result && (result.error().code == errc::disk_full || result.error().code == errc::limited);
+      if (LATHAM_REACHED_IF("records_refused", refused_)) return wait_([this, batch] { commit(batch); });
       if (!result) {
         LATHAM_REACHED("records_failed");
         return failed_(result.error());
@@ -138,6 +150,7 @@ private:
   std::size_t leaving_bytes_ = 0;  // of it
   std::size_t told_ = 0;
   bool in_flight_ = false;
+  bool refused_ = false;           // the last time that they were tried
 };
 
 }  // namespace latham

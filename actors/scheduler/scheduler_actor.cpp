@@ -261,13 +261,18 @@ private:
     journal_.join(std::move(batch), [this] { load(store::prefix_videos, {}); });
   }
 
-  /// Everything that decides needs it; what only reads does not. A tick decides later what it cannot now, so what goes on while too
-  /// much waits is the end of what was begun: once for each video and storage node, with one page of a shard that moves.
-  [[nodiscard]] bool may_decide() { return loaded_ && !is_frozen() && hold_->holds(now()) && journal_.takes(); }
+  /// Everything that decides needs it; what only reads does not. While records are refused workers hear nothing and let their leases
+  /// go: to take those back and grant the tasks anew, again and again, would use up attempts that nobody made. So a tick decides
+  /// later, and what goes on is the end of what was begun: once for each lease, video and storage node, with one page of a shard
+  /// that moves.
+  [[nodiscard]] bool may_decide() { return may_hear() && journal_.takes_decisions(); }
+  /// The end of a lease, which is not said twice.
+  [[nodiscard]] bool may_hear() { return loaded_ && !is_frozen() && hold_->holds(now()); }
   [[nodiscard]] bool is_frozen() const { return given_ && given_->frozen; }
   [[nodiscard]] error refusal() const {
     if (is_frozen()) return {errc::unavailable, "the shard is being handed over to another scheduler; try again in a few seconds"};
-    if (auto taken = takes_requests(); !taken) return taken.error();
+    if (!loaded_) return starting();
+    if (auto taken = journal_.takes_decisions(); !taken) return taken.error();
     return {errc::unavailable, "the scheduler does not reach the storage nodes; try again in a few seconds"};
   }
   /// Those that only read join what waits as well.
@@ -642,7 +647,7 @@ private:
   }
 
   caf::result<errc> on_failure(const task_failure& failure) {
-    if (!may_decide()) return to_caf(refusal());
+    if (!may_hear()) return to_caf(refusal());
     if (!hold_->has(failure.task.video.shard())) return to_caf(of_another(failure.task.video.shard()));
     const bool given_back = failure.code == errc::cancelled;
     log(given_back ? ports::log_level::info : ports::log_level::warn, "task {} task={} epoch={} code={} detail=\"{}\"", given_back ? "given back" : "failed", to_string(failure.task),
@@ -1040,8 +1045,10 @@ private:
     if (erasing) return;
     const auto shard = some.shard;
     ports::kv_batch batch;
-    if (adoptions_.erase(shard) != 0) batch.push_back({store::adoption_key(shard), std::nullopt});
+    adoptions_.erase(shard);
+    batch.push_back({store::adoption_key(shard), std::nullopt});  // also one that is on its way to the disk
     journal_.join(std::move(batch), [this, shard] {
+      adoptions_.erase(shard);
       erase_shard(shard, store::prefix_tasks, {}, [this, shard] { keep_first_page(shard); });
     });
   }

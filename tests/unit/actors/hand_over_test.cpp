@@ -435,6 +435,15 @@ TEST_F(HandOver, OfTwoFirstPagesTheLaterAttemptsCountsAndBothAreAnswered) {
   EXPECT_FALSE(has(video));
 }
 
+TEST_F(HandOver, AFirstPageTakesAwayTheMarkOfTheAttemptBeforeAlsoOnItsWayToTheDisk) {
+  const auto send = [&](const shard_page& some) { caf::anon_send(caf::actor_cast<scheduler_actor>(nodes_.at("scheduler-0").actor), adopt_atom::value, some); };
+  EXPECT_EQ(ask<adopt_answer>("scheduler-0", adopt_atom::value, page_of(1, 0, false, {video}))->code, errc::none);
+  send(page_of(1, 1, true, {}));
+  send(page_of(2, 0, false, {video}));
+  run();
+  EXPECT_FALSE(nodes_.at("scheduler-0").records->contents().contains(store::adoption_key(1)));
+}
+
 TEST_F(HandOver, ToOneThatIsEmptiedIsRefusedAndWhatCameBeforeKeepsItThere) {
   ASSERT_EQ(announce("scheduler-1", video), errc::none);
   no_transfer_ = {"storage-0", "storage-1", "storage-2"};

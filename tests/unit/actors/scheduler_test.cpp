@@ -26,7 +26,8 @@ struct virtual_time : caf::actor_system_config {
 
 class fixed_clock final : public ports::clock {
 public:
-  [[nodiscard]] instant now() const noexcept override { return {1}; }
+  [[nodiscard]] instant now() const noexcept override { return at; }
+  instant at{1};
   [[nodiscard]] utc_ms wall() const noexcept override { return {1'700'000'000'000}; }
 };
 
@@ -199,6 +200,63 @@ TEST_F(SchedulerWithAFullDisk, RefusesWhatCouldOnlyWaitAsWell) {
   pass(seconds{2});
   EXPECT_EQ(waiting(), 0);
   EXPECT_EQ(ask<video_view>(find_atom::value, upload().video), errc::none);
+}
+
+namespace {
+
+/// One worker of one slot has a lease, and then no record can be written any more, beginning with that of another video.
+class SchedulerOfALeaseWithAFullDisk : public Scheduler {
+protected:
+  void SetUp() override {
+    Scheduler::SetUp();
+    worker_ = system_.spawn([this]() -> caf::behavior {
+      return {[this](const grant_list& all) { granted_.insert(granted_.end(), all.begin(), all.end()); }};
+    });
+    ASSERT_EQ(ask<work_answer>(work_request{"worker-0", 1, "model", 1}, caf::actor_cast<caf::strong_actor_ptr>(worker_)), errc::none);
+    ASSERT_EQ(ask<errc>(upload()), errc::none);
+    ASSERT_EQ(granted_.size(), 1u);
+    records_.fail_commits(errc::disk_full);
+    auto another = upload();
+    another.video = make_id<video_id>({1}, 0, 2);
+    ASSERT_EQ(ask<errc>(another), errc::internal) << "it waits";
+  }
+  void TearDown() override {
+    caf::anon_send_exit(worker_, caf::exit_reason::kill);
+    Scheduler::TearDown();
+  }
+  void pass(seconds time) {
+    for (auto left = time; left > seconds{0}; left -= seconds{1}) {
+      clock_.at = clock_.at + seconds{1};
+      Scheduler::pass(seconds{1});
+    }
+  }
+  std::vector<work_grant> granted_;
+  caf::actor worker_;
+};
+
+}  // namespace
+
+TEST_F(SchedulerOfALeaseWithAFullDisk, UsesUpNoAttemptsThatNobodyHearsOf) {
+  pass(seconds{120});
+  EXPECT_EQ(ask<work_answer>(work_request{"worker-0", 1, "model", 1}, caf::actor_cast<caf::strong_actor_ptr>(worker_)), errc::limited);
+  records_.fail_commits(errc::none);
+  pass(seconds{3});
+  auto state = video_state::failed;
+  system_.spawn([&](caf::event_based_actor* self) {
+    self->request(actor_, seconds{5}, find_atom::value, upload().video).then([&](const video_view& view) { state = view.state; }, [](const caf::error&) {});
+  });
+  run();
+  EXPECT_EQ(state, video_state::planning);
+  EXPECT_LE(granted_.size(), 2u) << "its lease has run out, once";
+}
+
+TEST_F(SchedulerOfALeaseWithAFullDisk, TakesTheEndOfALeaseThatIsNotSaidTwice) {
+  pass(seconds{2});
+  const auto& lease = granted_.front();
+  EXPECT_EQ(ask<errc>(task_failure{{lease.video, lease.kind, lease.first}, lease.held, errc::unavailable, "storage is away"}), errc::internal) << "it waits for the disk";
+  records_.fail_commits(errc::none);
+  pass(seconds{5});
+  EXPECT_EQ(granted_.size(), 2u) << "long before the lease would have run out";
 }
 
 /// Its machine lost power: nobody has told the scheduler yet that the earlier process is gone.
