@@ -188,8 +188,7 @@ private:
         [this, node = change.node, handle](const shard_info& info) {
           if (!schedulers_.on_info(node, handle, info)) return;
           // What an earlier one has not answered is asked again, and its late answers count for nothing.
-          ++announcement_;
-          announcing_.clear();
+          for (const auto shard : info.shards) void_announcements(shard);
           announce();
         },
         [this, change](caf::error&) {
@@ -204,8 +203,8 @@ private:
 
   /// Of requests that could only wait behind records that wait for the disk. Whoever is refused asks again, as on any day: clients and
   /// gateways after seconds or at another node, schedulers and other storage nodes with their next period. What this node writes of
-  /// itself is once for each thing that there is (a tombstone, a confirmation, a disk), or so many at once: one page for each shard
-  /// that is taken back and each peer that is compared with, `outbox_parallel` announcements.
+  /// itself is once for each thing that there is (a tombstone, a disk), or so many at once: one page for each shard that is taken
+  /// back, a batch of each that is reaped, `outbox_parallel` announcements; and the end of each comparison with a peer, once a minute.
   [[nodiscard]] expected<void> takes_requests() const { return loaded_ ? journal_.takes() : expected<void>{starting()}; }
 
   // ---- Uploads -----------------------------------------------------------------------------------------------------
@@ -353,15 +352,15 @@ private:
     auto answer = make_response_promise<bool>();
     removing_.insert(id);
     env_.blobs->remove(record->what.source.blob, here<void>([this, answer, id](expected<void> removed) mutable {
-      removing_.erase(id);
-      fresh_.erase(id);
-      keepers_.erase(id);
+      removing_.erase(removing_.find(id));
       if (!removed) {
         // Nobody may come back to finish it: a scheduler that has lost its disk since knows of no delete.
         uploads_.reconsider(id);
         announce();
         return deny(answer, removed.error());
       }
+      fresh_.erase(id);
+      keepers_.erase(id);
       auto tombstone = uploads_.remove(id);
       if (!tombstone) return end_outputs_of(id, answer);
       persist(*tombstone, [this, answer, id, tombstone = *tombstone] {
@@ -447,9 +446,24 @@ private:
     const auto may = [this](video_id id) { return (settled_ || fresh_.contains(id)) && !removing_.contains(id) && is_kept(*uploads_.find(id)); };
     for (const auto& event : uploads_.outbox(outbox_parallel, announcing_, reachable, may)) {
       announcing_[event.video.shard()].insert(event.video);
-      journal_.join({}, [this, id = event.video, mine = announcement_] {
-        if (mine == announcement_) announce(id);
+      journal_.join({}, [this, id = event.video, mine = announcement_of(event.video.shard())] {
+        if (mine == announcement_of(id.shard())) announce(id);
       });
+    }
+  }
+
+  [[nodiscard]] std::uint64_t announcement_of(std::uint16_t shard) const {
+    const auto at = announcements_void_.find(shard);
+    return announcement_ + (at == announcements_void_.end() ? 0 : at->second);
+  }
+  /// What is under way to that shard, or to all, says nothing any more.
+  void void_announcements(std::optional<std::uint16_t> shard) {
+    if (shard) {
+      ++announcements_void_[*shard];
+      announcing_.erase(*shard);
+    } else {
+      ++announcement_;
+      announcing_.clear();
     }
   }
 
@@ -461,11 +475,11 @@ private:
       return;
     }
     const auto event = found->what;
-    const auto again = [this, id = event.video, mine = announcement_] {
-      if (mine != announcement_) return;
+    const auto again = [this, id = event.video, mine = announcement_of(event.video.shard())] {
+      if (mine != announcement_of(id.shard())) return;
       LATHAM_REACHED("outbox_said_again");
       later(milliseconds{1000}, [this, id, mine] {
-        if (mine != announcement_) return;
+        if (mine != announcement_of(id.shard())) return;
         announcing_[id.shard()].erase(id);
         announce();
       });
@@ -474,9 +488,9 @@ private:
     if (!scheduler) return again();
     request(scheduler, env_.config.request_timeout, event)
       .then(
-        [this, again, id = event.video, mine = announcement_](errc code) {
+        [this, again, id = event.video, mine = announcement_of(event.video.shard())](errc code) {
           // An answer that was on its way while another scheduler asked for everything again says nothing of that one.
-          if (mine != announcement_) return;
+          if (mine != announcement_of(id.shard())) return;
           if (code != errc::none) return again();
           announcing_[id.shard()].erase(id);
           fresh_.erase(id);
@@ -509,8 +523,7 @@ private:
 
   /// Of that shard, or of all.
   void take_back_announcements(std::optional<std::uint16_t> shard, std::function<void()> durable) {
-    ++announcement_;
-    announcing_.clear();
+    void_announcements(shard);
     // The scheduler does not know what was deleted; neither may this node, if it was away then.
     settled_ = rules_.members.size() == 1;
     auto& begun = taking_back_[shard] = taking_back{};
@@ -819,7 +832,8 @@ private:
               exchanges_.erase(node);
               exchanged_.insert(node);
               // What was learned is on its way to the disk, in order before whatever is told from now on.
-              journal_.join({}, [this, node] {
+              journal_.join({}, [this, node, disk = disk_] {
+                if (disk != disk_) return;  // it was an earlier one, as this node knows since, and asks all anew
                 memory_.on_marks(node);
                 recollected();
               });
@@ -1295,6 +1309,7 @@ private:
     for (const auto id : uploads_.expired(now())) look_abandoned(id);
     for (const auto& [shard, waiting] : unconfirmed_) reap(shard);
     sweep();
+    announce();         // places that nobody else has freed: of what was deleted while it waited, say
     (void)takes_new();  // a disk in trouble is tried again, also while nobody wants anything
     later(milliseconds{5'000}, [this] { tick(); });
   }
@@ -1316,7 +1331,8 @@ private:
   /// all outputs there are to be asked about.
   void reap(std::uint16_t shard) {
     const auto waiting = unconfirmed_.find(shard);
-    if (waiting == unconfirmed_.end() || reaping_.contains(shard) || !schedulers_.of(shard)) return;
+    // What it finds is written down, which could only wait.
+    if (waiting == unconfirmed_.end() || reaping_.contains(shard) || !schedulers_.of(shard) || !journal_.takes()) return;
     blob_list due;
     for (const auto& [since, blob] : waiting->second) {
       if (now() - since <= env_.config.output_grace || due.size() == batch_max) break;
@@ -1327,6 +1343,7 @@ private:
     struct looking {
       std::size_t left;
       std::map<video_id, blob_list> still;
+      bool all_well = true;
     };
     auto all = std::make_shared<looking>(looking{due.size(), {}});  // shared by the answers
     for (const auto blob : due)
@@ -1341,13 +1358,14 @@ private:
             all->still[at->second.record.video].push_back(blob);
           } else {
             begin_anew(blob, at->second);  // nobody knows; others are not to wait for it
+            all->all_well = false;
           }
         }
-        if (--all->left == 0) ask_whether_unused(shard, all->still);
+        if (--all->left == 0) ask_whether_unused(shard, all->still, all->all_well);
       }));
   }
 
-  void ask_whether_unused(std::uint16_t shard, const std::map<video_id, blob_list>& still) {
+  void ask_whether_unused(std::uint16_t shard, const std::map<video_id, blob_list>& still, bool all_looked) {
     struct asking {
       std::size_t left;
       bool all_well = true;
@@ -1361,7 +1379,7 @@ private:
       if (all->all_well) soon([this, shard] { reap(shard); });
     };
     const auto scheduler = schedulers_.of(shard);
-    step(scheduler != nullptr);
+    step(all_looked && scheduler != nullptr);
     for (const auto& [video, blobs] : still) {
       if (!scheduler) step(false);
       else
@@ -1388,7 +1406,7 @@ private:
   /// others were asked, because a blob has a record first at one node alone. All blobs in one go, page by page, and then a rest that
   /// is short beside the time that a blob without a name is given anyway.
   void sweep() {
-    if (sweeping_ || now() < sweeps_again_ || !memory_.knows_marks() || exchanged_.size() + 1 < rules_.members.size()) return;
+    if (sweeping_ || now() < sweeps_again_ || !journal_.takes() || !memory_.knows_marks() || exchanged_.size() + 1 < rules_.members.size()) return;
     sweeping_ = true;
     env_.blobs->list(swept_, sweep_blobs, here<std::vector<ports::blob_stat>>([this](expected<std::vector<ports::blob_stat>> blobs) {
       if (!blobs) {
@@ -1513,7 +1531,8 @@ private:
   std::map<video_id, std::set<node_name>> keepers_;  // of complete uploads that the scheduler has not: who else has the record
   scheduler_map schedulers_;
   shard_claims claims_;
-  std::uint64_t announcement_ = 0;  // grows when what was announced so far is void
+  std::uint64_t announcement_ = 0;  // grows when what was announced so far is void, to all schedulers
+  std::map<std::uint16_t, std::uint64_t> announcements_void_;  // the same of a shard's
   std::map<std::optional<std::uint16_t>, taking_back> taking_back_;  // by shard, none: all of them
   std::uint64_t taken_back_ = 0;
   uploads uploads_;
@@ -1533,7 +1552,7 @@ private:
   std::uint64_t recalls_begun_ = 0;
   std::map<video_id, std::set<node_name>> elsewhere_;  // complete at these, and unknown here since this node began with an empty disk: perhaps lost here
   announcements announcing_;
-  std::set<video_id> removing_;  // their blobs are on the way out
+  std::multiset<video_id> removing_;  // their blobs are on the way out, once for each who asked for that
   bool loaded_ = false;
   std::set<std::uint16_t> reaping_;  // shards of which a batch is under way
   bool sweeping_ = false;

@@ -40,6 +40,7 @@ public:
   void seal(ports::write_token t, std::uint64_t b, ports::completion<ports::blob_stat> d) override { inner_.seal(t, b, std::move(d)); }
   void read(blob_id i, std::uint64_t o, std::uint32_t b, ports::completion<buffer> d) override { inner_.read(i, o, b, std::move(d)); }
   void stat(blob_id i, ports::completion<ports::blob_stat> d) override {
+    ++looks;
     if (slow) return late.push_back([this, i, d = std::move(d)] { inner_.stat(i, d); });
     if (failing != errc::none) return d(error{failing, "the disk failed"});
     inner_.stat(i, std::move(d));
@@ -53,6 +54,7 @@ public:
   bool slow = false;  // for now: what is asked is looked at with `late`
   bool slow_removal = false;  // likewise
   std::vector<std::function<void()>> late;
+  std::size_t looks = 0;  // by stat
   errc failing = errc::none;
   errc removal = errc::none;
   errc reservation = errc::none;
@@ -80,6 +82,7 @@ protected:
   void SetUp() override {
     env_.config.name = "storage-0";
     env_.config.output_grace = seconds{100};
+    env_.config.records.commit_bytes_max = records_bytes_max / 4;
     env_.records = &records_;
     env_.blobs = &moody_;
     env_.clock = &clock_;
@@ -312,6 +315,38 @@ TEST_F(StorageOfTwoShards, AnnouncesAllWhenBothAreThere) {
   EXPECT_EQ(announced_.size(), 41u);
 }
 
+TEST_F(StorageOfTwoShards, LooksForMoreWhenWhatWasUnderWayIsDeleted) {
+  records_.fail_commits(errc::disk_full);
+  keep(make_id<video_id>(utc_ms{42}, 2, 42));  // what comes waits behind it
+  join(1, errc::none);
+  pass(seconds{2});
+  for (std::uint64_t n = 1; n <= 16; ++n) {
+    system_.spawn([this, n](caf::event_based_actor* self) {
+      self->request(actor_, caf::infinite, forget_atom::value, make_id<video_id>(utc_ms{static_cast<std::int64_t>(n)}, 1, n)).then([](bool) {}, [](const caf::error&) {});
+    });
+    run();
+  }
+  records_.fail_commits(errc::none);
+  pass(seconds{12});
+  EXPECT_EQ(announced_.size(), 24u);
+}
+
+TEST_F(StorageOfTwoShards, GoesOnAnnouncingToTheOneWhileWhatTheOtherHadIsTakenBack) {
+  join(2, errc::none);
+  ASSERT_EQ(announced_.size(), 1u);
+  // Its answer is on its way when the other shard's scheduler asks for everything.
+  const auto more = make_id<video_id>(utc_ms{43}, 2, 43);
+  records_.fail_commits(errc::disk_full);
+  keep(more);
+  system_.spawn([this](caf::event_based_actor* self) { self->request(actor_, caf::infinite, again_atom::value, std::uint16_t{1}).then([](bool) {}, [](const caf::error&) {}); });
+  run();
+  records_.fail_commits(errc::none);
+  pass(seconds{2});
+  EXPECT_EQ(announced_, (std::vector<video_id>{last_, more}));
+  pass(seconds{20});
+  EXPECT_EQ(announced_.size(), 2u) << "and what it has said that it has is not asked of it again";
+}
+
 /// Its blob goes before its tombstone is written.
 TEST_F(StorageWithAFullDisk, AnnouncesNoUploadThatIsOnItsWayOutWhileItWaited) {
   keep();
@@ -360,6 +395,20 @@ TEST_F(StorageThatRemovesAnUpload, DoesNotAnnounceIt) {
   EXPECT_TRUE(announced_.empty());
 }
 
+TEST_F(StorageThatRemovesAnUpload, DoesNotAnnounceItWhileAnotherRemovalOfItIsUnderWay) {
+  forget();
+  ASSERT_EQ(moody_.late.size(), 2u);
+  moody_.slow_removal = false;
+  moody_.removal = errc::io;
+  moody_.late[0]();
+  pass(seconds{10});
+  EXPECT_TRUE(announced_.empty());
+  moody_.removal = errc::none;
+  moody_.late[1]();
+  pass(seconds{10});
+  EXPECT_TRUE(announced_.empty());
+}
+
 TEST_F(StorageThatRemovesAnUpload, AnnouncesItWhenTheRemovalFails) {
   moody_.removal = errc::io;
   go_on();
@@ -372,7 +421,6 @@ namespace {
 class StorageWithMuchToAnnounceAgain : public Storage {
 protected:
   void SetUp() override {
-    env_.config.records.commit_bytes_max = records_bytes_max / 4;
     for (std::uint64_t i = 1; i <= many; ++i)
       for (const auto shard : {std::uint16_t{1}, std::uint16_t{2}}) {
         upload_record upload;
@@ -551,16 +599,18 @@ namespace {
 /// Many outputs that nobody committed, of some videos and of two shards.
 class StorageOfManyOutputs : public Storage {
 protected:
-  static constexpr std::uint64_t videos = 5, outputs = 80;
+  static constexpr std::uint64_t videos = 5, outputs = 80, waiting_max = 300;
   void SetUp() override {
+    env_.config.records.waiting_max = waiting_max;
     Storage::SetUp();
     for (const std::uint16_t shard : {1, 2})
       for (std::uint64_t v = 0; v < videos; ++v)
-        for (std::uint64_t n = 0; n < outputs; ++n)
+        for (std::uint64_t n = 0; n < outputs; ++n) {
           system_.spawn([this, id = make_id<video_id>(utc_ms{5}, shard, v)](caf::event_based_actor* self) {
             self->request(actor_, caf::infinite, output_atom::value, id, std::uint64_t{10}).then([](const output_ticket&) {}, [](const caf::error&) {});
           });
-    run();
+          run();
+        }
   }
   void TearDown() override {
     for (auto& one : schedulers_) caf::anon_send_exit(one, caf::exit_reason::kill);
@@ -604,6 +654,29 @@ TEST_F(StorageOfManyOutputs, ReapsThoseOfAShardWhileTheOtherDoesNotAnswer) {
   join(2, true);
   pass(env_.config.output_grace + seconds{10});
   EXPECT_EQ(blobs_held(), videos * outputs);
+}
+
+TEST_F(StorageOfManyOutputs, LooksAgainAtTheNextTickOnlyAtADiskThatCannotBeRead) {
+  join(1, true);
+  moody_.failing = errc::io;
+  pass(env_.config.output_grace + seconds{12});
+  EXPECT_GT(moody_.looks, 0u);
+  EXPECT_LE(moody_.looks, 3 * batch_max);
+}
+
+TEST_F(StorageOfManyOutputs, AsksNothingThatCouldNotBeWrittenDown) {
+  records_.fail_commits(errc::disk_full);
+  for (std::uint64_t n = 0; n < waiting_max; ++n) {
+    system_.spawn([this](caf::event_based_actor* self) { self->request(actor_, caf::infinite, output_atom::value, video_id{1, 2}, std::uint64_t{10}).then([](const output_ticket&) {}, [](const caf::error&) {}); });
+    run();
+  }
+  join(1, true);
+  join(2, true);
+  pass(env_.config.output_grace + seconds{12});
+  EXPECT_EQ(asked_, 0u);
+  records_.fail_commits(errc::none);
+  pass(seconds{12});
+  EXPECT_GT(asked_, 0u);
 }
 
 TEST_F(StorageOfManyOutputs, TriesWhatFailedAtTheNextTickOnly) {
