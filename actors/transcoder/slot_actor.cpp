@@ -142,11 +142,12 @@ private:
   }
 
   void on_read_failed(std::uint64_t read, std::uint64_t offset, std::uint32_t bytes, std::uint32_t attempt, const error& why) {
+    if (!session_) return;  // its child has ended, perhaps with all that was asked of it
     LATHAM_REACHED("source_read_again");
     if (attempt >= io_attempts_max) {
       LATHAM_REACHED("source_unreadable");
       // All is made, and it only reads on.
-      if (session_ && has_made_all()) return session_->supply(read, why);
+      if (has_made_all()) return session_->supply(read, why);
       return end(storages_trouble(why.code), "the source could not be read: " + why.message, running_);
     }
     later(backoff(io_backoff, attempt, env_.random->next()), [this, read, offset, bytes, attempt] {

@@ -510,6 +510,7 @@ errc scheduler::on_failure(const task_failure& failure, instant now, std::uint64
     // Only the task that failed has been tried; the rest of the run gets its attempt back, and so does all of it when the
     // worker only stops, or when the trouble is our own: no input is to blame for a storage node that is away.
     if (t->record.id != failed || is_our_own_trouble(failure.code)) --t->record.attempts;
+    if (t->record.id == failed && is_our_own_trouble(failure.code) && failure.code != errc::cancelled) ++t->excused;
     back_to_pending(*v, *t, t->record.id == failed ? why : "", now, random, out);
   }
   end_lease(failure.held, out);
@@ -531,7 +532,7 @@ void scheduler::back_to_pending(video_entry& v, task_entry& t, std::string why, 
          now, out);
     return;
   }
-  t.not_before = now + backoff(config_.retry, std::max(1u, t.record.attempts), random);
+  t.not_before = now + backoff(config_.retry, std::max(1u, t.record.attempts + t.excused), random);
   // Nothing is made with its engine yet, which may have left with an upgrade.
   if (t.record.id.kind == task_kind::plan && !v.record.plan_known && !v.record.engine.empty()) {
     LATHAM_REACHED("engine_chosen_again");

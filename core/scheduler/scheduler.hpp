@@ -165,6 +165,7 @@ private:
     task_record record;
     instant not_before;
     std::uint64_t done = 0;   // frames or samples, while leased
+    std::uint32_t excused = 0;  // failures that were no attempt; the wait grows with them all the same
   };
   struct video_entry {
     video_record record;

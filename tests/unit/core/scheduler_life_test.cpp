@@ -404,6 +404,21 @@ TEST_F(SchedulerLife, OurOwnTroubleBeforeAnyAttemptRestsAsAFirstOne) {
   EXPECT_EQ(rules.next_due(now), now + first_wait);
 }
 
+TEST_F(SchedulerLife, OurOwnTroubleThatGoesOnIsTriedLessAndLessOften) {
+  auto grant = first_chunk();
+  std::vector<nanoseconds> waits;
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_EQ(fail(grant, 0, errc::unavailable), errc::none);
+    (void)grants();
+    waits.push_back(rules.next_due(now) - now);
+    tick(waits.back());
+    grant = only();
+  }
+  EXPECT_GE(waits[1], waits[0] * 3 / 2);
+  EXPECT_GE(waits[7], waits[0] * 25);
+  EXPECT_EQ(task(task_kind::video, 0).attempts, 1u);
+}
+
 TEST_F(SchedulerLife, WithoutABackoffItIsGrantedAgainAtOnce) {
   rules = scheduler{scheduler_config{.retry = {milliseconds{0}, milliseconds{0}}}, 1};
   const auto grant = first_chunk();

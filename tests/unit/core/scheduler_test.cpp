@@ -342,7 +342,7 @@ TEST_F(Scheduler, OurOwnTroubleIsNoFaultOfTheVideo) {
   for (const auto code : {errc::cancelled, errc::unavailable, errc::disk_full, errc::limited}) {
     for (std::uint32_t i = 0; i < 2 * attempts_max; ++i) {
       EXPECT_EQ(rules.on_failure({{video, task_kind::video, 0}, grant.held, code, "trouble"}, now, 7, out), errc::none);
-      tick(seconds{1});
+      tick(seconds{10});
       const auto again = grants();
       ASSERT_EQ(again.size(), 1u) << to_string(code);
       grant = again[0].grant;
