@@ -35,7 +35,7 @@ constexpr nanoseconds twin_acts_for{claim_ttl};             // what it had decid
 // comments say. Records are refused at 64, and beyond that only what was begun before may join, such as what a verification of 64
 // outputs confirms.
 constexpr std::size_t runnable_most = 100;  // 10
-constexpr std::size_t mailbox_most = 100;   // 19
+constexpr std::size_t mailbox_most = 400;   // 19, and 109 of a gateway that stood still for 16 s while its clients went on asking
 constexpr std::size_t records_most = machine::records_waiting_max + 128;  // 64
 constexpr std::size_t commits_most = 16;    // 1: a journal waits for its batch
 constexpr std::size_t held_most = 800;      // 169
