@@ -368,7 +368,8 @@ public:
 };
 
 /// Uploads wait in the outbox for their own scheduler only: where nothing is wrong but that nodes were told to stop, one whose
-/// scheduler is well is announced by each storage node that has its record, whoever else is away.
+/// scheduler is well is announced by each storage node that has its record, whoever else is away. One that was sent the record
+/// hears only when it compares with the others that enough of them have it.
 class announcements_pass_the_missing : public checker {
 public:
   using checker::checker;
@@ -380,13 +381,13 @@ public:
         if (upload.state != upload_state::complete || upload.announced || view_.decided_by(id.shard()) == 0) continue;
         const auto before = waited.find({id, node});
         const auto lasts = before == waited.end() ? 0 : before->second + 1;
-        if (lasts > seconds_max) throw violation{"announcements_pass_the_missing", fmt::format("{} was not announced by {} for {} s, and its scheduler is well", to_string(id), node, lasts)};
+        if (seconds{lasts} > answered_within + view_.repair_period) throw violation{"announcements_pass_the_missing", fmt::format("{} was not announced by {} for {} s, and its scheduler is well", to_string(id), node, lasts)};
         waiting_[{id, node}] = lasts;
       }
   }
 
 private:
-  static constexpr int seconds_max = 15;
+  static constexpr seconds answered_within{15};
   std::map<std::pair<video_id, node_name>, int> waiting_;  // for how long
 };
 

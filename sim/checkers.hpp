@@ -59,6 +59,7 @@ struct view {
   std::map<node_name, std::function<store::memory_blobs&()>> blobs;  // of each storage node, past all faults
   std::uint32_t attempts = attempts_max;
   std::uint32_t copies = 0;  // of each blob, as configured
+  milliseconds repair_period{0};
   /// Lets the world go on until an answer has come, or for half a minute.
   std::function<void(const std::function<bool()>& answered)> wait;
   /// A storage node lost its disk a moment ago, which may have been one of those that were counted before somebody was told.

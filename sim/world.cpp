@@ -600,6 +600,7 @@ private:
     view_.storage_up = [this] { return std::all_of(machines_.begin(), machines_.end(), [](const auto& m) { return m->role() != node_role::storage || m->runs() || !m->wanted(); }); };
     view_.storage_well = [this] { return std::all_of(machines_.begin(), machines_.end(), [this](const auto& m) { return m->role() != node_role::storage || !m->wanted() || is_well(*m); }); };
     view_.copies = static_cast<std::uint32_t>(plan_.knobs.copies);
+    view_.repair_period = milliseconds{plan_.knobs.repair_period_ms};
     view_.storages = [this] { return membership_->told().storages; };
     view_.storages_of = [this](std::uint16_t shard) { return speaks_for_.at(shard)->configured().storages; };
     view_.acks_lately = [this] { return acks_lately(); };
