@@ -96,12 +96,12 @@ protected:
   }
   template <class T, class... Args>
   errc ask(const Args&... args) {
-    auto code = errc::internal;
+    auto code = std::make_shared<errc>(errc::internal);  // the answer may come when nobody waits any more
     system_.spawn([&](caf::event_based_actor* self) {
-      self->request(actor_, seconds{5}, args...).then([&](const T&) { code = errc::none; }, [&](const caf::error& e) { code = from_caf(e).code; });
+      self->request(actor_, seconds{5}, args...).then([code](const T&) { *code = errc::none; }, [code](const caf::error& e) { *code = from_caf(e).code; });
     });
     run();
-    return code;
+    return *code;
   }
 
   virtual_time config_;
