@@ -1381,22 +1381,24 @@ private:
     const auto scheduler = schedulers_.of(shard);
     step(all_looked && scheduler != nullptr);
     for (const auto& [video, blobs] : still) {
-      if (!scheduler) step(false);
-      else
-        request(scheduler, env_.config.request_timeout, unused_atom::value, video, blobs)
-          .then(
-            [this, step, asked = blobs](const blob_list& unused) {
-              const std::set<blob_id> gone(unused.begin(), unused.end());
-              for (const auto blob : asked)
-                if (!gone.contains(blob)) confirm_output(blob);
-              if (unused.empty()) return step(true);
-              LATHAM_REACHED("outputs_reaped");
-              log(ports::log_level::info, "outputs reaped count={}", unused.size());
-              // Not through `remove`: a promise made while a response is handled would answer the scheduler, and an error
-              // that nobody asked for ends an actor.
-              remove_blobs(unused, [step](const expected<void>& removed) { step(removed.has_value()); });  // what is left is found again
-            },
-            [step](caf::error&) { step(false); });
+      if (!scheduler) {
+        step(false);
+        continue;
+      }
+      request(scheduler, env_.config.request_timeout, unused_atom::value, video, blobs)
+        .then(
+          [this, step, asked = blobs](const blob_list& unused) {
+            const std::set<blob_id> gone(unused.begin(), unused.end());
+            for (const auto blob : asked)
+              if (!gone.contains(blob)) confirm_output(blob);
+            if (unused.empty()) return step(true);
+            LATHAM_REACHED("outputs_reaped");
+            log(ports::log_level::info, "outputs reaped count={}", unused.size());
+            // Not through `remove`: a promise made while a response is handled would answer the scheduler, and an error
+            // that nobody asked for ends an actor.
+            remove_blobs(unused, [step](const expected<void>& removed) { step(removed.has_value()); });  // what is left is found again
+          },
+          [step](caf::error&) { step(false); });
     }
   }
 

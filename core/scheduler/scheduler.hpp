@@ -164,7 +164,7 @@ private:
   struct task_entry {
     task_record record;
     instant not_before;
-    std::uint64_t done = 0;   // frames or samples, while leased
+    std::uint64_t done = 0;     // frames or samples, while leased
     std::uint32_t excused = 0;  // failures that were no attempt; the wait grows with them all the same
   };
   struct video_entry {
