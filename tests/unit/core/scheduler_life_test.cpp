@@ -286,6 +286,49 @@ TEST_F(SchedulerLife, AfterARetryAnotherEngineMayPlanButNotGoOnWithAPlan) {
   EXPECT_TRUE(grants().empty()) << "the plan is the other engine's";
 }
 
+/// Its planner may be of another engine than that of the one before, and what it then plans is for that engine alone.
+TEST_F(SchedulerLife, TheEngineOfASecondPlannerIsWrittenToo) {
+  accept();
+  join("worker-0", 1);
+  EXPECT_EQ(fail(only(), 0, errc::cancelled), errc::none);
+  rules.on_worker_lost("worker-0");
+  join("worker-1", 1, 1, "another engine");
+  tick(seconds{1});
+  const auto planning = only();
+  ASSERT_EQ(planning.kind, task_kind::plan);
+  EXPECT_EQ(kept.videos.at(video).engine, "another engine");
+  // While it is leased a restart changes nothing about that.
+  rules = restart();
+  ASSERT_EQ(plan(planning, 1), errc::none);
+  join("worker-2", 1);
+  EXPECT_TRUE(grants().empty());
+  join("worker-3", 1, 1, "another engine");
+  EXPECT_EQ(grants().size(), 1u);
+}
+
+TEST_F(SchedulerLife, APlanOfWhichAPageIsKnownGoesOnWithItsEngine) {
+  accept();
+  join("worker-0", 1);
+  const auto planning = only();
+  plan_page page;
+  page.video = video;
+  page.held = planning.held;
+  page.plan.segment_frames = 48;
+  page.plan.fps = {24, 1};
+  page.plan.frames = 288;
+  page.plan.rungs = {{640, 360, 800}};
+  page.chunks = {{0, 0, 144, 0, 0}};
+  ASSERT_EQ(rules.on_plan_page(page, now, out), errc::none);
+  EXPECT_EQ(fail(planning, 0, errc::cancelled), errc::none);
+  rules.on_worker_lost("worker-0");
+  (void)grants();
+  join("worker-1", 2, 1, "another engine");
+  tick(seconds{1});
+  EXPECT_TRUE(grants().empty());
+  join("worker-2", 2);
+  EXPECT_FALSE(grants().empty());
+}
+
 TEST_F(SchedulerLife, ATenantWhoseLeasesEndedIsAnEqualAgain) {
   accept({1, 1}, priority_class::normal, "a");
   accept({1, 2}, priority_class::normal, "a");

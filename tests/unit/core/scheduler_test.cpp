@@ -305,6 +305,39 @@ TEST_P(SchedulerRun, IsGivenBackWhicheverOfItsChunksIsNamed) {
     }
 }
 
+TEST_P(SchedulerRun, IsGivenBackWhicheverOfItsChunksIsLeft) {
+  // The second run of its job: one that does not begin at nought.
+  const auto first = first_chunk(60);
+  for (const auto& chunk : first.chunks) EXPECT_EQ(rules.on_commit(commit_of(first, chunk.index, 100 + chunk.index), now, out), errc::none);
+  join("worker-0", 1);
+  const auto next = grants();
+  ASSERT_EQ(next.size(), 1u);
+  const auto& grant = next[0].grant;
+  ASSERT_GT(grant.first, 0u);
+  const auto count = static_cast<std::uint32_t>(grant.chunks.size());
+  ASSERT_EQ(count % 2, 0u) << "an even number, so that not each way through it comes by all";
+  for (std::uint32_t left = 0; left < count; ++left) {
+    auto other = rules;
+    decision d;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      if (i != left) {
+        EXPECT_EQ(other.on_commit(commit_of(grant, grant.first + i, 200 + i), now, d), errc::none);
+      }
+    }
+    EXPECT_EQ(other.on_failure({{video, task_kind::video, grant.first + GetParam()}, grant.held, errc::cancelled, "the worker stops"}, now, 7, d), errc::none) << left;
+    EXPECT_EQ(other.on_renewal({video, grant.held, grant.first + left, 0}, now, d), errc::fenced) << left;
+  }
+}
+
+TEST_F(Scheduler, WhatFailsBehindAllThatIsLeftOfARunIsNobodysFault) {
+  const auto grant = first_chunk(40);
+  const auto last = static_cast<std::uint32_t>(grant.chunks.size()) - 1;
+  ASSERT_GE(last, 1u);
+  EXPECT_EQ(rules.on_commit(commit_of(grant, last, 5), now, out), errc::none);
+  EXPECT_EQ(rules.on_failure({{video, task_kind::video, last}, grant.held, errc::crashed, "x"}, now, 7, out), errc::fenced);
+  EXPECT_EQ(rules.on_renewal({video, grant.held, 0, 0}, now, out), errc::none) << "it is at the first one still";
+}
+
 /// Its shard was handed over while it was being planned, and that lease stayed behind.
 TEST_F(Scheduler, WhatIsLoadedWithoutAPlanWaitsForNoEngine) {
   accept();

@@ -45,6 +45,7 @@ TEST(KeptUploads, EachHolderAnnouncesItself) {
   const auto kept = all.keep(record(1), now);
   ASSERT_TRUE(kept);
   EXPECT_FALSE(kept->announced);
+  EXPECT_EQ(all.list(kept->what.tenant, {}, 10).size(), 1u) << "and lists it until then";
   EXPECT_EQ(all.outbox(10).size(), 1u);
   EXPECT_TRUE(all.outbox(10, {}, {}, [](video_id) { return false; }).empty());
 }
