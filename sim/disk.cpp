@@ -35,6 +35,7 @@ public:
     // What was refused becomes durable at no power cut either.
     if (d.twin_records_->commits_waiting() > before) d.pending_.push_back(seen);
   }
+  void barrier(ports::completion<void> done) override { disk_.twin_records_->barrier(std::move(done)); }
   void get(std::string key, ports::completion<std::optional<std::string>> done) override {
     if (disk_.strikes(ill::read_error)) return fail<std::optional<std::string>>(std::move(done), errc::io, "a read failed");
     disk_.twin_records_->get(std::move(key), std::move(done));

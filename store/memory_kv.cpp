@@ -1,7 +1,10 @@
 #include "store/memory_kv.hpp"
 
+#include "core/reach.hpp"
+
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 namespace latham::store {
 
@@ -26,6 +29,7 @@ struct memory_kv::state {
     ports::kv_batch batch;
     std::size_t bytes = 0;
     ports::completion<void> done;
+    std::vector<ports::completion<void>> barriers;  // called while it was the last one
   };
 
   state(run_later l, kv_queue m) : later{std::move(l)}, most{m} {}
@@ -76,7 +80,7 @@ void memory_kv::commit(ports::kv_batch batch, ports::completion<void> done) {
     return;
   }
   state_->bytes_waiting += bytes;
-  state_->commits.push_back({std::move(batch), bytes, std::move(done)});
+  state_->commits.push_back({std::move(batch), bytes, std::move(done), {}});
   // The closure takes the *oldest* commit, not this one: whatever order the owner of time runs closures in, commits
   // become durable in call order.
   state_->defer(state_, [self = state_] {
@@ -90,7 +94,14 @@ void memory_kv::commit(ports::kv_batch batch, ports::completion<void> done) {
       self->apply(oldest.batch);
     }
     oldest.done({});
+    for (auto& passed : oldest.barriers) passed({});
   });
+}
+
+void memory_kv::barrier(ports::completion<void> done) {
+  const std::lock_guard guard{state_->mutex};
+  if (LATHAM_REACHED_IF("barrier_behind_commits", !state_->commits.empty())) return state_->commits.back().barriers.push_back(std::move(done));
+  state_->defer(state_, [done = std::move(done)] { done({}); });
 }
 
 void memory_kv::get(std::string key, ports::completion<std::optional<std::string>> done) {

@@ -45,6 +45,7 @@ public:
   ~memory_kv() override;
 
   void commit(ports::kv_batch batch, ports::completion<void> done) override;
+  void barrier(ports::completion<void> done) override;
   void get(std::string key, ports::completion<std::optional<std::string>> done) override;
   void scan(std::string prefix, std::string after, std::uint32_t limit, ports::completion<ports::kv_pairs> done) override;
 

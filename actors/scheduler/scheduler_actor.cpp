@@ -46,7 +46,8 @@ public:
                   },
                   env_.config.records);
     set_down_handler([this](caf::down_msg& down) { on_down(down); });
-    load_claim();
+    // What the scheduler before this one, of the same process, decided last may still be on its way to the disk.
+    env_.records->barrier(here<void>([this](const expected<void>&) { load_claim(); }));
     return {
       [this](const media_ready& event) { return on_media_ready(event); },
       [this](storage_up_atom, const node_name& node, const caf::strong_actor_ptr& storage) { on_storage_up(node, storage); },

@@ -52,7 +52,8 @@ public:
                   },
                   env_.config.records);
     set_down_handler([this](caf::down_msg& down) { on_down(down); });
-    load_uploads({});
+    // What storage before this one, of the same process, decided last may still be on its way to the disk.
+    env_.records->barrier(here<void>([this](const expected<void>&) { load_uploads({}); }));
     return {
       [this](begin_atom, const upload_request& request) { return begin(request); },
       [this](resume_atom, video_id id) { return resume(id); },

@@ -121,6 +121,9 @@ struct rocks_kv::core {
   std::condition_variable changed;
   std::deque<waiting> commits;
   std::size_t bytes_waiting = 0;
+  std::uint64_t taken = 0;  // commits, in all
+  std::uint64_t ended = 0;  // of them: completed
+  std::deque<std::pair<std::uint64_t, ports::completion<void>>> barriers;  // in order; each waits until so many have ended
   bool closing = false;
   error failure;  // once set, for ever
 
@@ -198,6 +201,13 @@ void rocks_kv::core::write_groups() {
     groups_done.fetch_add(1, std::memory_order_relaxed);
     commits_done.fetch_add(group.size(), std::memory_order_relaxed);
     for (auto& commit : group) commit.done(result);
+    std::vector<ports::completion<void>> passed;
+    {
+      const std::lock_guard guard{mutex};
+      ended += group.size();
+      for (; !barriers.empty() && barriers.front().first <= ended; barriers.pop_front()) passed.push_back(std::move(barriers.front().second));
+    }
+    for (auto& done : passed) done({});
   }
 }
 
@@ -255,6 +265,7 @@ void rocks_kv::commit(ports::kv_batch batch, ports::completion<void> done) {
     if (refused) {
       core_->bytes_waiting += bytes;
       core_->commits.push_back({std::move(batch), bytes, std::move(done)});
+      ++core_->taken;
     }
   }
   if (refused) {
@@ -262,6 +273,17 @@ void rocks_kv::commit(ports::kv_batch batch, ports::completion<void> done) {
     return;
   }
   core_->reads.post_always([done = std::move(done), refused] { done(refused); });
+}
+
+void rocks_kv::barrier(ports::completion<void> done) {
+  {
+    const std::lock_guard guard{core_->mutex};
+    if (core_->ended < core_->taken) {
+      core_->barriers.emplace_back(core_->taken, std::move(done));
+      return;
+    }
+  }
+  core_->reads.post_always([done = std::move(done)] { done({}); });
 }
 
 void rocks_kv::get(std::string key, ports::completion<std::optional<std::string>> done) {

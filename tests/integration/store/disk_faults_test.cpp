@@ -16,6 +16,10 @@
 
 #include <atomic>
 #include <filesystem>
+#include <future>
+#include <mutex>
+#include <utility>
+#include <vector>
 
 namespace latham::store {
 namespace {
@@ -60,6 +64,43 @@ TEST_F(RocksKv, WaitingCommitsShareOneSyncAndCompleteInOrder) {
   const auto counted = (*kv)->counted();
   EXPECT_EQ(counted.commits, static_cast<std::uint64_t>(commits));
   EXPECT_LT(counted.groups, static_cast<std::uint64_t>(commits));
+}
+
+TEST_F(RocksKv, ABarrierWaitsForWhatWasCalledBeforeItWhateverBecomesOfThat) {
+  auto kv = open();
+  ASSERT_TRUE(kv) << kv.error().message;
+  EXPECT_EQ(code_of(await<void>([&](auto done) { (*kv)->barrier(done); })), errc::none) << "there is nothing to wait for";
+  std::promise<void> syncs;
+  std::promise<void> may_sync;
+  disk.inject([&, first = true, may = may_sync.get_future().share()](disk_call call, const std::string&) mutable {
+    if (call != disk_call::sync || !std::exchange(first, false)) return errc::none;
+    syncs.set_value();
+    may.wait();
+    return errc::io;
+  });
+  std::mutex mutex;
+  std::vector<int> order;
+  std::promise<void> all;
+  const auto hear = [&](int n) {
+    return [&, n](const expected<void>& r) {
+      const std::lock_guard guard{mutex};
+      order.push_back(r ? n : -n);
+      if (order.size() == 4) all.set_value();
+    };
+  };
+  (*kv)->commit({{"a", "1"}}, hear(1));
+  syncs.get_future().wait();
+  (*kv)->barrier(hear(2));
+  (*kv)->commit({{"b", "2"}}, hear(3));
+  (*kv)->barrier(hear(4));
+  {
+    const std::lock_guard guard{mutex};
+    EXPECT_TRUE(order.empty());
+  }
+  may_sync.set_value();
+  all.get_future().wait();
+  EXPECT_EQ(order, (std::vector<int>{-1, 2, -3, 4}));
+  disk.inject(nullptr);
 }
 
 TEST_F(RocksKv, AfterAnIoErrorNothingIsCommittedUntilARestart) {

@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <utility>
 
 namespace latham {
 
@@ -141,7 +142,9 @@ protected:
   caf::actor_system system_{config_};
   store::closure_queue disk_;
   static constexpr std::size_t records_bytes_max = 8'000;
-  store::memory_kv records_{disk_.adder(), {4096, records_bytes_max}};
+  bool slow_ = false;                        // for now: what is asked of the disk of records comes when `late_` is run
+  std::vector<std::function<void()>> late_;
+  store::memory_kv records_{[this](std::function<void()> work) { slow_ ? late_.push_back(std::move(work)) : disk_.adder()(std::move(work)); }, {4096, records_bytes_max}};
   store::memory_blobs blobs_{disk_.adder()};
   moody_blobs moody_{blobs_};
   fixed_clock clock_;
@@ -198,6 +201,34 @@ protected:
 };
 
 }  // namespace
+
+TEST_F(Storage, ThatBeginsAnewReadsWhatItsPredecessorHadOnItsWayToTheDisk) {
+  upload_request request;
+  request.tenant = "default";
+  request.title = "clip";
+  request.bytes_expected = 10;
+  bool answered = false;
+  slow_ = true;
+  system_.spawn([&](caf::event_based_actor* self) {
+    self->request(actor_, caf::infinite, begin_atom::value, request).then([&](const upload_ticket&) { answered = true; }, [](const caf::error&) {});
+  });
+  run();
+  slow_ = false;
+  ASSERT_FALSE(late_.empty());
+  EXPECT_FALSE(answered) << "not durable yet";
+  caf::anon_send_exit(actor_, caf::exit_reason::user_shutdown);
+  run();
+  system_.spawn([this](caf::event_based_actor* parent) { actor_ = spawn_storage(parent, env_, directory_); });
+  run();
+  for (auto& work : std::exchange(late_, {})) work();
+  run();
+  std::size_t listed = 0;
+  system_.spawn([&](caf::event_based_actor* self) {
+    self->request(actor_, caf::infinite, list_atom::value, std::string{"default"}, video_id{}, std::uint32_t{10}).then([&](const view_list& all) { listed = all.size(); }, [](const caf::error&) {});
+  });
+  run();
+  EXPECT_EQ(listed, 1u);
+}
 
 TEST_F(StorageWithAFullDisk, AnnouncesNoUploadBeforeItsRecordIsDurable) {
   keep();

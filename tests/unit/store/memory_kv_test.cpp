@@ -63,6 +63,30 @@ TEST_F(MemoryKv, CommitsKeepTheirOrderWhateverTheOwnerOfTimeDoes) {
   EXPECT_EQ(other.contents().at("k"), "2");
 }
 
+TEST_F(MemoryKv, ABarrierWaitsForWhatWasCalledBeforeIt) {
+  const auto barrier = [this](int n) { kv.barrier([this, n](expected<void> r) { done.push_back(r ? n : -n); }); };
+  barrier(1);
+  EXPECT_TRUE(done.empty());
+  time.run_all();
+  EXPECT_EQ(done, std::vector<int>{1});
+  commit(2);
+  commit(3);
+  barrier(4);
+  barrier(5);
+  commit(6);
+  ASSERT_TRUE(time.run_one());
+  EXPECT_EQ(done, (std::vector<int>{1, 2}));
+  ASSERT_TRUE(time.run_one());
+  EXPECT_EQ(done, (std::vector<int>{1, 2, 3, 4, 5}));
+  time.run_all();
+  EXPECT_EQ(done, (std::vector<int>{1, 2, 3, 4, 5, 6}));
+  commit(7);
+  barrier(8);
+  kv.power_cut();
+  time.run_all();
+  EXPECT_EQ(done.size(), 6u);
+}
+
 TEST_F(MemoryKv, LimitsAreThoseOfThePort) {
   errc seen = errc::none;
   const auto code = [&](ports::kv_batch batch) {
