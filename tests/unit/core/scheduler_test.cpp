@@ -329,6 +329,21 @@ TEST_P(SchedulerRun, IsGivenBackWhicheverOfItsChunksIsLeft) {
   }
 }
 
+TEST_F(Scheduler, WhatFailsBehindItsCommitIsTheNextOfItsRun) {
+  const auto first = first_chunk(60);
+  for (const auto& chunk : first.chunks) EXPECT_EQ(rules.on_commit(commit_of(first, chunk.index, 100 + chunk.index), now, out), errc::none);
+  join("worker-0", 1);
+  const auto next = grants();
+  ASSERT_EQ(next.size(), 1u);
+  const auto& grant = next[0].grant;
+  ASSERT_GE(grant.chunks.size(), 3u);
+  EXPECT_EQ(rules.on_commit(commit_of(grant, grant.first, 5), now, out), errc::none);
+  EXPECT_EQ(rules.on_failure({{video, task_kind::video, grant.first}, grant.held, errc::crashed, "x"}, now, 7, out), errc::none);
+  (void)grants();
+  EXPECT_EQ(kept.tasks.at({video, task_kind::video, grant.first + 1}).last_error, "x");
+  EXPECT_EQ(kept.tasks.at({video, task_kind::video, grant.first + 2}).last_error, "");
+}
+
 TEST_F(Scheduler, WhatFailsBehindAllThatIsLeftOfARunIsNobodysFault) {
   const auto grant = first_chunk(40);
   const auto last = static_cast<std::uint32_t>(grant.chunks.size()) - 1;
