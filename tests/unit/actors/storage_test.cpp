@@ -15,9 +15,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <optional>
 #include <utility>
+#include <vector>
 
 namespace latham {
 
@@ -142,7 +144,7 @@ protected:
   caf::actor_system system_{config_};
   store::closure_queue disk_;
   static constexpr std::size_t records_bytes_max = 8'000;
-  bool slow_ = false;                        // for now: what is asked of the disk of records comes when `late_` is run
+  bool slow_ = false;  // for now: what is asked of the disk of records comes when `late_` is run
   std::vector<std::function<void()>> late_;
   store::memory_kv records_{[this](std::function<void()> work) { slow_ ? late_.push_back(std::move(work)) : disk_.adder()(std::move(work)); }, {4096, records_bytes_max}};
   store::memory_blobs blobs_{disk_.adder()};

@@ -85,17 +85,23 @@ protected:
     return all;
   }
 
-  errc plan(const work_grant& grant, std::uint32_t chunks, std::uint32_t audio = 0) {
+  /// The first so many chunks of a plan of `of`; not its last page.
+  static plan_page page_of(const work_grant& grant, std::uint32_t chunks, std::uint32_t of) {
     plan_page page;
     page.video = grant.video;
     page.held = grant.held;
-    page.complete = true;
     page.plan.segment_frames = 48;
     page.plan.fps = {24, 1};
-    page.plan.frames = std::uint64_t{chunks} * 144;
+    page.plan.frames = std::uint64_t{of} * 144;
     page.plan.rungs = {{640, 360, 800}};
-    for (std::uint32_t i = 0; i < audio; ++i) page.plan.audio.push_back({i + 1, "und"});
     for (std::uint32_t i = 0; i < chunks; ++i) page.chunks.push_back({i, std::uint64_t{i} * 144, 144, 0, 0});
+    return page;
+  }
+
+  errc plan(const work_grant& grant, std::uint32_t chunks, std::uint32_t audio = 0) {
+    auto page = page_of(grant, chunks, chunks);
+    page.complete = true;
+    for (std::uint32_t i = 0; i < audio; ++i) page.plan.audio.push_back({i + 1, "und"});
     return rules.on_plan_page(page, now, out);
   }
 
@@ -118,6 +124,17 @@ protected:
     auto encoding = grants();
     EXPECT_EQ(encoding.size(), 1u);
     return encoding[0].grant;
+  }
+
+  /// Takes it to the second run of its job: one that does not begin at nought.
+  work_grant second_run() {
+    const auto first = first_chunk(60);
+    for (const auto& chunk : first.chunks) EXPECT_EQ(rules.on_commit(commit_of(first, chunk.index, 100 + chunk.index), now, out), errc::none);
+    join("worker-0", 1);
+    const auto next = grants();
+    EXPECT_EQ(next.size(), 1u);
+    EXPECT_GT(next.at(0).grant.first, 0u);
+    return next[0].grant;
   }
 
   video_state state(video_id id = video) { return rules.view(id, now)->state; }

@@ -310,15 +310,7 @@ TEST_F(SchedulerLife, APlanOfWhichAPageIsKnownGoesOnWithItsEngine) {
   accept();
   join("worker-0", 1);
   const auto planning = only();
-  plan_page page;
-  page.video = video;
-  page.held = planning.held;
-  page.plan.segment_frames = 48;
-  page.plan.fps = {24, 1};
-  page.plan.frames = 288;
-  page.plan.rungs = {{640, 360, 800}};
-  page.chunks = {{0, 0, 144, 0, 0}};
-  ASSERT_EQ(rules.on_plan_page(page, now, out), errc::none);
+  ASSERT_EQ(rules.on_plan_page(page_of(planning, 1, 2), now, out), errc::none);
   EXPECT_EQ(fail(planning, 0, errc::cancelled), errc::none);
   rules = restart();
   join("worker-1", 2, 1, "another engine");
@@ -401,13 +393,7 @@ TEST_F(SchedulerLife, PagesAndCommitsKeepALeaseAlive) {
   accept();
   join("worker-0", 1);
   const auto planning = only();
-  plan_page page;
-  page.video = video;
-  page.held = planning.held;
-  page.plan.segment_frames = 48;
-  page.plan.fps = {24, 1};
-  page.plan.frames = 40 * 144;
-  page.plan.rungs = {{640, 360, 800}};
+  auto page = page_of(planning, 0, 40);
   for (std::uint32_t i = 0; i < 20; ++i) {
     tick(seconds{9});
     page.first_chunk = i;

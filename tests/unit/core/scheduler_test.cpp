@@ -306,14 +306,7 @@ TEST_P(SchedulerRun, IsGivenBackWhicheverOfItsChunksIsNamed) {
 }
 
 TEST_P(SchedulerRun, IsGivenBackWhicheverOfItsChunksIsLeft) {
-  // The second run of its job: one that does not begin at nought.
-  const auto first = first_chunk(60);
-  for (const auto& chunk : first.chunks) EXPECT_EQ(rules.on_commit(commit_of(first, chunk.index, 100 + chunk.index), now, out), errc::none);
-  join("worker-0", 1);
-  const auto next = grants();
-  ASSERT_EQ(next.size(), 1u);
-  const auto& grant = next[0].grant;
-  ASSERT_GT(grant.first, 0u);
+  const auto grant = second_run();
   const auto count = static_cast<std::uint32_t>(grant.chunks.size());
   ASSERT_EQ(count % 2, 0u) << "an even number, so that not each way through it comes by all";
   for (std::uint32_t left = 0; left < count; ++left) {
@@ -330,12 +323,7 @@ TEST_P(SchedulerRun, IsGivenBackWhicheverOfItsChunksIsLeft) {
 }
 
 TEST_F(Scheduler, WhatFailsBehindItsCommitIsTheNextOfItsRun) {
-  const auto first = first_chunk(60);
-  for (const auto& chunk : first.chunks) EXPECT_EQ(rules.on_commit(commit_of(first, chunk.index, 100 + chunk.index), now, out), errc::none);
-  join("worker-0", 1);
-  const auto next = grants();
-  ASSERT_EQ(next.size(), 1u);
-  const auto& grant = next[0].grant;
+  const auto grant = second_run();
   ASSERT_GE(grant.chunks.size(), 3u);
   EXPECT_EQ(rules.on_commit(commit_of(grant, grant.first, 5), now, out), errc::none);
   EXPECT_EQ(rules.on_failure({{video, task_kind::video, grant.first}, grant.held, errc::crashed, "x"}, now, 7, out), errc::none);
@@ -633,14 +621,7 @@ TEST_F(Scheduler, PlanPagesComeInOrderAndTwiceWithoutHarm) {
   accept();
   join("worker-0", 1);
   const auto planning = grants();
-  plan_page page;
-  page.video = video;
-  page.held = planning[0].grant.held;
-  page.plan.segment_frames = 48;
-  page.plan.fps = {24, 1};
-  page.plan.frames = 288;
-  page.plan.rungs = {{640, 360, 800}};
-  page.chunks = {{0, 0, 144, 0, 0}};
+  const auto page = page_of(planning[0].grant, 1, 2);
   EXPECT_EQ(rules.on_plan_page(page, now, out), errc::none);
   EXPECT_EQ(rules.on_plan_page(page, now, out), errc::none);
   EXPECT_EQ(rules.view(video, now)->chunks, 1u);
@@ -654,14 +635,8 @@ TEST_F(Scheduler, ABadPlanPageChangesNothing) {
   accept();
   join("worker-0", 1);
   const auto planning = grants();
-  plan_page page;
-  page.video = video;
-  page.held = planning[0].grant.held;
-  page.plan.segment_frames = 48;
-  page.plan.fps = {24, 1};
-  page.plan.frames = 288;
-  page.plan.rungs = {{640, 360, 800}};
-  page.chunks = {{0, 0, 144, 0, 0}, {7, 144, 144, 0, 0}};
+  auto page = page_of(planning[0].grant, 2, 2);
+  page.chunks[1].index = 7;
   EXPECT_EQ(rules.on_plan_page(page, now, out), errc::invalid_argument);
   page.chunks.clear();
   page.complete = true;
