@@ -66,7 +66,7 @@ bench: setup-test configure-build ## measure against two baselines in one run: h
 clean-room: ## both commands in a fresh Debian 12, a build on a fresh Debian 13 (needs root and mmdebstrap; an hour)
 	@tests/clean_room/run.sh
 
-image-test: build ## the container image and the four roles as containers (needs root, podman, mmdebstrap)
+image-test: build ## the container image and the four roles as containers (needs root, podman, runc, mmdebstrap)
 	@tests/integration/deploy/compose_test.sh
 
 clean: ## remove what was built (not ./data)

@@ -37,9 +37,10 @@ public:
   /// batch is more than the store ever takes at once (64 MiB in production), however often it is tried. Any thread.
   virtual void commit(kv_batch batch, completion<void> done) = 0;
 
-  /// Completes, never with an error, once every commit that was called before it has completed. Who reads what an earlier
-  /// owner of the records has written waits for this first: the last commits of an actor that ended are still on their way,
-  /// and would change on the disk what its successor has read already. Never refused. Any thread.
+  /// Completes, never with an error, once every commit that was taken before the call has completed; one that is refused writes
+  /// nothing. Who reads what an earlier owner of the records has written waits for this first: the last commits of an actor that
+  /// ended are still on their way, and would change on the disk what its successor has read already. Never refused, and not
+  /// counted as waiting: each owner calls it once, when it begins. Any thread.
   virtual void barrier(completion<void> done) = 0;
 
   /// The value of `key` as of all commits that completed before the call.
