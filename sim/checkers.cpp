@@ -454,11 +454,11 @@ public:
   }
 };
 
-std::string misplaced_blobs(const view& v) {
+misplacement misplaced_blobs(const view& v) {
   std::map<node_name, std::vector<ports::blob_stat>> held;
   for (const auto& [node, blobs] : v.blobs) {
     auto found = list_blobs(v, node);
-    if (!found) return " the blobs of " + node + " cannot be listed;";
+    if (!found) return {" the blobs of " + node + " cannot be listed;", false};
     held[node] = std::move(*found);
   }
   // Not before: more may have become wanted, or less, while the lists were made.
@@ -468,17 +468,24 @@ std::string misplaced_blobs(const view& v) {
     if (task.state == task_state::committed && id.kind != task_kind::plan) lacking[task.output.blob] = rules.copies;
   for (const auto& [id, upload] : v.uploads)
     if (upload.state == upload_state::complete) lacking[upload.what.source.blob] = rules.copies;
-  std::string out;
+  misplacement out;
   for (const auto& [node, all] : held)
     for (const auto& stat : all) {
       const auto wanted = lacking.find(stat.blob);
       const auto homes = homes_of(stat.blob, rules);
       const bool is_home = std::find(homes.begin(), homes.end(), node) != homes.end();
-      if (wanted != lacking.end() && stat.sealed && is_home) --wanted->second;
-      else out += fmt::format(" blob {} at {} ({}{});", to_string(stat.blob), node, stat.sealed ? "sealed" : "open", wanted == lacking.end() ? "" : is_home ? ", a home" : ", in excess");
+      if (wanted != lacking.end() && stat.sealed && is_home) {
+        --wanted->second;
+        continue;
+      }
+      out.words += fmt::format(" blob {} at {} ({}{});", to_string(stat.blob), node, stat.sealed ? "sealed" : "open", wanted == lacking.end() ? "" : is_home ? ", a home" : ", in excess");
+      if (wanted == lacking.end() || is_home) out.only_in_excess = false;
     }
-  for (const auto& [blob, homes] : lacking)
-    if (homes > 0) out += fmt::format(" blob {} is missing at {} of its homes;", to_string(blob), homes);
+  for (const auto& [blob, homes] : lacking) {
+    if (homes == 0) continue;
+    out.words += fmt::format(" blob {} is missing at {} of its homes;", to_string(blob), homes);
+    out.only_in_excess = false;
+  }
   return out;
 }
 
@@ -487,7 +494,7 @@ class copies_return_to_target : public checker {
 public:
   using checker::checker;
   void at_end() override {
-    if (const auto amiss = misplaced_blobs(view_); !amiss.empty()) throw violation{"copies_return_to_target", amiss};
+    if (const auto amiss = misplaced_blobs(view_); !amiss.words.empty()) throw violation{"copies_return_to_target", amiss.words};
   }
 };
 

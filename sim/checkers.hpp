@@ -108,9 +108,14 @@ protected:
   const view& view_;
 };
 
-/// What storage holds and should not, and what it lacks, in words: the sources and outputs of the videos there are, sealed, at
-/// each of their homes, and nothing else. Lets the world go on while it looks.
-[[nodiscard]] std::string misplaced_blobs(const view& v);
+struct misplacement {
+  std::string words;           // empty: nothing is amiss
+  bool only_in_excess = true;  // what is amiss are copies of what is wanted, at who is none of its homes
+};
+
+/// What storage holds and should not, and what it lacks: the sources and outputs of the videos there are, sealed, at each of
+/// their homes, and nothing else. Lets the world go on while it looks.
+[[nodiscard]] misplacement misplaced_blobs(const view& v);
 
 /// What a storage node has stored otherwise than it was written, in words.
 [[nodiscard]] std::string damaged_blobs(const view& v);
