@@ -238,7 +238,7 @@ private:
     if (!m.works() || m.superseded() || !quiet()) return;
     std::vector<lease_record> has;
     for (const auto& [where, lease] : view_.leases)
-      if (lease.worker == m.name() && lease.incarnation == m.incarnation() && decided_by(where.first) != 0) has.push_back(lease);
+      if (lease.worker == m.name() && lease.incarnation == m.incarnation() && can_be_given_back(lease)) has.push_back(lease);
     if (has.empty()) return;
     LATHAM_REACHED("sim_worker_stopped_with_leases");
     for (auto& c : checkers_) c->on_stopping(has);
@@ -249,9 +249,19 @@ private:
     if (!m.works() || m.superseded() || !quiet()) return;
     std::vector<lease_record> left;
     for (const auto& [where, lease] : view_.leases)
-      if (lease.worker == m.name() && lease.incarnation == m.incarnation() && decided_by(where.first) != 0 && linked.contains(speaks_for_.at(where.first)->index())) left.push_back(lease);
+      if (lease.worker == m.name() && lease.incarnation == m.incarnation() && can_be_given_back(lease) && linked.contains(speaks_for_.at(where.first)->index())) left.push_back(lease);
     if (left.empty()) return;
     for (auto& c : checkers_) c->on_stopped(left);
+  }
+
+  /// To who decides. What an earlier process granted may have failed while nobody was there to be told: only its end is left.
+  bool can_be_given_back(const lease_record& lease) const {
+    const auto shard = lease.video.shard();
+    if (decided_by(shard) == 0) return false;
+    std::uint32_t generation = 0;
+    for (const auto& [where, claim] : view_.claims)
+      if (where.second == shard) generation = std::max(generation, claim.generation);
+    return lease.held.generation == generation || time_.now() >= speaks_for_.at(shard)->started() + well_after + milliseconds{plan_.knobs.lease_ttl_ms};
   }
 
   /// For longer than leases last that could not be renewed before.
